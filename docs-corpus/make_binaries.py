@@ -2,13 +2,13 @@
 """Build the binary documents (pdf, docx, pptx, xlsx) of this corpus from sources/.
 
     python3 -m venv /tmp/corpus-venv
-    /tmp/corpus-venv/bin/pip install python-docx python-pptx openpyxl reportlab pyyaml pyphen
+    /tmp/corpus-venv/bin/pip install python-docx python-pptx openpyxl reportlab pyphen
     /tmp/corpus-venv/bin/python docs-corpus/make_binaries.py [name ...]
 
 Without a name every source is built; with names only the sources whose output
 path contains one of them. The same sources give the same bytes.
 
-A source is a text file sources/**/*.md: YAML front matter between `---` lines, then a body.
+A source is a text file sources/**/*.md: `key: value` lines between `---` lines, then a body.
 
 Front matter
     output:    path below docs-corpus, the extension picks the format (required)
@@ -41,17 +41,16 @@ import re
 import sys
 import zipfile
 
-import yaml
-
 ROOT = pathlib.Path(__file__).resolve().parent
 
 
 def load(path):
     text = path.read_text(encoding="utf-8")
     _, head, body = text.split("---\n", 2)
-    meta = yaml.safe_load(head)
-    date = meta.get("date", datetime.date(2026, 1, 15))
+    meta = dict(line.split(": ", 1) for line in head.strip().splitlines())
+    date = datetime.date.fromisoformat(meta.get("date", "2026-01-15"))
     meta["stamp"] = datetime.datetime(date.year, date.month, date.day, 9, 0, 0)
+    meta["hyphenate"] = meta.get("hyphenate") == "true"
     meta.setdefault("author", "Haldenbrück Sensorik GmbH")
     meta.setdefault("title", path.stem)
     meta.setdefault("lang", "en")
@@ -274,7 +273,7 @@ def make_pdf(meta, body, out):
     common = dict(fontName=regular, alignment=TA_LEFT)
     if zh:
         common["wordWrap"] = "CJK"
-    elif meta.get("hyphenate"):
+    elif meta["hyphenate"]:
         common["hyphenationLang"] = "en_GB"
     text = ParagraphStyle("text", fontSize=10, leading=14, spaceAfter=6, **common)
     item = ParagraphStyle("item", parent=text, leftIndent=14, bulletIndent=2, spaceAfter=3)
