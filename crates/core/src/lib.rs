@@ -1,1 +1,34 @@
-//! lore-core
+//! The vocabulary of Lore: the types that every other crate speaks, and the handles to models.
+//!
+//! No IO happens here. The modules, from the inside out:
+//!
+//! - [`ids`]: identifiers of documents, chunks, changes and content.
+//! - [`span`]: positions in parsed text, counted in Unicode scalar values.
+//! - [`document`]: what a person knows: documents, versions, parsed text, access.
+//! - [`chunk`]: what is embedded and found.
+//! - [`question`]: what is asked: queries, filters, callers.
+//! - [`citation`] and [`answer`]: what is said back, and where it stands.
+//! - [`model`]: cloneable handles over bounded queues to the models.
+//! - [`limits`]: the bounds that keep the process up.
+
+pub mod answer;
+pub mod chunk;
+pub mod citation;
+pub mod document;
+pub mod ids;
+pub mod limits;
+pub mod model;
+pub mod question;
+pub mod span;
+
+pub use answer::{AnswerEvent, AnswerSummary, NearDocument, Passage, Timings};
+pub use chunk::{Chunk, NewChunk};
+pub use citation::{Citation, Verdict};
+pub use document::{
+    Access, Acl, Block, BlockKind, Document, DocumentMeta, DocumentState, Format, Heading, Parsed,
+};
+pub use ids::{ChunkId, ContentHash, DocumentId, Seq};
+pub use limits::Limits;
+pub use model::{EmbedKind, EmbedRequest, Embedder, ModelError, RerankRequest, Reranker};
+pub use question::{Caller, Filter, Question, ScoredChunk, SearchMode, Turn};
+pub use span::{PageRange, Span};
