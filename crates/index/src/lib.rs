@@ -1,1 +1,26 @@
-//! lore-index
+//! The catalog (the truth) and the indexes that are caches of it.
+//!
+//! - [`catalog`]: documents, versions, text, chunks, jobs, feedback, keys, in SQLite (WAL; several processes at once).
+//! - [`vector`] and [`lexical`]: dense and word search; each remembers the last change that it holds.
+//! - [`follow`]: applies the catalog's changes to both, in order.
+//! - [`index`]: what a searcher holds: both indexes behind one owner's lock.
+//! - [`owner`]: one process owns the indexes of a data folder; the others find it here.
+
+pub mod catalog;
+pub mod config;
+pub mod error;
+pub mod follow;
+pub mod index;
+pub mod lexical;
+pub mod owner;
+pub mod vector;
+
+pub use catalog::{
+    ApiKey, Catalog, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind,
+    JobState, LiveChunk, NewDocument, NewFeedback, NewKey, NewVersion, Rating,
+};
+pub use config::{IndexConfig, VectorBackend};
+pub use error::IndexError;
+pub use follow::FollowReport;
+pub use index::{CheckReport, Index};
+pub use owner::{Owner, OwnerInfo};

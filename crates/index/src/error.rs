@@ -1,0 +1,70 @@
+//! What can go wrong below a search.
+
+use std::path::PathBuf;
+
+use lore_core::ModelError;
+
+/// An error of the catalog or an index.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The catalog's database failed.
+    #[error("the catalog failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The disk is full.
+    #[error("no space left on the disk of {path}; free some and run the command again, nothing was lost")]
+    DiskFull {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Another process owns the indexes.
+    #[error("the data folder is in use by {by}; {next}")]
+    Locked {
+        /// Who.
+        by: String,
+        /// What to do.
+        next: String,
+    },
+    /// The catalog was written by a newer Lore.
+    #[error("the catalog has schema version {found}, this lore knows up to {known}; use a newer lore")]
+    NewerSchema {
+        /// In the file.
+        found: u32,
+        /// In this program.
+        known: u32,
+    },
+    /// The lexical index failed.
+    #[error("the lexical index failed: {0}; `lore reindex` rebuilds it")]
+    Lexical(String),
+    /// The vector index failed.
+    #[error("the vector index failed: {0}; `lore reindex` rebuilds it")]
+    Vector(String),
+    /// The embedder failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The jobs' queue is full.
+    #[error("{waiting} jobs are waiting, which is the limit; try again later")]
+    QueueFull {
+        /// How many.
+        waiting: usize,
+    },
+    /// Stored data is not what it should be.
+    #[error("stored data is damaged: {0}; `lore check` shows what else is")]
+    Damaged(String),
+    /// An argument makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// A task was cancelled.
+    #[error("the work was cancelled")]
+    Cancelled,
+}
+
+/// Result of this crate.
+pub type Result<T, E = IndexError> = std::result::Result<T, E>;

@@ -1,0 +1,1 @@
+//! Vector search with Qdrant, in process or on a server.
