@@ -204,7 +204,8 @@ def number(text):
             value = kind(text)
         except ValueError:
             continue
-        if str(value) == text:
+        # 1.0 stays text: a spreadsheet would show the number as 1
+        if str(value) == text and not text.endswith(".0"):
             return value
     return text
 
