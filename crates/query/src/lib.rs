@@ -1,1 +1,22 @@
-//! lore-query
+//! From a question to a cited answer.
+//!
+//! A question is rewritten with its conversation ([`rewrite`]), looked for ([`retrieve`], [`fuse`]), its hits become
+//! numbered passages ([`passages`]), the supporting sentences are scored and chosen ([`extract`], [`support`]), and the
+//! answer goes out as a stream of events ([`answer`]). [`eval`] measures all of it.
+
+pub mod answer;
+pub mod config;
+pub mod error;
+pub mod eval;
+pub mod extract;
+pub mod fuse;
+pub mod passages;
+pub mod retrieve;
+pub mod rewrite;
+pub mod support;
+pub mod text;
+
+pub use answer::{Answerer, EVENT_BUFFER};
+pub use config::{AnswerConfig, Fusion, QueryConfig, RetrieveConfig};
+pub use error::QueryError;
+pub use retrieve::{Hit, Retrieval, Retriever, SearchRequest};

@@ -1,0 +1,259 @@
+//! The answerer: a question in, a stream of events out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lore_core::{
+    AnswerEvent, AnswerSummary, Caller, Citation, NearDocument, Question, SearchMode, Span, Timings, Verdict,
+};
+use tokio::sync::mpsc;
+
+use crate::config::AnswerConfig;
+use crate::error::{QueryError, Result};
+use crate::extract::{Candidate, Extractor, select};
+use crate::passages::{FoundPassage, passages};
+use crate::retrieve::{Retriever, SearchRequest};
+use crate::rewrite::standalone;
+use crate::{support, text};
+
+/// Events that wait for a slow reader; the answer waits with them.
+pub const EVENT_BUFFER: usize = 64;
+
+/// Answers questions with the supporting sentences themselves; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Answerer {
+    retriever: Retriever,
+    extractor: Extractor,
+    config: Arc<AnswerConfig>,
+}
+
+/// What the extractive answerer found before it decides: for answering and for calibration.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// The question as it was looked for.
+    pub rewritten: String,
+    /// The passages, best first.
+    pub passages: Vec<FoundPassage>,
+    /// Their sentences, best first.
+    pub candidates: Vec<Candidate>,
+    /// Milliseconds until the passages were there.
+    pub retrieve_ms: f64,
+}
+
+impl Answerer {
+    /// An extractive answerer over `retriever`.
+    pub fn new(retriever: Retriever, config: AnswerConfig) -> Self {
+        Self { retriever, extractor: Extractor::default(), config: Arc::new(config) }
+    }
+
+    /// The retriever.
+    pub fn retriever(&self) -> &Retriever {
+        &self.retriever
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &AnswerConfig {
+        &self.config
+    }
+
+    /// Answers `question` for `caller`. Dropping the receiver cancels the work at its next step.
+    pub fn ask(&self, question: Question, caller: &Caller) -> mpsc::Receiver<AnswerEvent> {
+        let (events, receiver) = mpsc::channel(EVENT_BUFFER);
+        let this = self.clone();
+        let caller = caller.clone();
+        tokio::spawn(async move {
+            let work = this.run(&question, &caller, &events);
+            let failed = tokio::select! {
+                outcome = work => outcome.err(),
+                () = events.closed() => None,
+            };
+            if let Some(error) = failed {
+                tracing::warn!(%error, "a question could not be answered");
+                let _ = events.send(error_event(&error)).await;
+            }
+        });
+        receiver
+    }
+
+    /// Retrieval and scored sentences, without a decision.
+    ///
+    /// # Errors
+    /// Fails on an empty question and where an index, the catalog or the embedder fails.
+    pub async fn findings(&self, question: &Question, caller: &Caller) -> Result<Findings> {
+        let started = Instant::now();
+        let rewritten = standalone(&question.text, &question.history);
+        let request = SearchRequest {
+            query: rewritten.clone(),
+            mode: SearchMode::Hybrid,
+            filter: question.filter.clone(),
+            access: caller.access.clone(),
+            limit: self.config.passages,
+        };
+        let retrieval = self.retriever.search(&request).await?;
+        let catalog = self.retriever.index().catalog().clone();
+        let limit = self.config.passages;
+        let hits = retrieval.hits;
+        let passages = tokio::task::spawn_blocking(move || passages(&catalog, &hits, limit)).await??;
+        let retrieve_ms = millis(started);
+        let vector = retrieval.query_vector.filter(|_| self.retriever.dense_understands(&rewritten));
+        let candidates = self
+            .extractor
+            .candidates(
+                self.retriever.index(),
+                &rewritten,
+                vector.as_deref(),
+                &passages,
+                &self.config.support.sentence,
+            )
+            .await?;
+        Ok(Findings { rewritten, passages, candidates, retrieve_ms })
+    }
+
+    async fn run(
+        &self,
+        question: &Question,
+        caller: &Caller,
+        events: &mpsc::Sender<AnswerEvent>,
+    ) -> Result<()> {
+        let started = Instant::now();
+        let findings = self.findings(question, caller).await?;
+        let listed = findings.passages.iter().map(|p| p.passage.clone()).collect();
+        send(events, AnswerEvent::Sources { passages: listed }).await?;
+
+        let answering = Instant::now();
+        let confidence = findings
+            .candidates
+            .first()
+            .map_or(0.0, |best| self.config.support.answerable.probability(&best.evidence));
+        let mut summary = AnswerSummary {
+            answer: String::new(),
+            answered: false,
+            citations: Vec::new(),
+            nearest: Vec::new(),
+            confidence,
+            model: "extractive".into(),
+            timings: Timings::default(),
+        };
+        if confidence >= self.config.support_threshold {
+            let index = self.retriever.index();
+            let chosen = select(index, &findings.rewritten, &findings.candidates, &self.config)?;
+            self.write(&findings, &chosen, &mut summary, events).await?;
+            summary.answered = true;
+        } else {
+            summary.nearest = nearest(&findings.passages);
+            summary.answer = not_found(&question.text, &summary.nearest);
+            send(events, AnswerEvent::Token { text: summary.answer.clone() }).await?;
+        }
+        summary.timings = Timings {
+            retrieve_ms: findings.retrieve_ms,
+            answer_ms: millis(answering),
+            total_ms: millis(started),
+        };
+        send(events, AnswerEvent::Done(summary)).await
+    }
+
+    /// Sends the chosen sentences, each followed by its citation.
+    async fn write(
+        &self,
+        findings: &Findings,
+        chosen: &[Candidate],
+        summary: &mut AnswerSummary,
+        events: &mpsc::Sender<AnswerEvent>,
+    ) -> Result<()> {
+        let mut written = 0;
+        for candidate in chosen {
+            let Some(found) = findings.passages.get(candidate.passage) else { continue };
+            let mut piece = String::new();
+            if written > 0 {
+                piece.push_str(if is_line(&candidate.text) || summary.answer.ends_with('|') {
+                    "\n"
+                } else {
+                    " "
+                });
+            }
+            let start = written + piece.chars().count();
+            piece.push_str(&candidate.text);
+            written += piece.chars().count();
+            summary.answer.push_str(&piece);
+            send(events, AnswerEvent::Token { text: piece }).await?;
+            let passage = &found.passage;
+            let score = support_score(candidate);
+            let citation = Citation {
+                marker: passage.marker,
+                answer_span: Span::new(start, written),
+                document: passage.document,
+                name: passage.name.clone(),
+                title: passage.title.clone(),
+                version: passage.version,
+                source_span: candidate.span,
+                page: found.parsed.pages_of(candidate.span).map(|p| p.first),
+                headings: found.parsed.heading_path(candidate.span.start),
+                quote: candidate.text.clone(),
+                score,
+                // The statement is the quote itself.
+                verdict: Verdict::Supported,
+            };
+            summary.citations.push(citation.clone());
+            send(events, AnswerEvent::Citation { citation }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Probability that the sentence answers, by the sentence model.
+fn support_score(candidate: &Candidate) -> f32 {
+    1.0 / (1.0 + (-candidate.score).exp())
+}
+
+fn is_line(text: &str) -> bool {
+    text.starts_with('|')
+}
+
+fn nearest(passages: &[FoundPassage]) -> Vec<NearDocument> {
+    let mut out: Vec<NearDocument> = Vec::new();
+    for found in passages {
+        let passage = &found.passage;
+        if out.len() < 3 && !out.iter().any(|near| near.document == passage.document) {
+            out.push(NearDocument {
+                document: passage.document,
+                name: passage.name.clone(),
+                title: passage.title.clone(),
+            });
+        }
+    }
+    out
+}
+
+/// What is said where nothing supports an answer, in the question's language.
+pub fn not_found(question: &str, nearest: &[NearDocument]) -> String {
+    let chinese = text::language(question) == "zh";
+    let titles: Vec<&str> = nearest.iter().map(|n| n.title.as_str()).collect();
+    match (chinese, titles.is_empty()) {
+        (true, true) => "我在文档中没有找到答案。".to_owned(),
+        (true, false) => format!("我在文档中没有找到答案。最接近的文档：{}。", titles.join("；")),
+        (false, true) => "I could not find this in the documents.".to_owned(),
+        (false, false) => {
+            format!("I could not find this in the documents. The nearest are: {}.", titles.join("; "))
+        }
+    }
+}
+
+/// The event that tells a caller of a failure, without internals.
+fn error_event(error: &QueryError) -> AnswerEvent {
+    let (code, message) = match error {
+        QueryError::EmptyQuestion | QueryError::QuestionTooLong { .. } => ("bad_question", error.to_string()),
+        QueryError::Model(lore_core::ModelError::Overloaded { .. }) => ("overloaded", error.to_string()),
+        _ => ("internal", "the question could not be answered; the server's log says why".to_owned()),
+    };
+    AnswerEvent::Error { code: code.into(), message }
+}
+
+async fn send(events: &mpsc::Sender<AnswerEvent>, event: AnswerEvent) -> Result<()> {
+    events.send(event).await.map_err(|_| QueryError::Cancelled)
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+const _: () = assert!(support::FEATURES.len() == support::FEATURE_COUNT);

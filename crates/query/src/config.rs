@@ -1,0 +1,104 @@
+//! Settings of retrieval and answering.
+
+use serde::{Deserialize, Serialize};
+
+use crate::support::SupportModel;
+
+/// How the dense and the lexical list become one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fusion {
+    /// Convex combination of normalised scores (Bruch et al. 2023, "An Analysis of Fusion Functions for Hybrid
+    /// Retrieval", section 4): `dense_weight * dense + (1 - dense_weight) * lexical`.
+    Convex {
+        /// Weight of the dense side, 0 to 1.
+        dense_weight: f32,
+    },
+    /// Reciprocal rank fusion (Cormack et al. 2009): the sum of `1 / (k + rank)`.
+    Rrf {
+        /// Damping; 60 in the paper.
+        k: f32,
+    },
+}
+
+impl Default for Fusion {
+    fn default() -> Self {
+        Fusion::Convex { dense_weight: 0.5 }
+    }
+}
+
+/// Settings of retrieval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrieveConfig {
+    /// Hits taken from each index before fusion.
+    pub candidates: usize,
+    /// How the lists become one.
+    pub fusion: Fusion,
+    /// Languages (ISO 639-1) that the embedder understands; empty for all. For a question in another language the
+    /// dense side gets `foreign_dense_weight`.
+    pub dense_languages: Vec<String>,
+    /// Weight of the dense side for languages that the embedder does not understand.
+    pub foreign_dense_weight: f32,
+    /// Factor on the score of a document that another one supersedes, unless the question asks for the old one.
+    pub superseded_factor: f32,
+    /// Two hits whose words agree to this share (Jaccard), and whose numbers agree fully, are shown as one; above 1 never.
+    pub fold_similarity: f32,
+    /// Fused hits that the reranker sees, where there is one.
+    pub rerank_depth: usize,
+}
+
+impl Default for RetrieveConfig {
+    fn default() -> Self {
+        Self {
+            candidates: 300,
+            fusion: Fusion::default(),
+            dense_languages: Vec::new(),
+            foreign_dense_weight: 0.1,
+            superseded_factor: 0.75,
+            fold_similarity: 0.95,
+            rerank_depth: 50,
+        }
+    }
+}
+
+/// Settings of the extractive answerer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnswerConfig {
+    /// Hits that become passages.
+    pub passages: usize,
+    /// Most sentences of an answer.
+    pub max_sentences: usize,
+    /// A further sentence must cover at least this share of the question's term weight that is not covered yet.
+    pub min_gain: f32,
+    /// ... and score at least this share of the best sentence's score.
+    pub min_relative_score: f32,
+    /// Confidence below which the answer is "I could not find this".
+    pub support_threshold: f32,
+    /// The weights of the sentence score and of the confidence; `lore eval calibrate` computes them.
+    pub support: SupportModel,
+}
+
+impl Default for AnswerConfig {
+    fn default() -> Self {
+        Self {
+            passages: 8,
+            max_sentences: 3,
+            min_gain: 0.2,
+            min_relative_score: 0.7,
+            support_threshold: 0.5,
+            support: SupportModel::default(),
+        }
+    }
+}
+
+/// All settings of this crate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueryConfig {
+    /// Retrieval.
+    pub retrieve: RetrieveConfig,
+    /// Answering.
+    pub answer: AnswerConfig,
+}

@@ -1,0 +1,56 @@
+//! What can go wrong between a question and its answer.
+
+use lore_core::ModelError;
+use lore_index::IndexError;
+
+/// An error of retrieval, answering or evaluation.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The question has nothing to look for.
+    #[error("the question is empty; write what you want to know")]
+    EmptyQuestion,
+    /// The question is too long.
+    #[error("the question has {chars} characters, the limit is {limit}; shorten it")]
+    QuestionTooLong {
+        /// Its length.
+        chars: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The catalog or an index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A data set for evaluation cannot be read.
+    #[error("{path}, line {line}: {message}")]
+    Dataset {
+        /// The file.
+        path: String,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A background task ended early.
+    #[error("the work was cancelled")]
+    Cancelled,
+}
+
+impl From<tokio::task::JoinError> for QueryError {
+    fn from(_: tokio::task::JoinError) -> Self {
+        QueryError::Cancelled
+    }
+}
+
+/// Result of this crate.
+pub type Result<T, E = QueryError> = std::result::Result<T, E>;

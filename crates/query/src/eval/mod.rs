@@ -1,0 +1,16 @@
+//! Evaluation: how well retrieval and answers do on questions with known answers.
+//!
+//! The functions here measure a [`crate::Retriever`] or [`crate::Answerer`] whose catalog already holds the data set's
+//! documents under their names ([`dataset::EvalDocument::name`]); whoever calls them ingests those into a temporary
+//! folder first.
+
+pub mod answers;
+pub mod calibrate;
+pub mod dataset;
+pub mod metrics;
+pub mod retrieval;
+
+pub use answers::{AnswersReport, QuestionOutcome};
+pub use calibrate::Calibration;
+pub use dataset::{EvalDocument, EvalQuestion, GoldSource, RetrievalSet};
+pub use retrieval::RetrievalReport;

@@ -1,0 +1,161 @@
+//! Follow-up questions made whole with their conversation, without a language model.
+//!
+//! "And in Shanghai?" after "How many vacation days does a new employee in Munich get?" is looked for as "How many
+//! vacation days does a new employee in Shanghai get?": a phrase of the follow-up that begins with a preposition replaces
+//! the phrase of the earlier question that begins with the same one. Where nothing can be replaced, the earlier
+//! question's words are added.
+
+use lore_core::Turn;
+
+use crate::text::{is_cjk, word_set};
+
+const PREPOSITIONS: [&str; 12] =
+    ["in", "for", "at", "from", "under", "with", "during", "after", "before", "on", "of", "to"];
+
+const OPENERS: [&str; 14] = [
+    "and",
+    "what about",
+    "how about",
+    "but",
+    "so",
+    "then",
+    "also",
+    "or",
+    "same",
+    "else",
+    "那么",
+    "那",
+    "还有",
+    "如果",
+];
+
+const REFERENCES: [&str; 19] = [
+    "it", "its", "they", "them", "their", "that", "those", "this", "these", "there", "he", "she", "his",
+    "her", "one", "ones", "same", "such", "then",
+];
+
+const CHINESE_REFERENCES: [&str; 12] =
+    ["它", "他", "她", "这个", "那个", "那边", "那里", "这些", "那些", "呢", "该", "同样"];
+
+/// The question as it should be looked for: `question` itself where it stands alone, else made whole with the last turn.
+pub fn standalone(question: &str, history: &[Turn]) -> String {
+    let Some(last) = history.last() else { return question.trim().to_owned() };
+    if !depends(question) {
+        return question.trim().to_owned();
+    }
+    if let Some(replaced) = replace_phrase(&last.question, question) {
+        return replaced;
+    }
+    let before = standalone(&last.question, &history[..history.len() - 1]);
+    format!("{} {}", before.trim_end_matches(['?', '？', '.', '。']), strip_opener(question))
+}
+
+/// Whether a question needs its conversation to be understood: it opens like a continuation, points back with a
+/// pronoun, or is too short to name what it is about.
+pub fn depends(question: &str) -> bool {
+    let lower = question.trim().to_lowercase();
+    if OPENERS.iter().any(|o| opens_with(&lower, o)) {
+        return true;
+    }
+    let cjk = lower.chars().filter(|&c| is_cjk(c)).count();
+    if cjk > 0 {
+        return cjk <= 6 || CHINESE_REFERENCES.iter().any(|w| lower.contains(w));
+    }
+    let words = word_set(&lower);
+    words.len() <= 3 || REFERENCES.iter().any(|w| words.contains(*w))
+}
+
+fn opens_with(lower: &str, opener: &str) -> bool {
+    lower.strip_prefix(opener).is_some_and(|rest| {
+        opener.chars().any(is_cjk) || rest.chars().next().is_none_or(|c| !c.is_alphanumeric())
+    })
+}
+
+fn strip_opener(question: &str) -> &str {
+    let trimmed = question.trim();
+    let lower = trimmed.to_lowercase();
+    for opener in ["and ", "but ", "so ", "then ", "or ", "what about ", "how about ", "那么", "那"] {
+        if lower.starts_with(opener) && trimmed.is_char_boundary(opener.len()) {
+            return trimmed[opener.len()..].trim_start_matches([',', ' ', '，']);
+        }
+    }
+    trimmed
+}
+
+/// `earlier` with one prepositional phrase replaced by the follow-up's phrase with the same preposition.
+fn replace_phrase(earlier: &str, follow_up: &str) -> Option<String> {
+    let rest = strip_opener(strip_opener(follow_up));
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    // Only a bare phrase replaces ("in Shanghai?", "for contractors?"); a whole clause says more than that.
+    let preposition = words.first()?.to_lowercase();
+    if words.len() > 5 || words.len() < 2 || !PREPOSITIONS.contains(&preposition.as_str()) {
+        return None;
+    }
+    let before: Vec<&str> = earlier.split_whitespace().collect();
+    let at = before.iter().rposition(|w| w.to_lowercase() == preposition)?;
+    // The phrase ends before the next preposition or verb-like tail; proper names and numbers extend it.
+    let mut end = at + 1;
+    while end < before.len() {
+        let word = before[end];
+        let name = word.chars().next().is_some_and(|c| c.is_uppercase() || c.is_ascii_digit());
+        let article = matches!(word.to_lowercase().as_str(), "the" | "a" | "an" | "our" | "my");
+        if !(name || article) {
+            break;
+        }
+        end += 1;
+    }
+    if end == at + 1 {
+        end = (at + 2).min(before.len());
+    }
+    let phrase = rest.trim_end_matches(['?', '.', '!']);
+    let mut out: Vec<&str> = before[..at].to_vec();
+    out.push(phrase);
+    out.extend(&before[end..]);
+    let text = out.join(" ");
+    Some(if text.ends_with('?') { text } else { format!("{text}?") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(question: &str) -> Vec<Turn> {
+        vec![Turn { question: question.into(), answer: String::new() }]
+    }
+
+    #[test]
+    fn a_place_replaces_a_place() {
+        let history = turn("How many vacation days does a new employee in Munich get?");
+        assert_eq!(
+            standalone("And in Shanghai?", &history),
+            "How many vacation days does a new employee in Shanghai get?"
+        );
+    }
+
+    #[test]
+    fn a_whole_question_stays() {
+        let history = turn("How many vacation days does a new employee in Munich get?");
+        let question = "Which torque do the mounting screws need on the sensor bracket?";
+        assert_eq!(standalone(question, &history), question);
+    }
+
+    #[test]
+    fn a_pronoun_brings_the_earlier_words() {
+        let history = turn("What is the range of the FJ-200?");
+        assert_eq!(
+            standalone("How much does it cost?", &history),
+            "What is the range of the FJ-200 How much does it cost?"
+        );
+    }
+
+    #[test]
+    fn chinese_follow_up() {
+        let history = turn("上海员工有多少天年假？");
+        assert_eq!(standalone("那苏州呢？", &history), "上海员工有多少天年假 苏州呢？");
+    }
+
+    #[test]
+    fn without_history_nothing_changes() {
+        assert_eq!(standalone(" And in Shanghai? ", &[]), "And in Shanghai?");
+    }
+}
