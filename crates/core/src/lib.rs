@@ -4,6 +4,7 @@
 //!
 //! - [`ids`]: identifiers of documents, chunks, changes and content.
 //! - [`span`]: positions in parsed text, counted in Unicode scalar values.
+//! - [`sentence`]: where sentences start and end.
 //! - [`document`]: what a person knows: documents, versions, parsed text, access.
 //! - [`chunk`]: what is embedded and found.
 //! - [`question`]: what is asked: queries, filters, callers.
@@ -19,6 +20,7 @@ pub mod ids;
 pub mod limits;
 pub mod model;
 pub mod question;
+pub mod sentence;
 pub mod span;
 
 pub use answer::{AnswerEvent, AnswerSummary, NearDocument, Passage, Timings};
@@ -31,4 +33,5 @@ pub use ids::{ChunkId, ContentHash, DocumentId, Seq};
 pub use limits::Limits;
 pub use model::{EmbedKind, EmbedRequest, Embedder, ModelError, RerankRequest, Reranker};
 pub use question::{Caller, Filter, Question, ScoredChunk, SearchMode, Turn};
+pub use sentence::sentences;
 pub use span::{PageRange, Span};
