@@ -1,6 +1,6 @@
 //! What can go wrong below a search.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lore_core::ModelError;
 
@@ -68,3 +68,15 @@ pub enum IndexError {
 
 /// Result of this crate.
 pub type Result<T, E = IndexError> = std::result::Result<T, E>;
+
+impl IndexError {
+    /// The error of an operation on the file or folder `path`; a full disk or quota becomes [`IndexError::DiskFull`].
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path: path.to_owned() }
+            }
+            _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Documents: registering, listing, meta, deletion.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lore_core::{Access, Document, DocumentId, DocumentMeta, Seq};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension as _, params, params_from_iter};
+
+use super::db::Write;
+use super::types::{ChangeKind, DocumentPage, DocumentQuery, NewDocument};
+use super::{Catalog, changes, commit, jobs, originals, rows, vectors};
+use crate::error::{IndexError, Result};
+
+/// Longest page that is given at once; a longer one goes on at its cursor.
+const LONGEST_PAGE: usize = 10_000;
+
+impl Catalog {
+    /// A document.
+    pub fn document(&self, id: DocumentId) -> Result<Option<Document>> {
+        self.read(|tx| {
+            let mut statement =
+                tx.prepare_cached(&format!("SELECT {} FROM documents d WHERE d.id = ?1", rows::DOCUMENT))?;
+            let mut found = statement.query([id.0.as_bytes()])?;
+            found.next()?.map(|row| rows::document(row, 0)).transpose()
+        })
+    }
+
+    /// Documents by page, ordered by name; a page has at most 10,000.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that no page gave, or a state that does not exist.
+    pub fn documents(&self, query: &DocumentQuery) -> Result<DocumentPage> {
+        let (mut conditions, mut values) = conditions(query)?;
+        let limit = query.limit.clamp(1, LONGEST_PAGE);
+        self.read(|tx| {
+            let all = conditions.join(" AND ");
+            let total: i64 = tx
+                .prepare_cached(&format!("SELECT count(*) FROM documents d WHERE {all}"))?
+                .query_row(params_from_iter(&values), |row| row.get(0))?;
+            if let Some(cursor) = &query.after {
+                let (name, id) = parse_cursor(cursor)?;
+                conditions.push("(d.name, d.id) > (?, ?)");
+                values.push(Value::Text(name));
+                values.push(Value::Blob(id));
+            }
+            values.push(Value::Integer(limit as i64 + 1));
+            let all = conditions.join(" AND ");
+            let columns = rows::DOCUMENT;
+            let mut statement = tx.prepare_cached(&format!(
+                "SELECT {columns} FROM documents d WHERE {all} ORDER BY d.name, d.id LIMIT ?"
+            ))?;
+            let mut found = statement.query(params_from_iter(&values))?;
+            let mut documents = Vec::new();
+            while let Some(row) = found.next()? {
+                documents.push(rows::document(row, 0)?);
+            }
+            let more = documents.len() > limit;
+            documents.truncate(limit);
+            let next = if more { documents.last().map(cursor) } else { None };
+            Ok(DocumentPage { documents, next, total: total.unsigned_abs() })
+        })
+    }
+
+    /// Counts: documents live, chunks live.
+    pub fn counts(&self) -> Result<(u64, u64)> {
+        self.read(|tx| {
+            let (documents, chunks): (i64, i64) = tx
+                .prepare_cached("SELECT count(*), coalesce(sum(chunks), 0) FROM documents WHERE version > 0")?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok((documents.unsigned_abs(), chunks.unsigned_abs()))
+        })
+    }
+
+    /// Ids of all live documents, ascending, for a rebuild or a check.
+    pub fn live_documents(&self) -> Result<Vec<DocumentId>> {
+        self.read(|tx| {
+            let mut statement =
+                tx.prepare_cached("SELECT id FROM documents WHERE version > 0 ORDER BY id")?;
+            let mut found = statement.query([])?;
+            let mut out = Vec::new();
+            while let Some(row) = found.next()? {
+                out.push(rows::document_id(row, 0)?);
+            }
+            Ok(out)
+        })
+    }
+
+    /// Replaces tags, access list, date and successor; `None` where nothing changed or there is no such document.
+    ///
+    /// Content of the document that waits for the worker will go live with these, not with those of its upload.
+    pub fn set_meta(&self, id: DocumentId, meta: &DocumentMeta) -> Result<Option<Seq>> {
+        self.write(|tx| {
+            jobs::set_waiting_meta(tx, id, meta)?;
+            if !update_meta(tx, id, None, meta)? {
+                return Ok(None);
+            }
+            changes::record(tx, id, ChangeKind::Meta).map(Some)
+        })
+    }
+
+    /// Deletes a document with all its versions; `None` where there is none. From the return on nothing answers from it.
+    ///
+    /// Its texts, chunks and vectors go in the same transaction, its originals right after, except what other documents
+    /// share. Its open job ends as failed.
+    pub fn delete(&self, id: DocumentId) -> Result<Option<Seq>> {
+        let seq = self.write(|tx| {
+            let found: Option<(i64, Option<String>)> = tx
+                .prepare_cached("SELECT pk, failed_hash FROM documents WHERE id = ?1")?
+                .query_row([id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((pk, failed)) = found else { return Ok(None) };
+            let texts = commit::chunk_hashes(tx, pk)?;
+            let mut hashes: Vec<String> = tx
+                .prepare_cached("SELECT DISTINCT content_hash FROM versions WHERE document = ?1")?
+                .query_map([pk], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            hashes.extend(failed);
+            jobs::end_for_deleted(tx, id)?;
+            // Versions and chunks go with their document (ON DELETE CASCADE).
+            tx.prepare_cached("DELETE FROM documents WHERE pk = ?1")?.execute([pk])?;
+            for text in &texts {
+                vectors::forget_unused(tx, text)?;
+            }
+            for hash in &hashes {
+                originals::discard(tx, hash)?;
+            }
+            changes::record(tx, id, ChangeKind::Deleted).map(Some)
+        })?;
+        if seq.is_some() {
+            self.forget_texts(id);
+        }
+        Ok(seq)
+    }
+}
+
+/// Makes the row of a document that is not there yet; an existing row without a live version takes name, format and meta.
+pub(super) fn register(tx: &Write<'_>, id: DocumentId, document: &NewDocument) -> Result<()> {
+    let title = rows::file_name(&document.name);
+    tx.prepare_cached(
+        "INSERT INTO documents (id, source, name, title, search, format, tags, acl, date, superseded_by,
+             version, size, pipeline, chunks, state, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, 0, 0, 'pending', ?11, ?11)
+         ON CONFLICT (id) DO UPDATE SET
+             name = excluded.name, title = excluded.title, search = excluded.search, format = excluded.format,
+             tags = excluded.tags, acl = excluded.acl, date = excluded.date,
+             superseded_by = excluded.superseded_by
+         WHERE version = 0",
+    )?
+    .execute(params![
+        id.0.as_bytes(),
+        document.source,
+        document.name,
+        title,
+        rows::search_text(&document.name, title),
+        rows::format_name(document.format),
+        rows::to_json(&document.meta.tags)?,
+        rows::to_json(&document.meta.acl)?,
+        document.meta.date.map(|date| date.to_string()),
+        document.meta.superseded_by,
+        tx.now,
+    ])?;
+    Ok(())
+}
+
+/// Writes meta, and the name where one is given; says whether anything differed.
+pub(super) fn update_meta(
+    tx: &Write<'_>,
+    id: DocumentId,
+    name: Option<&str>,
+    meta: &DocumentMeta,
+) -> Result<bool> {
+    let found: Option<(String, String, Result<DocumentMeta>)> = tx
+        .prepare_cached(
+            "SELECT d.name, d.title, d.tags, d.acl, d.date, d.superseded_by FROM documents d WHERE d.id = ?1",
+        )?
+        .query_row([id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, rows::meta(row, 2))))
+        .optional()?;
+    let Some((old_name, title, old)) = found else { return Ok(false) };
+    let name = name.unwrap_or(&old_name);
+    if old? == *meta && name == old_name {
+        return Ok(false);
+    }
+    tx.prepare_cached(
+        "UPDATE documents SET name = ?2, search = ?3, tags = ?4, acl = ?5, date = ?6, superseded_by = ?7,
+             updated_at = ?8
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        id.0.as_bytes(),
+        name,
+        rows::search_text(name, &title),
+        rows::to_json(&meta.tags)?,
+        rows::to_json(&meta.acl)?,
+        meta.date.map(|date| date.to_string()),
+        meta.superseded_by,
+        tx.now,
+    ])?;
+    Ok(true)
+}
+
+/// The conditions of a listing without its cursor, as SQL and values.
+fn conditions(query: &DocumentQuery) -> Result<(Vec<&'static str>, Vec<Value>)> {
+    let mut conditions = vec!["1"];
+    let mut values = Vec::new();
+    for word in query.text.as_deref().unwrap_or_default().split_whitespace() {
+        conditions.push("instr(d.search, ?) > 0");
+        values.push(Value::Text(word.to_lowercase()));
+    }
+    for (prefix, condition) in [
+        (&query.name_prefix, "substr(d.name, 1, length(?)) = ?"),
+        (&query.source_prefix, "substr(d.source, 1, length(?)) = ?"),
+    ] {
+        if let Some(prefix) = prefix {
+            conditions.push(condition);
+            values.push(Value::Text(prefix.clone()));
+            values.push(Value::Text(prefix.clone()));
+        }
+    }
+    if let Some(state) = &query.state {
+        if !["live", "pending", "failed"].contains(&state.as_str()) {
+            return Err(IndexError::Invalid(format!(
+                "{state:?} is no state; the states are live, pending and failed"
+            )));
+        }
+        conditions.push("d.state = ?");
+        values.push(Value::Text(state.clone()));
+    }
+    if let Access::Groups(groups) = &query.access {
+        conditions.push(
+            "(d.acl = '[]' OR EXISTS (SELECT 1 FROM json_each(d.acl) AS a
+                 WHERE a.value IN (SELECT g.value FROM json_each(?) AS g)))",
+        );
+        values.push(Value::Text(rows::to_json(groups)?));
+    }
+    Ok((conditions, values))
+}
+
+/// The place after a document: its id and name, base64.
+fn cursor(document: &Document) -> String {
+    let mut bytes = document.id.0.as_bytes().to_vec();
+    bytes.extend_from_slice(document.name.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn parse_cursor(cursor: &str) -> Result<(String, Vec<u8>)> {
+    let parse = || {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let (id, name) = bytes.split_at_checked(16)?;
+        Some((String::from_utf8(name.to_vec()).ok()?, id.to_vec()))
+    };
+    parse().ok_or_else(|| IndexError::Invalid(format!("{cursor:?} is no cursor of a page of documents")))
+}

@@ -1,0 +1,78 @@
+//! What people said of answers.
+
+use rusqlite::params;
+
+use super::types::{Feedback, NewFeedback, Rating};
+use super::{Catalog, rows};
+use crate::error::{IndexError, Result};
+
+impl Catalog {
+    /// Stores feedback.
+    pub fn add_feedback(&self, caller: &str, feedback: &NewFeedback) -> Result<Feedback> {
+        let citations = rows::to_json(&feedback.citations)?;
+        let id = uuid::Uuid::now_v7().to_string();
+        let rating = match feedback.rating {
+            Rating::Up => "up",
+            Rating::Down => "down",
+        };
+        let at = self.write(|tx| {
+            tx.prepare_cached(
+                "INSERT INTO feedback
+                     (id, caller, created_at, question, answer, rating, reason, better_answer, citations)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                id,
+                caller,
+                tx.now,
+                feedback.question,
+                feedback.answer,
+                rating,
+                feedback.reason,
+                feedback.better_answer,
+                citations,
+            ])?;
+            Ok(tx.now)
+        })?;
+        Ok(Feedback {
+            id,
+            caller: caller.to_owned(),
+            created_at: rows::time(at)?,
+            feedback: feedback.clone(),
+        })
+    }
+
+    /// Feedback, newest first.
+    pub fn feedback(&self, limit: usize) -> Result<Vec<Feedback>> {
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(
+                "SELECT id, caller, created_at, question, answer, rating, reason, better_answer, citations
+                 FROM feedback ORDER BY n DESC LIMIT ?1",
+            )?;
+            let mut found = statement.query([rows::signed(limit as u64)])?;
+            let mut out = Vec::new();
+            while let Some(row) = found.next()? {
+                let rating: String = row.get(5)?;
+                let citations: String = row.get(8)?;
+                out.push(Feedback {
+                    id: row.get(0)?,
+                    caller: row.get(1)?,
+                    created_at: rows::time(row.get(2)?)?,
+                    feedback: NewFeedback {
+                        question: row.get(3)?,
+                        answer: row.get(4)?,
+                        rating: match rating.as_str() {
+                            "up" => Rating::Up,
+                            "down" => Rating::Down,
+                            other => return Err(IndexError::Damaged(format!("{other:?} is no rating"))),
+                        },
+                        reason: row.get(6)?,
+                        better_answer: row.get(7)?,
+                        citations: rows::from_json(&citations)?,
+                    },
+                });
+            }
+            Ok(out)
+        })
+    }
+}

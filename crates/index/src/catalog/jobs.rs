@@ -1,0 +1,405 @@
+//! Jobs: uploads that wait for a worker, leased by wall time.
+//!
+//! A document has at most one open job. Newer content for it replaces the content of that job and sends it back to the
+//! queue, which takes the lease from a worker that runs it. What a worker made counts only while its lease holds, and that
+//! is decided in the transaction that commits it ([`Catalog::commit_job`]).
+
+use lore_core::{ContentHash, DocumentId, DocumentMeta, Format};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::db::Write;
+use super::types::{Committed, Job, JobKind, JobState, NewDocument, NewVersion};
+use super::{Catalog, commit, documents, originals, rows};
+use crate::error::{IndexError, Result};
+
+/// Leases of a job before it is given up.
+const ATTEMPTS: u32 = 3;
+/// How long jobs that ended can be asked for, in microseconds.
+const KEPT: i64 = 7 * 24 * 3_600 * 1_000_000;
+
+const COLUMNS: &str =
+    "j.id, j.document, j.content_hash, j.state, j.reason, j.attempts, j.created_at, j.updated_at";
+
+/// The uploaded document as a job stores it.
+#[derive(Serialize, Deserialize, PartialEq)]
+struct Payload {
+    source: String,
+    name: String,
+    format: Format,
+    meta: DocumentMeta,
+}
+
+impl From<&NewDocument> for Payload {
+    fn from(document: &NewDocument) -> Self {
+        Self {
+            source: document.source.clone(),
+            name: document.name.clone(),
+            format: document.format,
+            meta: document.meta.clone(),
+        }
+    }
+}
+
+impl From<Payload> for NewDocument {
+    fn from(payload: Payload) -> Self {
+        Self { source: payload.source, name: payload.name, format: payload.format, meta: payload.meta }
+    }
+}
+
+/// What the catalog needs to know of an open job.
+struct Open {
+    n: i64,
+    document: DocumentId,
+    hash: ContentHash,
+    state: String,
+    payload: Option<String>,
+    meta_set: bool,
+    worker: Option<String>,
+    lease_until: Option<i64>,
+}
+
+impl Open {
+    fn is_held_by(&self, worker: &str, now: i64) -> bool {
+        self.state == "running"
+            && self.worker.as_deref() == Some(worker)
+            && self.lease_until.is_some_and(|until| until > now)
+    }
+}
+
+impl Catalog {
+    /// Registers an upload: the document as pending (an earlier version stays live) and a job, in one transaction.
+    ///
+    /// A document's open job takes the newer content and waits again; the same upload twice gives the same job.
+    ///
+    /// # Errors
+    /// `QueueFull` when `max_queued` jobs wait already; `Invalid` where the original is not stored.
+    pub fn enqueue(
+        &self,
+        document: &NewDocument,
+        hash: &ContentHash,
+        size: u64,
+        max_queued: usize,
+    ) -> Result<Job> {
+        commit::check_document(document)?;
+        let id = DocumentId::from_source(&document.source);
+        let payload = rows::to_json(&Payload::from(document))?;
+        self.write(|tx| {
+            // Under the write lock: nothing that is being removed can pass here.
+            if !self.original_path(hash).is_file() {
+                return Err(IndexError::Invalid(format!(
+                    "the original {hash} is not stored; store it again"
+                )));
+            }
+            let job = match open_of_document(tx, id)? {
+                Some(job) if job.hash == *hash && job.payload.as_deref() == Some(&payload) => job.n,
+                Some(job) => {
+                    requeue(tx, &job, hash, size, &payload)?;
+                    job.n
+                }
+                None => {
+                    let waiting = count(tx, "queued")? as usize;
+                    if waiting >= max_queued {
+                        return Err(IndexError::QueueFull { waiting });
+                    }
+                    insert(tx, id, hash, size, &payload)?
+                }
+            };
+            documents::register(tx, id, document)?;
+            let failed = commit::failed_hash(tx, id)?;
+            tx.prepare_cached(
+                "UPDATE documents SET state = 'pending', reason = NULL, failed_hash = NULL, updated_at = ?2
+                 WHERE id = ?1",
+            )?
+            .execute(params![id.0.as_bytes(), tx.now])?;
+            if let Some(failed) = failed {
+                originals::discard(tx, &failed)?;
+            }
+            originals::unpin(tx, hash)?;
+            by_number(tx, job)
+        })
+    }
+
+    /// Takes the oldest job that waits, or whose lease of `lease_seconds` ran out; at most 3 attempts, then it fails.
+    pub fn lease_job(&self, worker: &str, lease_seconds: u64) -> Result<Option<(Job, NewDocument)>> {
+        // An idle worker asks again and again; it must not take the write lock for that.
+        if self.read(|tx| next(tx, rows::now()))?.is_none() {
+            return Ok(None);
+        }
+        self.write(|tx| {
+            while let Some((n, attempts)) = next(tx, tx.now)? {
+                let Some(job) = open_by_number(tx, n)? else { continue };
+                if attempts >= ATTEMPTS {
+                    let reason = format!("given up after {attempts} attempts: the worker did not finish");
+                    end_failed(tx, &job, &reason)?;
+                    continue;
+                }
+                tx.prepare_cached(
+                    "UPDATE jobs SET state = 'running', attempts = attempts + 1, worker = ?2, lease_until = ?3,
+                         updated_at = ?4
+                     WHERE n = ?1",
+                )?
+                .execute(params![n, worker, lease_end(tx.now, lease_seconds), tx.now])?;
+                let payload: Payload = rows::from_json(job.payload.as_deref().unwrap_or_default())?;
+                return Ok(Some((by_number(tx, n)?, payload.into())));
+            }
+            Ok(None)
+        })
+    }
+
+    /// Prolongs a lease; false when it was lost.
+    pub fn extend_lease(&self, job: &str, worker: &str, lease_seconds: u64) -> Result<bool> {
+        self.write_soon(|tx| {
+            let changed = tx
+                .prepare_cached(
+                    "UPDATE jobs SET lease_until = ?3
+                     WHERE id = ?1 AND worker = ?2 AND state = 'running' AND lease_until > ?4",
+                )?
+                .execute(params![job, worker, lease_end(tx.now, lease_seconds), tx.now])?;
+            Ok(changed > 0)
+        })
+    }
+
+    /// Commits what a worker made of a job and ends the job, in one transaction; `None` when the lease was lost meanwhile
+    /// (it ran out, the document was deleted, or newer content came), and then nothing changed.
+    ///
+    /// Meta that was set while the job was open wins over what `document` says.
+    ///
+    /// # Errors
+    /// As [`Catalog::commit_version`]; `Invalid` where `document` is not the job's.
+    pub fn commit_job(
+        &self,
+        job: &str,
+        worker: &str,
+        document: &NewDocument,
+        version: &NewVersion,
+    ) -> Result<Option<Committed>> {
+        let prepared = commit::Prepared::new(document, version)?;
+        let id = DocumentId::from_source(&document.source);
+        self.write(|tx| {
+            let Some(job) = open_by_id(tx, job)?.filter(|job| job.is_held_by(worker, tx.now)) else {
+                return Ok(None);
+            };
+            if job.document != id {
+                return Err(IndexError::Invalid(format!(
+                    "the job is for document {}, not {id}",
+                    job.document
+                )));
+            }
+            let committed = match &job.payload {
+                Some(payload) if job.meta_set => {
+                    let payload: Payload = rows::from_json(payload)?;
+                    commit::commit(tx, &NewDocument { meta: payload.meta, ..document.clone() }, &prepared)?
+                }
+                _ => commit::commit(tx, document, &prepared)?,
+            };
+            end(tx, &job, "done", None)?;
+            Ok(Some(committed))
+        })
+    }
+
+    /// Ends a job as failed, if `worker` still has its lease; false when it was lost, and then nothing changed.
+    pub fn fail_job(&self, job: &str, worker: &str, reason: &str) -> Result<bool> {
+        self.write(|tx| match open_by_id(tx, job)? {
+            Some(job) if job.is_held_by(worker, tx.now) => {
+                end_failed(tx, &job, reason)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        })
+    }
+
+    /// Ends a job: `Ok` for done, `Err(reason)` for failed (the document shows the reason too).
+    ///
+    /// Asks for no lease: [`Catalog::commit_job`] and [`Catalog::fail_job`] are for workers. A job that ended already
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// `Invalid` where there is no such job.
+    pub fn finish_job(&self, job: &str, outcome: std::result::Result<(), &str>) -> Result<()> {
+        self.write(|tx| {
+            let Some(open) = open_by_id(tx, job)? else {
+                let known: bool = tx
+                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?1)")?
+                    .query_row([job], |row| row.get(0))?;
+                return if known {
+                    Ok(())
+                } else {
+                    Err(IndexError::Invalid(format!("there is no job {job}")))
+                };
+            };
+            match outcome {
+                Err(reason) => end_failed(tx, &open, reason),
+                Ok(()) => {
+                    tx.prepare_cached(
+                        "UPDATE documents SET state = 'live', updated_at = ?2
+                         WHERE id = ?1 AND state = 'pending' AND version > 0",
+                    )?
+                    .execute(params![open.document.0.as_bytes(), tx.now])?;
+                    end(tx, &open, "done", None)
+                }
+            }
+        })
+    }
+
+    /// A job.
+    pub fn job(&self, id: &str) -> Result<Option<Job>> {
+        self.read(|tx| {
+            let mut statement =
+                tx.prepare_cached(&format!("SELECT {COLUMNS} FROM jobs j WHERE j.id = ?1"))?;
+            let mut found = statement.query([id])?;
+            found.next()?.map(job).transpose()
+        })
+    }
+
+    /// Jobs waiting and running.
+    pub fn open_jobs(&self) -> Result<(u64, u64)> {
+        self.read(|tx| Ok((count(tx, "queued")?, count(tx, "running")?)))
+    }
+}
+
+/// Gives the meta that was just set to content of the document that still waits.
+pub(super) fn set_waiting_meta(tx: &Write<'_>, id: DocumentId, meta: &DocumentMeta) -> Result<()> {
+    let Some(job) = open_of_document(tx, id)? else { return Ok(()) };
+    let payload: Payload = rows::from_json(job.payload.as_deref().unwrap_or_default())?;
+    let payload = rows::to_json(&Payload { meta: meta.clone(), ..payload })?;
+    tx.prepare_cached("UPDATE jobs SET payload = ?2, meta_set = 1 WHERE n = ?1")?
+        .execute(params![job.n, payload])?;
+    Ok(())
+}
+
+/// Ends the open job of a document that is being deleted.
+pub(super) fn end_for_deleted(tx: &Write<'_>, id: DocumentId) -> Result<()> {
+    match open_of_document(tx, id)? {
+        Some(job) => end(tx, &job, "failed", Some("the document was deleted")),
+        None => Ok(()),
+    }
+}
+
+fn insert(tx: &Write<'_>, id: DocumentId, hash: &ContentHash, size: u64, payload: &str) -> Result<i64> {
+    tx.prepare_cached(
+        "INSERT INTO jobs
+             (id, kind, document, content_hash, size, payload, state, attempts, created_at, updated_at)
+         VALUES (?1, 'ingest', ?2, ?3, ?4, ?5, 'queued', 0, ?6, ?6)",
+    )?
+    .execute(params![
+        uuid::Uuid::now_v7().to_string(),
+        id.0.as_bytes(),
+        hash.as_str(),
+        rows::signed(size),
+        payload,
+        tx.now,
+    ])?;
+    Ok(tx.last_insert_rowid())
+}
+
+fn requeue(tx: &Write<'_>, job: &Open, hash: &ContentHash, size: u64, payload: &str) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE jobs SET content_hash = ?2, size = ?3, payload = ?4, meta_set = 0, state = 'queued', attempts = 0,
+             worker = NULL, lease_until = NULL, updated_at = ?5
+         WHERE n = ?1",
+    )?
+    .execute(params![job.n, hash.as_str(), rows::signed(size), payload, tx.now])?;
+    originals::discard(tx, job.hash.as_str())
+}
+
+fn end_failed(tx: &Write<'_>, job: &Open, reason: &str) -> Result<()> {
+    commit::fail(tx, job.document, Some(&job.hash), reason)?;
+    end(tx, job, "failed", Some(reason))
+}
+
+fn end(tx: &Write<'_>, job: &Open, state: &str, reason: Option<&str>) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE jobs SET state = ?2, reason = ?3, payload = NULL, worker = NULL, lease_until = NULL, updated_at = ?4
+         WHERE n = ?1",
+    )?
+    .execute(params![job.n, state, reason, tx.now])?;
+    originals::discard(tx, job.hash.as_str())?;
+    tx.prepare_cached("DELETE FROM jobs WHERE state IN ('done', 'failed') AND updated_at < ?1")?
+        .execute([tx.now - KEPT])?;
+    Ok(())
+}
+
+fn lease_end(now: i64, seconds: u64) -> i64 {
+    now.saturating_add(rows::signed(seconds).saturating_mul(1_000_000))
+}
+
+/// The oldest job that can be leased, and how often it was.
+fn next(tx: &Transaction<'_>, now: i64) -> Result<Option<(i64, u32)>> {
+    Ok(tx
+        .prepare_cached(
+            "SELECT n, attempts FROM jobs
+             WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until <= ?1)
+             ORDER BY n LIMIT 1",
+        )?
+        .query_row([now], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
+}
+
+fn count(tx: &Transaction<'_>, state: &str) -> Result<u64> {
+    let count: i64 = tx
+        .prepare_cached("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND state = ?1")?
+        .query_row([state], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+const OPEN: &str = "SELECT n, document, content_hash, state, payload, meta_set, worker, lease_until FROM jobs \
+     WHERE state IN ('queued', 'running') AND";
+
+fn open_by_id(tx: &Write<'_>, id: &str) -> Result<Option<Open>> {
+    let mut statement = tx.prepare_cached(&format!("{OPEN} id = ?1"))?;
+    let mut found = statement.query([id])?;
+    found.next()?.map(open).transpose()
+}
+
+fn open_by_number(tx: &Write<'_>, n: i64) -> Result<Option<Open>> {
+    let mut statement = tx.prepare_cached(&format!("{OPEN} n = ?1"))?;
+    let mut found = statement.query([n])?;
+    found.next()?.map(open).transpose()
+}
+
+fn open_of_document(tx: &Write<'_>, id: DocumentId) -> Result<Option<Open>> {
+    let mut statement = tx.prepare_cached(&format!("{OPEN} document = ?1"))?;
+    let mut found = statement.query([id.0.as_bytes()])?;
+    found.next()?.map(open).transpose()
+}
+
+fn open(row: &Row<'_>) -> Result<Open> {
+    Ok(Open {
+        n: row.get(0)?,
+        document: rows::document_id(row, 1)?,
+        hash: ContentHash(row.get(2)?),
+        state: row.get(3)?,
+        payload: row.get(4)?,
+        meta_set: row.get(5)?,
+        worker: row.get(6)?,
+        lease_until: row.get(7)?,
+    })
+}
+
+fn by_number(tx: &Write<'_>, n: i64) -> Result<Job> {
+    let mut statement = tx.prepare_cached(&format!("SELECT {COLUMNS} FROM jobs j WHERE j.n = ?1"))?;
+    let mut found = statement.query([n])?;
+    let row = found.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    job(row)
+}
+
+fn job(row: &Row<'_>) -> Result<Job> {
+    let state: String = row.get(3)?;
+    let reason: Option<String> = row.get(4)?;
+    Ok(Job {
+        id: row.get(0)?,
+        kind: JobKind::Ingest,
+        document: rows::document_id(row, 1)?,
+        content_hash: ContentHash(row.get(2)?),
+        state: match state.as_str() {
+            "queued" => JobState::Queued,
+            "running" => JobState::Running,
+            "done" => JobState::Done,
+            _ => JobState::Failed { reason: reason.unwrap_or_default() },
+        },
+        attempts: row.get(5)?,
+        created_at: rows::time(row.get(6)?)?,
+        updated_at: rows::time(row.get(7)?)?,
+    })
+}

@@ -1,0 +1,191 @@
+//! The schema and its migrations, one step per version of `PRAGMA user_version`.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::{IndexError, Result};
+
+/// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
+const MIGRATIONS: &[&str] = &[FIRST];
+
+/// The newest schema version that this program knows.
+pub(super) fn known_version() -> u32 {
+    MIGRATIONS.len() as u32
+}
+
+/// Brings the database to the newest schema; safe when several processes try at once.
+///
+/// # Errors
+/// `NewerSchema` when the file was written by a newer program.
+pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = known_version();
+    if found > known {
+        return Err(IndexError::NewerSchema { found, known });
+    }
+    for step in &MIGRATIONS[found as usize..] {
+        transaction.execute_batch(step)?;
+    }
+    if found < known {
+        transaction.pragma_update(None, "user_version", known)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Times are microseconds since 1970 in UTC, UUIDs 16 bytes, hashes of originals hexadecimal text, hashes of embedded
+/// texts 32 bytes, lists and maps JSON.
+const FIRST: &str = r"
+CREATE TABLE documents (
+    pk            INTEGER PRIMARY KEY,
+    id            BLOB NOT NULL UNIQUE,
+    source        TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    title         TEXT NOT NULL,
+    search        TEXT NOT NULL,           -- name and title in lower case
+    format        TEXT NOT NULL,
+    language      TEXT,
+    tags          TEXT NOT NULL,
+    acl           TEXT NOT NULL,
+    date          TEXT,
+    superseded_by TEXT,
+    version       INTEGER NOT NULL,        -- live version, 0 for none
+    content_hash  TEXT,
+    size          INTEGER NOT NULL,
+    pipeline      INTEGER NOT NULL,
+    pages         INTEGER,
+    chunks        INTEGER NOT NULL,
+    state         TEXT NOT NULL CHECK (state IN ('live', 'pending', 'failed')),
+    reason        TEXT,
+    failed_hash   TEXT,                    -- original that could not be read
+    created_at    INTEGER NOT NULL,
+    updated_at    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX documents_by_name ON documents (name, id);
+CREATE INDEX documents_by_failed_hash ON documents (failed_hash) WHERE failed_hash IS NOT NULL;
+
+CREATE TABLE versions (
+    pk           INTEGER PRIMARY KEY,
+    document     INTEGER NOT NULL REFERENCES documents (pk) ON DELETE CASCADE,
+    version      INTEGER NOT NULL,
+    content_hash TEXT NOT NULL,
+    size         INTEGER NOT NULL,
+    pipeline     INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    title        TEXT,
+    language     TEXT,
+    text_bytes   INTEGER NOT NULL,
+    structure    TEXT NOT NULL,            -- blocks, headings, pages
+    text         TEXT NOT NULL,
+    UNIQUE (document, version)
+) STRICT;
+CREATE INDEX versions_by_hash ON versions (content_hash);
+
+-- Chunks of the live version alone: nothing asks for those of a retired one.
+CREATE TABLE chunks (
+    pk         INTEGER PRIMARY KEY,
+    id         BLOB NOT NULL UNIQUE,
+    document   INTEGER NOT NULL REFERENCES documents (pk) ON DELETE CASCADE,
+    version    INTEGER NOT NULL,
+    ordinal    INTEGER NOT NULL,
+    char_start INTEGER NOT NULL,           -- code points
+    char_end   INTEGER NOT NULL,
+    byte_start INTEGER NOT NULL,           -- the same range in bytes, so that slicing needs no scan
+    byte_end   INTEGER NOT NULL,
+    first_page INTEGER,
+    last_page  INTEGER,
+    headings   TEXT NOT NULL,
+    context    TEXT,
+    text_hash  BLOB NOT NULL,
+    UNIQUE (document, ordinal)
+) STRICT;
+CREATE INDEX chunks_by_text ON chunks (text_hash);
+
+-- Rows are never removed: the numbers have no gaps, and a document that comes back after its deletion goes on counting
+-- its versions, so that no chunk id ever means two texts.
+CREATE TABLE changes (
+    seq      INTEGER PRIMARY KEY,
+    document BLOB NOT NULL,
+    kind     TEXT NOT NULL CHECK (kind IN ('version', 'meta', 'deleted')),
+    version  INTEGER NOT NULL,
+    at       INTEGER NOT NULL
+) STRICT;
+CREATE INDEX changes_by_document ON changes (document, version);
+
+CREATE TABLE checkpoints (
+    name TEXT PRIMARY KEY,
+    seq  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+    n            INTEGER PRIMARY KEY,      -- order of arrival
+    id           TEXT NOT NULL UNIQUE,
+    kind         TEXT NOT NULL,
+    document     BLOB NOT NULL,
+    content_hash TEXT NOT NULL,
+    size         INTEGER NOT NULL,
+    payload      TEXT,                     -- the document as it was uploaded; gone once the job has ended
+    meta_set     INTEGER NOT NULL DEFAULT 0, -- tags or access list were set by hand since
+    state        TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
+    reason       TEXT,
+    attempts     INTEGER NOT NULL,
+    worker       TEXT,
+    lease_until  INTEGER,
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX jobs_open_by_document ON jobs (document) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_open ON jobs (n) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_open_by_hash ON jobs (content_hash) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_ended ON jobs (updated_at) WHERE state IN ('done', 'failed');
+
+-- Originals stored by somebody who has not referred to them yet.
+CREATE TABLE pins (
+    n     INTEGER PRIMARY KEY,
+    hash  TEXT NOT NULL,
+    until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX pins_by_hash ON pins (hash);
+
+-- Originals that nothing refers to any more, to be removed from the disk.
+CREATE TABLE garbage (
+    hash TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE embedders (
+    pk   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE vectors (
+    pk        INTEGER PRIMARY KEY,
+    text_hash BLOB NOT NULL,
+    embedder  INTEGER NOT NULL REFERENCES embedders (pk) ON DELETE CASCADE,
+    vector    BLOB NOT NULL,               -- f32, little endian
+    UNIQUE (text_hash, embedder)
+) STRICT;
+
+CREATE TABLE feedback (
+    n             INTEGER PRIMARY KEY,
+    id            TEXT NOT NULL UNIQUE,
+    caller        TEXT NOT NULL,
+    created_at    INTEGER NOT NULL,
+    question      TEXT NOT NULL,
+    answer        TEXT NOT NULL,
+    rating        TEXT NOT NULL,
+    reason        TEXT,
+    better_answer TEXT,
+    citations     TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE keys (
+    id           TEXT PRIMARY KEY,
+    name         TEXT NOT NULL,
+    member_of    TEXT NOT NULL,           -- groups
+    admin        INTEGER NOT NULL,
+    secret_hash  BLOB NOT NULL,
+    created_at   INTEGER NOT NULL,
+    revoked_at   INTEGER,
+    last_used_at INTEGER
+) STRICT, WITHOUT ROWID;
+";

@@ -1,0 +1,256 @@
+//! What goes into the catalog and comes out of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use lore_core::{
+    Access, Chunk, ContentHash, Document, DocumentId, DocumentMeta, Format, NewChunk, Parsed, Seq,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A document as its source knows it, before it is parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDocument {
+    /// URI: `file:///...` or `upload:NAME`. The id derives from it.
+    pub source: String,
+    /// Display name: path relative to the ingested folder, or the upload's file name.
+    pub name: String,
+    /// Format.
+    pub format: Format,
+    /// Tags, access, date, successor.
+    pub meta: DocumentMeta,
+}
+
+/// Parsed content, ready to become a document's live version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewVersion {
+    /// Hash of the original, stored before by [`Catalog::store_original`].
+    pub content_hash: ContentHash,
+    /// Size of the original in bytes.
+    pub size: u64,
+    /// Version of the parser and chunker that made this; when the program's is newer, content is parsed again.
+    pub pipeline: u32,
+    /// The text.
+    pub parsed: Parsed,
+    /// Its chunks, in order.
+    pub chunks: Vec<NewChunk>,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The document.
+    pub document: DocumentId,
+    /// Its live version.
+    pub version: u32,
+    /// The change, or `None` where nothing changed.
+    pub seq: Option<Seq>,
+}
+
+/// A change to a document that the indexes must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its number.
+    pub seq: Seq,
+    /// The document.
+    pub document: DocumentId,
+    /// What happened.
+    pub kind: ChangeKind,
+}
+
+/// What happened to a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A version went live.
+    Version(u32),
+    /// Tags, access list, date or successor changed.
+    Meta,
+    /// It was deleted.
+    Deleted,
+}
+
+/// A found chunk that is live and that the caller may read, with its document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveChunk {
+    /// The chunk, its text sliced from the catalog.
+    pub chunk: Chunk,
+    /// The document as it is now.
+    pub document: Arc<Document>,
+}
+
+/// Which documents to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentQuery {
+    /// Words that the name or title must contain (case-insensitive).
+    pub text: Option<String>,
+    /// Only names under this prefix.
+    pub name_prefix: Option<String>,
+    /// Only sources under this prefix (for `--prune`).
+    pub source_prefix: Option<String>,
+    /// Only this state: `live`, `pending` or `failed`.
+    pub state: Option<String>,
+    /// What the caller may see.
+    pub access: Access,
+    /// At most so many.
+    pub limit: usize,
+    /// The cursor that the page before gave.
+    pub after: Option<String>,
+}
+
+impl Default for DocumentQuery {
+    fn default() -> Self {
+        Self {
+            text: None,
+            name_prefix: None,
+            source_prefix: None,
+            state: None,
+            access: Access::All,
+            limit: 50,
+            after: None,
+        }
+    }
+}
+
+/// A page of documents, ordered by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DocumentPage {
+    /// The documents.
+    pub documents: Vec<Document>,
+    /// Cursor of the next page, if there is one.
+    pub next: Option<String>,
+    /// Documents in all that match.
+    pub total: u64,
+}
+
+/// Work for the ingestion worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Parse the stored original of a document and make it live.
+    Ingest,
+}
+
+/// Where a job stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum JobState {
+    /// Waiting for a worker.
+    Queued,
+    /// Leased by a worker; a lease that ran out makes it queued again.
+    Running,
+    /// Done.
+    Done,
+    /// Given up.
+    Failed {
+        /// Why, in words for a person.
+        reason: String,
+    },
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Job {
+    /// Identifier (UUID version 7).
+    pub id: String,
+    /// What to do.
+    pub kind: JobKind,
+    /// The document.
+    pub document: DocumentId,
+    /// The original to parse.
+    pub content_hash: ContentHash,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: JobState,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it was queued.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+/// Thumbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rating {
+    /// Helpful.
+    Up,
+    /// Not.
+    Down,
+}
+
+/// What a person says of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewFeedback {
+    /// The question asked.
+    pub question: String,
+    /// The answer given.
+    pub answer: String,
+    /// Helpful or not.
+    pub rating: Rating,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The answer that would have been right.
+    #[serde(default)]
+    pub better_answer: Option<String>,
+    /// The citations shown, as the answer carried them.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub citations: Vec<serde_json::Value>,
+}
+
+/// Stored feedback.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Feedback {
+    /// Identifier (UUID version 7).
+    pub id: String,
+    /// Who gave it.
+    pub caller: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub feedback: NewFeedback,
+}
+
+/// An API key as it is listed; the secret is not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApiKey {
+    /// Identifier, the visible middle part of the key.
+    pub id: String,
+    /// What it is for.
+    pub name: String,
+    /// Groups for access lists.
+    pub groups: BTreeSet<String>,
+    /// Whether it may manage documents, keys and jobs.
+    pub admin: bool,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A key to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewKey {
+    /// What it is for.
+    pub name: String,
+    /// Groups for access lists.
+    pub groups: BTreeSet<String>,
+    /// Whether it may manage documents, keys and jobs.
+    pub admin: bool,
+}
