@@ -1,1 +1,17 @@
-//! lore-models
+//! Nets, weights and tokenizers.
+//!
+//! - [`encoder`]: text encoders (BERT, RoBERTa, XLM-RoBERTa in sentence-transformers folders) and cross-encoders.
+//! - [`weights`] and [`tokenizer`]: the files of a model folder.
+//! - [`ops`]: the f32 CPU kernels behind them.
+//! - [`bench`](mod@bench): how fast they are here.
+
+pub mod bench;
+pub mod encoder;
+pub mod error;
+pub mod ops;
+pub mod source;
+pub mod tokenizer;
+pub mod weights;
+
+pub use encoder::{Encoder, EncoderOptions, Reranker};
+pub use error::ModelsError;

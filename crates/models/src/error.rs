@@ -1,0 +1,90 @@
+//! What can go wrong while a model is read or run.
+
+use std::path::{Path, PathBuf};
+
+/// Why a model could not be loaded or gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelsError {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file that the model needs is not there.
+    #[error("{} has no {wanted}; fetch the model again, or name a folder that holds one", folder.display())]
+    Missing {
+        /// The model's folder.
+        folder: PathBuf,
+        /// The files of which one was needed.
+        wanted: &'static str,
+    },
+    /// A file is not what its name says.
+    #[error("{} is not valid: {message}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A tensor is absent or has another shape or type than the configuration says.
+    #[error("tensor {name} of {}: {message}", path.display())]
+    Tensor {
+        /// The file, or the model's folder where it has several.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The model is of a kind that is not implemented.
+    #[error("{} asks for {what}, which is not supported; choose another model", path.display())]
+    Unsupported {
+        /// The file that asks.
+        path: PathBuf,
+        /// What it asks for.
+        what: String,
+    },
+    /// A text or token list that the model cannot take.
+    #[error("the model cannot take this input: {message}")]
+    Input {
+        /// What is wrong.
+        message: String,
+    },
+    /// A result was NaN or infinite.
+    #[error("the model's result for text {index} is not finite; its weights are damaged or overflow f32")]
+    NotFinite {
+        /// Position of the text in the call.
+        index: usize,
+    },
+    /// The threads could not be started.
+    #[error("cannot start {threads} threads: {message}")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// The cause.
+        message: String,
+    },
+}
+
+impl ModelsError {
+    pub(crate) fn invalid(path: &Path, message: impl ToString) -> Self {
+        Self::Invalid { path: path.to_owned(), message: message.to_string() }
+    }
+
+    pub(crate) fn unsupported(path: &Path, what: impl Into<String>) -> Self {
+        Self::Unsupported { path: path.to_owned(), what: what.into() }
+    }
+
+    pub(crate) fn tensor(path: &Path, name: &str, message: impl Into<String>) -> Self {
+        Self::Tensor { path: path.to_owned(), name: name.to_owned(), message: message.into() }
+    }
+}
+
+/// Reads and parses a JSON file.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ModelsError> {
+    let bytes = std::fs::read(path).map_err(|source| ModelsError::Read { path: path.to_owned(), source })?;
+    serde_json::from_slice(&bytes).map_err(|error| ModelsError::invalid(path, error))
+}
