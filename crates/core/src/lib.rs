@@ -31,7 +31,9 @@ pub use document::{
 };
 pub use ids::{ChunkId, ContentHash, DocumentId, Seq};
 pub use limits::Limits;
-pub use model::{EmbedKind, EmbedRequest, Embedder, ModelError, RerankRequest, Reranker};
+pub use model::{
+    EmbedKind, EmbedRequest, Embedder, EmbedderInfo, ModelError, RerankRequest, Reranker, TokenCounter,
+};
 pub use question::{Caller, Filter, Question, ScoredChunk, SearchMode, Turn};
 pub use sentence::sentences;
 pub use span::{PageRange, Span};
