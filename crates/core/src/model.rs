@@ -138,6 +138,11 @@ impl Embedder {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
+    /// Whether the engine still takes requests.
+    pub fn is_running(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
     fn stopped(&self) -> ModelError {
         ModelError::Stopped { model: self.info.id.clone() }
     }

@@ -1,1 +1,34 @@
-//! lore-server
+//! Lore over HTTP: questions, search, documents, feedback, keys, health and metrics.
+//!
+//! [`app`] makes the router from an [`AppState`], so that everything can be tested without a socket; [`serve`] puts it
+//! on a listener and ends it gracefully. The crate talks to handles (catalog, retriever, answerer) and knows nothing of
+//! what stands behind them.
+//!
+//! - [`state`], [`config`] and [`lifecycle`]: what handlers share, its settings, and starting up and ending.
+//! - [`request`]: around every request: id, span, metrics, panics, the one shape of errors ([`error`]).
+//! - [`auth`] and [`limits`]: who may, and how many at once.
+//! - [`extract`]: bodies, queries and ids, with errors that name what is wrong.
+//! - [`routes`]: one file per resource; [`sse`]: answers as a stream; [`openapi`]: their description.
+
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod error;
+pub mod extract;
+pub mod lifecycle;
+pub mod limits;
+pub mod metrics;
+pub mod openapi;
+pub mod request;
+pub mod routes;
+pub mod serve;
+pub mod sse;
+pub mod state;
+
+pub use app::app;
+pub use config::HttpConfig;
+pub use error::{ApiError, ErrorBody};
+pub use lifecycle::Lifecycle;
+pub use metrics::Metrics;
+pub use serve::{ServeError, serve};
+pub use state::{AppState, Engine, Options};

@@ -1,0 +1,87 @@
+//! The router: every route once, with its method, so that the API's description can be checked against it.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::routing::{MethodFilter, on};
+
+use crate::request;
+use crate::routes::{ask, content, documents, feedback, health, jobs, keys, search, upload};
+use crate::state::AppState;
+
+/// The whole service, to be put on a listener by [`crate::serve()`] or called directly.
+pub fn app(state: AppState) -> Router {
+    table()
+        .router
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED })
+        // Every handler that reads a body bounds it itself.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(request::around))
+        .with_state(state)
+}
+
+/// Method (lower case) and path template of every route.
+pub fn routes() -> Vec<(&'static str, &'static str)> {
+    table().routes
+}
+
+fn table() -> Table {
+    Table { router: Router::new(), routes: Vec::new() }
+        .get("/", health::index)
+        .get("/healthz", health::healthz)
+        .get("/readyz", health::readyz)
+        .get("/metrics", health::metrics)
+        .get("/openapi.json", health::openapi)
+        .post("/v1/ask", ask::ask)
+        .post("/v1/search", search::search)
+        .get("/v1/documents", documents::list)
+        .post("/v1/documents", upload::upload)
+        .get("/v1/documents/{id}", documents::show)
+        .patch("/v1/documents/{id}", documents::change)
+        .delete("/v1/documents/{id}", documents::delete)
+        .get("/v1/documents/{id}/content", content::content)
+        .get("/v1/documents/{id}/text", content::text)
+        .get("/v1/jobs/{id}", jobs::show)
+        .post("/v1/feedback", feedback::give)
+        .get("/v1/keys", keys::list)
+        .post("/v1/keys", keys::create)
+        .delete("/v1/keys/{id}", keys::revoke)
+}
+
+struct Table {
+    router: Router<AppState>,
+    routes: Vec<(&'static str, &'static str)>,
+}
+
+impl Table {
+    fn get<H: Handler<T, AppState>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.route("get", MethodFilter::GET, path, handler)
+    }
+
+    fn post<H: Handler<T, AppState>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.route("post", MethodFilter::POST, path, handler)
+    }
+
+    fn patch<H: Handler<T, AppState>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.route("patch", MethodFilter::PATCH, path, handler)
+    }
+
+    fn delete<H: Handler<T, AppState>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.route("delete", MethodFilter::DELETE, path, handler)
+    }
+
+    fn route<H: Handler<T, AppState>, T: 'static>(
+        mut self,
+        method: &'static str,
+        filter: MethodFilter,
+        path: &'static str,
+        handler: H,
+    ) -> Self {
+        self.routes.push((method, path));
+        self.router = self.router.route(path, on(filter, handler));
+        self
+    }
+}

@@ -1,0 +1,218 @@
+//! Who calls: a key, the local token, or the person at this machine.
+//!
+//! Keys are looked up in the catalog for every request, so that a revoked key stops at once. Without a key, a caller is
+//! the owner of the data folder only where the server listens on loopback addresses alone, and only for requests that a
+//! foreign web page in the owner's browser cannot make: the `Host` must be a loopback name (a page that rebinds its own
+//! name to 127.0.0.1 sends that name), the `Origin`, where there is one, must be this server's own, and no proxy may
+//! have passed the request on.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, header};
+use lore_core::{Access, Caller};
+use lore_index::ApiKey;
+use subtle::ConstantTimeEq as _;
+
+use crate::error::ApiError;
+use crate::state::AppState;
+
+/// Longest secret that is looked up, in bytes.
+const SECRET_BYTES: usize = 256;
+
+/// A caller who may ask, search and read.
+#[derive(Clone, Debug)]
+pub struct Authenticated(pub Caller);
+
+/// A caller who may also manage documents, keys and jobs.
+#[derive(Clone, Debug)]
+pub struct Admin(pub Caller);
+
+impl FromRequestParts<AppState> for Authenticated {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        match secret(&parts.headers)? {
+            Some(secret) => of_secret(secret, state).await.map(Self),
+            None if state.options().require_keys => Err(ApiError::unauthorized(
+                "an API key is needed: send it as Authorization: Bearer lore_...; `lore keys create` makes one",
+            )),
+            None => {
+                at_this_machine(parts)?;
+                Ok(Self(Caller::local()))
+            }
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, state).await?;
+        if !caller.admin {
+            return Err(ApiError::forbidden("forbidden", "this needs a key with the admin right"));
+        }
+        Ok(Self(caller))
+    }
+}
+
+/// The secret that a request brings in `Authorization: Bearer` or `X-API-Key`.
+fn secret(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let malformed =
+        || ApiError::unauthorized("the key is malformed: send it as Authorization: Bearer lore_...");
+    let value = match (headers.get(header::AUTHORIZATION), headers.get("x-api-key")) {
+        (Some(value), _) => {
+            let value = value.to_str().map_err(|_| malformed())?;
+            let (scheme, secret) = value.split_once(' ').ok_or_else(malformed)?;
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return Err(malformed());
+            }
+            secret.trim()
+        }
+        (None, Some(value)) => value.to_str().map_err(|_| malformed())?.trim(),
+        (None, None) => return Ok(None),
+    };
+    if value.is_empty() || value.len() > SECRET_BYTES {
+        return Err(malformed());
+    }
+    Ok(Some(value.to_owned()))
+}
+
+async fn of_secret(secret: String, state: &AppState) -> Result<Caller, ApiError> {
+    let local = state.options().local_token.as_deref().filter(|token| !token.is_empty());
+    if local.is_some_and(|token| bool::from(token.as_bytes().ct_eq(secret.as_bytes()))) {
+        return Ok(Caller::local());
+    }
+    let key = state.catalog(move |catalog| catalog.authenticate(&secret)).await?;
+    key.map(caller_of).ok_or_else(|| ApiError::unauthorized("the key is unknown or was revoked"))
+}
+
+fn caller_of(key: ApiKey) -> Caller {
+    let access = if key.admin { Access::All } else { Access::Groups(key.groups) };
+    Caller { id: key.id, access, admin: key.admin }
+}
+
+/// Lets only such requests through as a program or a page of this server on this machine makes.
+fn at_this_machine(parts: &Parts) -> Result<(), ApiError> {
+    let headers = &parts.headers;
+    if ["forwarded", "x-forwarded-for", "x-forwarded-host"].iter().any(|name| headers.contains_key(*name)) {
+        return Err(ApiError::forbidden("forbidden_proxy", "a request through a proxy needs an API key"));
+    }
+    let host = host(parts).filter(|host| is_loopback(host.host())).ok_or_else(|| {
+        ApiError::forbidden(
+            "forbidden_host",
+            "without an API key the server must be called by a loopback name, such as localhost or 127.0.0.1",
+        )
+    })?;
+    let cross_site = || ApiError::forbidden("cross_site", "a page of another site needs an API key");
+    for origin in headers.get_all(header::ORIGIN) {
+        let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        if !origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host.as_str())) {
+            return Err(cross_site());
+        }
+    }
+    let says = |name: &str, value: &str| headers.get(name).is_some_and(|v| v.as_bytes() == value.as_bytes());
+    // A person who follows a link from another page to a document sends this, and that page sees nothing of it.
+    let followed_link = parts.method == Method::GET && says("sec-fetch-mode", "navigate");
+    if (says("sec-fetch-site", "cross-site") || says("sec-fetch-site", "same-site")) && !followed_link {
+        return Err(cross_site());
+    }
+    Ok(())
+}
+
+/// The host that was called: the only `Host` header there is.
+fn host(parts: &Parts) -> Option<Authority> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next()?;
+    if hosts.next().is_some() || host.as_bytes().contains(&b'@') {
+        return None;
+    }
+    Authority::try_from(host.as_bytes()).ok()
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+        || bare.and_then(|h| h.parse::<Ipv6Addr>().ok()).is_some_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use axum::http::Request;
+
+    fn allowed(headers: &[(&str, &str)]) -> Result<(), String> {
+        let mut request = Request::builder().method("POST");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        at_this_machine(&request.body(()).unwrap().into_parts().0).map_err(|e| e.code().to_owned())
+    }
+
+    #[test]
+    fn loopback_names_are_let_in() {
+        for host in [
+            "localhost",
+            "localhost:8787",
+            "LOCALHOST:1",
+            "127.0.0.1:8787",
+            "127.8.9.1",
+            "[::1]:8787",
+            "[::1]",
+        ] {
+            assert_eq!(allowed(&[("host", host)]), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn names_that_only_resolve_to_loopback_are_not() {
+        for host in [
+            "evil.example",
+            "evil.example:8787",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "user@localhost",
+            "0.0.0.0",
+            "[::]",
+            "192.168.0.1",
+            "",
+        ] {
+            assert_eq!(allowed(&[("host", host)]), Err("forbidden_host".into()), "{host}");
+        }
+        assert_eq!(allowed(&[]), Err("forbidden_host".into()));
+        assert_eq!(allowed(&[("host", "localhost"), ("host", "localhost")]), Err("forbidden_host".into()));
+    }
+
+    #[test]
+    fn other_origins_are_not_let_in() {
+        let host = ("host", "localhost:8787");
+        assert_eq!(allowed(&[host, ("origin", "http://localhost:8787")]), Ok(()));
+        for origin in ["http://localhost:3000", "https://localhost:8787", "http://evil.example", "null", ""] {
+            assert_eq!(allowed(&[host, ("origin", origin)]), Err("cross_site".into()), "{origin}");
+        }
+        assert_eq!(allowed(&[host, ("sec-fetch-site", "cross-site")]), Err("cross_site".into()));
+        assert_eq!(allowed(&[host, ("sec-fetch-site", "same-origin")]), Ok(()));
+        assert_eq!(allowed(&[host, ("x-forwarded-for", "10.0.0.1")]), Err("forbidden_proxy".into()));
+    }
+
+    #[test]
+    fn secrets_come_in_two_headers() {
+        let with = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            secret(&headers).map_err(|e| e.status().as_u16())
+        };
+        assert_eq!(with("authorization", "Bearer lore_a_b"), Ok(Some("lore_a_b".into())));
+        assert_eq!(with("authorization", "bearer  lore_a_b"), Ok(Some("lore_a_b".into())));
+        assert_eq!(with("x-api-key", "lore_a_b"), Ok(Some("lore_a_b".into())));
+        assert_eq!(with("accept", "*/*"), Ok(None));
+        for bad in ["Basic bG9yZQ==", "lore_a_b", "Bearer ", &format!("Bearer {}", "x".repeat(300))] {
+            assert_eq!(with("authorization", bad), Err(401), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Settings of the HTTP server.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Time-outs and bounds of connections; the bounds of what a request may ask for are `lore_core::Limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Open connections; more wait to be accepted.
+    pub connections: usize,
+    /// Seconds in which a client must have sent a request's headers, counted from the end of the request before.
+    pub header_seconds: u64,
+    /// Seconds in which a JSON body must have arrived; for uploads, the longest pause between two pieces.
+    pub body_seconds: u64,
+    /// Seconds that an answer or a search may take, waiting included.
+    pub answer_seconds: u64,
+    /// Seconds between two comments that keep an event stream open.
+    pub keep_alive_seconds: u64,
+    /// Seconds that running requests and streams get to end when the server is told to stop.
+    pub grace_seconds: u64,
+    /// Uploads received at once; four times as many wait, more are refused with 429. Each holds a document in memory.
+    pub uploads: usize,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            header_seconds: 15,
+            body_seconds: 30,
+            answer_seconds: 120,
+            keep_alive_seconds: 15,
+            grace_seconds: 10,
+            uploads: 4,
+        }
+    }
+}
+
+impl HttpConfig {
+    pub(crate) fn header_timeout(&self) -> Duration {
+        Duration::from_secs(self.header_seconds.max(1))
+    }
+
+    pub(crate) fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_seconds.max(1))
+    }
+
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        Duration::from_secs(self.answer_seconds.max(1))
+    }
+
+    pub(crate) fn keep_alive(&self) -> Duration {
+        Duration::from_secs(self.keep_alive_seconds.max(1))
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+}

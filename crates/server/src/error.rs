@@ -1,0 +1,264 @@
+//! Errors: the one place that turns them into a status and a message that the public may read.
+//!
+//! Handlers return [`ApiError`]; the layer around every request ([`crate::request`]) writes the body, because only it
+//! knows the request's id. The cause goes to the log and nowhere else.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use lore_core::ModelError;
+use lore_index::IndexError;
+use lore_query::QueryError;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The shape of every error.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ErrorDetail {
+    /// Stable, for programs, such as `not_found`.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// The request, as the server's log knows it.
+    pub request_id: String,
+}
+
+/// An error on its way to the client.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    message: Cow<'static, str>,
+    retry_after: Option<u64>,
+    cause: Option<Arc<str>>,
+}
+
+impl ApiError {
+    /// An error with a public message.
+    pub fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code: code.into(), message: message.into(), retry_after: None, cause: None }
+    }
+
+    /// 400.
+    pub fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 401: no key, a wrong one or a revoked one.
+    pub fn unauthorized(message: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    /// 403.
+    pub fn forbidden(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message)
+    }
+
+    /// 404 for a thing that is not there, or that the caller may not know of.
+    pub fn not_found(what: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
+    }
+
+    /// 413.
+    pub fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    /// 415.
+    pub fn unsupported(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    }
+
+    /// 422: understood, but not allowed.
+    pub fn invalid(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    /// 429, to be tried again after `seconds`.
+    pub fn too_many(seconds: u64, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", message) }
+    }
+
+    /// 503.
+    pub fn unavailable(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { retry_after: Some(2), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
+    }
+
+    /// 500; `cause` goes to the log.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something went wrong in the server; its log has the cause under this request id",
+        )
+        .because(cause)
+    }
+
+    /// 504.
+    pub fn timed_out() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "the answer took too long; try again or ask for less",
+        )
+    }
+
+    /// 503 at the end of the grace period.
+    pub fn shutting_down() -> Self {
+        Self::unavailable("shutting_down", "the server is shutting down; try again in a moment")
+    }
+
+    /// This error, with a cause for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string().into());
+        self
+    }
+
+    /// The error that a bare `status` of the router stands for.
+    pub fn of_status(status: StatusCode) -> Self {
+        let (code, message) = match status {
+            StatusCode::NOT_FOUND => {
+                ("not_found", "there is nothing under this path; /openapi.json lists what there is")
+            }
+            StatusCode::METHOD_NOT_ALLOWED => (
+                "method_not_allowed",
+                "this path does not take this method; the header Allow names those it takes",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "the request is too large"),
+            status if status.is_client_error() => ("bad_request", "the request makes no sense to the server"),
+            _ => {
+                return Self { status, ..Self::internal(status) };
+            }
+        };
+        Self::new(status, code, message)
+    }
+
+    /// The error that an answer's error event stands for.
+    pub fn of_event(code: &str, message: &str) -> Self {
+        match code {
+            "bad_question" => Self::invalid("bad_question", message.to_owned()),
+            "overloaded" => Self::too_many(1, message.to_owned()),
+            "timeout" => Self::timed_out(),
+            "shutting_down" => Self::shutting_down(),
+            _ => Self::internal(message),
+        }
+    }
+
+    /// HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Code for programs.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Message for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Cause for the log.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// Seconds after which trying again makes sense.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
+    /// The body for request `request_id`.
+    pub fn body(&self, request_id: &str) -> ErrorBody {
+        ErrorBody {
+            error: ErrorDetail {
+                code: self.code.to_string(),
+                message: self.message.to_string(),
+                request_id: request_id.to_owned(),
+            },
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<ModelError> for ApiError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Overloaded { .. } => {
+                Self::too_many(1, "the model's queue is full; try again in a moment").because(error)
+            }
+            ModelError::Stopped { .. } => {
+                Self::unavailable("model_unavailable", "a model is not running; try again in a moment")
+                    .because(error)
+            }
+            ModelError::Failed { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<IndexError> for ApiError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Model(error) => error.into(),
+            IndexError::QueueFull { waiting } => Self::too_many(
+                30,
+                format!("{waiting} documents wait to be read, which is the limit; try again later"),
+            ),
+            IndexError::DiskFull { .. } => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "disk_full",
+                "the server's disk is full; nothing was stored",
+            )
+            .because(error),
+            IndexError::Locked { .. } => {
+                Self::unavailable("busy", "the data is in use by another process; try again in a moment")
+                    .because(error)
+            }
+            IndexError::Invalid(message) => Self::invalid("invalid", message),
+            IndexError::Cancelled => Self::shutting_down(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::EmptyQuestion | QueryError::QuestionTooLong { .. } => {
+                Self::invalid("bad_question", error.to_string())
+            }
+            QueryError::Index(error) => error.into(),
+            QueryError::Model(error) => error.into(),
+            QueryError::Cancelled => Self::shutting_down(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<tokio::task::JoinError> for ApiError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        if error.is_cancelled() { Self::shutting_down() } else { Self::internal(error) }
+    }
+}

@@ -1,0 +1,165 @@
+//! Figures for Prometheus.
+//!
+//! Counters and histograms are counted as things happen, by every crate of the process; what the state alone knows
+//! (queues, documents, lag, memory) is read when somebody looks.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use lore_core::Seq;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::error::ApiError;
+use crate::state::AppState;
+
+const REQUESTS: &str = "lore_http_requests_total";
+const REQUEST_SECONDS: &str = "lore_http_request_seconds";
+const IN_FLIGHT: &str = "lore_http_requests_in_flight";
+const QUESTIONS: &str = "lore_questions_total";
+
+/// Upper bounds of the latency histograms, in seconds.
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+/// The process has one recorder; every state of the process shows it.
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// A handle to the process's figures.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+    started: Instant,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").field("started", &self.started).finish_non_exhaustive()
+    }
+}
+
+/// How a question ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The documents held an answer.
+    Answered,
+    /// They did not.
+    Refused,
+    /// Something failed.
+    Failed,
+    /// The caller went away.
+    Cancelled,
+}
+
+impl Metrics {
+    /// Makes the process's recorder, once; where another one is there already, only what the state knows is shown.
+    pub fn install(version: &str) -> Self {
+        let handle = RECORDER.get_or_init(|| {
+            let recorder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+                .unwrap_or_else(|_| PrometheusBuilder::new())
+                .build_recorder();
+            let handle = recorder.handle();
+            if ::metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("another metrics recorder is installed; /metrics will miss what it counts");
+            }
+            describe();
+            handle
+        });
+        gauge!("lore_build_info", "version" => version.to_owned()).set(1.0);
+        Self { handle: handle.clone(), started: Instant::now() }
+    }
+
+    /// Folds what histograms collected, so that they stay small when nobody looks; to be called every few seconds.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// All figures as Prometheus text.
+    ///
+    /// # Errors
+    /// Fails where the catalog does.
+    pub async fn render(&self, state: &AppState) -> Result<String, ApiError> {
+        let ((documents, chunks), (queued, running), last) = state
+            .catalog(|catalog| Ok((catalog.counts()?, catalog.open_jobs()?, catalog.last_seq()?)))
+            .await?;
+        gauge!("lore_documents").set(documents as f64);
+        gauge!("lore_chunks").set(chunks as f64);
+        gauge!("lore_jobs", "state" => "queued").set(queued as f64);
+        gauge!("lore_jobs", "state" => "running").set(running as f64);
+        gauge!("lore_changes_total").set(last.0 as f64);
+        if let Some(lag) = lag(state, last) {
+            gauge!("lore_index_lag").set(lag as f64);
+        }
+        gauge!("lore_ready").set(if state.missing().is_empty() { 1.0 } else { 0.0 });
+        for (queue, gate) in [("questions", state.questions()), ("uploads", state.uploads())] {
+            gauge!("lore_queue_running", "queue" => queue).set(gate.running() as f64);
+            gauge!("lore_queue_waiting", "queue" => queue).set(gate.waiting() as f64);
+        }
+        if let Ok(engine) = state.engine() {
+            let waiting = engine.retriever.index().embedder().queued();
+            gauge!("lore_queue_waiting", "queue" => "embedder").set(waiting as f64);
+        }
+        gauge!("lore_uptime_seconds").set(self.started.elapsed().as_secs_f64());
+        if let Some(bytes) = resident_bytes() {
+            gauge!("process_resident_memory_bytes").set(bytes as f64);
+        }
+        Ok(self.handle.render())
+    }
+}
+
+/// Changes that the indexes do not hold yet, where that is known.
+pub fn lag(state: &AppState, last: Seq) -> Option<u64> {
+    let followed = (state.options().followed)()?;
+    Some(last.0.saturating_sub(followed.0))
+}
+
+/// Counts a request.
+pub fn request_done(method: &'static str, route: &str, status: u16, took: Duration) {
+    let route = route.to_owned();
+    counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string())
+        .increment(1);
+    histogram!(REQUEST_SECONDS, "method" => method, "route" => route).record(took.as_secs_f64());
+}
+
+/// Counts requests that run; `by` is 1 or -1.
+pub fn in_flight(by: f64) {
+    gauge!(IN_FLIGHT).increment(by);
+}
+
+/// Counts a question.
+pub fn question_done(outcome: Outcome) {
+    let outcome = match outcome {
+        Outcome::Answered => "answered",
+        Outcome::Refused => "refused",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+    };
+    counter!(QUESTIONS, "outcome" => outcome).increment(1);
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "Requests by method, route and status; 499 where the client went away.");
+    describe_histogram!(REQUEST_SECONDS, "Seconds from a request's headers to its answer's headers.");
+    describe_gauge!(IN_FLIGHT, "Requests whose headers are not answered yet.");
+    describe_counter!(QUESTIONS, "Questions by outcome: answered, refused, failed, cancelled.");
+    describe_gauge!("lore_documents", "Live documents.");
+    describe_gauge!("lore_chunks", "Live chunks.");
+    describe_gauge!("lore_jobs", "Ingestion jobs by state.");
+    describe_gauge!("lore_changes_total", "Number of the newest change to a document.");
+    describe_gauge!("lore_index_lag", "Changes that the indexes do not hold yet.");
+    describe_gauge!("lore_ready", "1 when questions are answered.");
+    describe_gauge!("lore_queue_running", "Work that runs, by queue.");
+    describe_gauge!("lore_queue_waiting", "Work that waits, by queue.");
+    describe_gauge!("lore_uptime_seconds", "Seconds since the start.");
+    describe_gauge!("lore_build_info", "Always 1; the label tells the version.");
+    describe_gauge!("process_resident_memory_bytes", "Memory of this process that is in RAM.");
+}
+
+/// Resident memory of this process, where the system tells (Linux).
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,100 @@
+//! The description of the API.
+
+use std::fmt::Write as _;
+
+use lore_core::AnswerEvent;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, PathItem};
+use utoipa::{Modify, OpenApi};
+
+use crate::error::ErrorBody;
+use crate::routes::{ask, content, documents, feedback, health, jobs, keys, search, upload};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Lore",
+        description = "Answers questions from a company's own documents and shows where every statement stands. \
+                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        health::index,
+        health::healthz,
+        health::readyz,
+        health::metrics,
+        health::openapi,
+        ask::ask,
+        search::search,
+        documents::list,
+        upload::upload,
+        documents::show,
+        documents::change,
+        documents::delete,
+        content::content,
+        content::text,
+        jobs::show,
+        feedback::give,
+        keys::list,
+        keys::create,
+        keys::revoke,
+    ),
+    components(schemas(ErrorBody, AnswerEvent)),
+    modifiers(&Keys),
+    security(("bearer" = []), ("api_key" = [])),
+    tags(
+        (name = "questions", description = "Asking, searching, feedback"),
+        (name = "documents", description = "Documents and their ingestion"),
+        (name = "keys", description = "API keys; for administrators"),
+        (name = "service", description = "Health and figures"),
+    ),
+)]
+struct Description;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("lore_<id>_<secret>")
+            .description(Some("An API key. On a server that listens on loopback only, none is needed."))
+            .build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
+    }
+}
+
+/// The OpenAPI document.
+pub fn document() -> Document {
+    Description::openapi()
+}
+
+/// Every operation as a row of the index page: method, path, summary.
+pub fn rows() -> String {
+    let mut rows = String::new();
+    for (path, item) in &document().paths.paths {
+        for (method, operation) in operations(item) {
+            let summary = operation.summary.as_deref().unwrap_or_default();
+            let _ =
+                writeln!(rows, "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td></tr>");
+        }
+    }
+    rows
+}
+
+/// The operations of a path, with their methods.
+pub fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
+    [
+        ("GET", &item.get),
+        ("POST", &item.post),
+        ("PUT", &item.put),
+        ("PATCH", &item.patch),
+        ("DELETE", &item.delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| operation.as_ref().map(|operation| (method, operation)))
+}

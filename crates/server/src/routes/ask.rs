@@ -1,0 +1,131 @@
+//! `POST /v1/ask`: a question in, a cited answer out, at once or as a stream.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use lore_core::{AnswerEvent, AnswerSummary, Filter, Limits, Passage, Question, Turn};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use crate::auth::Authenticated;
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::ApiJson;
+use crate::request::RequestId;
+use crate::routes::accepts;
+use crate::sse::{self, Flow};
+use crate::state::AppState;
+
+/// A question.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskRequest {
+    /// What to answer.
+    pub question: String,
+    /// Earlier turns of the conversation, oldest first.
+    #[serde(default)]
+    pub history: Vec<Turn>,
+    /// Which documents may answer.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Whether to stream; where it is left out, the header `Accept: text/event-stream` decides.
+    #[serde(default)]
+    pub stream: Option<bool>,
+}
+
+/// A cited answer. All offsets are in Unicode code points.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AskResponse {
+    /// The answer with its citations.
+    #[serde(flatten)]
+    pub summary: AnswerSummary,
+    /// The passages that the answer could cite, best first.
+    pub sources: Vec<Passage>,
+    /// The request, as the server's log knows it.
+    pub request_id: String,
+}
+
+/// Answers a question from the documents that the caller may read.
+///
+/// As a stream, the answer comes as the events `sources`, `token`, `citation`, then `done` or `error`; the data of each
+/// is an `AnswerEvent`.
+#[utoipa::path(post, path = "/v1/ask", tag = "questions", request_body = AskRequest, responses(
+    (status = 200, description = "The answer, or that there is none", content(
+        (AskResponse = "application/json"), (AnswerEvent = "text/event-stream"),
+    )),
+    (status = "default", description = "An error", body = ErrorBody),
+))]
+pub async fn ask(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    id: RequestId,
+    headers: HeaderMap,
+    ApiJson(request): ApiJson<AskRequest>,
+) -> Result<Response, ApiError> {
+    check(&request, state.limits())?;
+    let streamed = request.stream.unwrap_or_else(|| accepts(&headers, "text/event-stream"));
+    let deadline = Instant::now() + state.options().http.answer_timeout();
+    let engine = state.engine()?;
+    let permit = state.until(deadline, state.questions().enter()).await??;
+    let question = Question { text: request.question, history: request.history, filter: request.filter };
+    let events = engine.answerer.ask(question, &caller);
+    let mut flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
+
+    // The headers wait for the first event, so that a question that fails at once gets a proper status.
+    let first = match flow.next().await {
+        Some(AnswerEvent::Error { code, message }) => return Err(ApiError::of_event(&code, &message)),
+        Some(first) => first,
+        None => return Err(ApiError::internal("an answer without events")),
+    };
+    if streamed {
+        return Ok(sse::respond(first, flow, state.options().http.keep_alive()));
+    }
+    let mut sources = Vec::new();
+    let mut event = Some(first);
+    while let Some(next) = event {
+        match next {
+            AnswerEvent::Sources { passages } => sources = passages,
+            AnswerEvent::Done(summary) => {
+                return Ok(Json(AskResponse { summary, sources, request_id: id.to_string() }).into_response());
+            }
+            AnswerEvent::Error { code, message } => return Err(ApiError::of_event(&code, &message)),
+            AnswerEvent::Token { .. } | AnswerEvent::Citation { .. } => {}
+        }
+        event = flow.next().await;
+    }
+    Err(ApiError::internal("an answer without an end"))
+}
+
+fn check(request: &AskRequest, limits: &Limits) -> Result<(), ApiError> {
+    check_question(&request.question, limits)?;
+    if request.history.len() > limits.history_turns {
+        return Err(ApiError::invalid(
+            "history_too_long",
+            format!(
+                "the history has {} turns, the limit is {}; leave the oldest out",
+                request.history.len(),
+                limits.history_turns
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a question without words, and one over the limit.
+pub(super) fn check_question(question: &str, limits: &Limits) -> Result<(), ApiError> {
+    if question.trim().is_empty() {
+        return Err(ApiError::invalid("bad_question", "the question is empty; write what you want to know"));
+    }
+    let chars = question.chars().count();
+    if chars > limits.question_chars {
+        return Err(ApiError::invalid(
+            "question_too_long",
+            format!(
+                "the question has {chars} characters, the limit is {}; shorten it",
+                limits.question_chars
+            ),
+        ));
+    }
+    Ok(())
+}

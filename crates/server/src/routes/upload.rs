@@ -1,0 +1,421 @@
+//! `POST /v1/documents`: uploads, as a form with files or as JSON; stored at once, read by the worker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use axum::Json;
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::civil::Date;
+use lore_core::{Acl, ContentHash, DocumentId, DocumentMeta, Format};
+use lore_index::NewDocument;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::auth::Admin;
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::{has_type, json_within, over, refuse_declared, slow_body};
+use crate::state::AppState;
+
+/// Room in a form for everything beside the files.
+const FORM_BYTES: usize = 1 << 20;
+/// Longest text field of a form, in bytes.
+const FIELD_BYTES: usize = 16 << 10;
+/// Most files of a form.
+const FILES: usize = 64;
+/// Longest name of a document, in bytes.
+const NAME_BYTES: usize = 512;
+/// Longest group name, tag key or tag value, in bytes.
+const LABEL_BYTES: usize = 128;
+/// Most groups or tags of a document.
+const LABELS: usize = 64;
+
+/// A document as JSON.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JsonUpload {
+    /// File name; its extension tells the format.
+    pub name: String,
+    /// The content, where it is text.
+    #[serde(default)]
+    pub content: Option<String>,
+    /// The content in base64, where it is not.
+    #[serde(default)]
+    pub content_base64: Option<String>,
+    /// Groups that may read it; leave out for everyone.
+    #[serde(default)]
+    pub acl: Option<Acl>,
+    /// Free labels.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Date from which it holds.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Date)]
+    pub date: Option<Date>,
+    /// Name of the document that replaces it.
+    #[serde(default)]
+    pub superseded_by: Option<String>,
+}
+
+/// A form with files.
+#[derive(Clone, Debug, ToSchema)]
+pub struct FormUpload {
+    /// The files, one or more fields of this name.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    pub file: Vec<Vec<u8>>,
+    /// Groups that may read them, comma-separated or repeated; leave out for everyone.
+    pub acl: Option<Vec<String>>,
+    /// Labels as `key=value`, repeated.
+    pub tags: Option<Vec<String>>,
+    /// Date from which they hold, such as `2025-01-31`.
+    pub date: Option<String>,
+    /// Name of the document that replaces them.
+    pub superseded_by: Option<String>,
+}
+
+/// An upload that the worker will read.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Accepted {
+    /// The document.
+    pub document: DocumentId,
+    /// Its name.
+    pub name: String,
+    /// The job; `/v1/jobs/{id}` tells how it goes.
+    pub job: String,
+}
+
+/// All uploads of a request.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AcceptedList {
+    /// In the order of the files.
+    pub documents: Vec<Accepted>,
+}
+
+/// A file whose content is stored.
+struct Stored {
+    name: String,
+    format: Format,
+    hash: ContentHash,
+    size: u64,
+}
+
+/// Takes documents in. An upload replaces the document of the same name.
+#[utoipa::path(post, path = "/v1/documents", tag = "documents", request_body(content(
+    (FormUpload = "multipart/form-data"), (JsonUpload = "application/json"),
+)), responses(
+    (status = 202, description = "Stored, to be read soon", body = AcceptedList),
+    (status = "default", description = "An error", body = ErrorBody),
+))]
+pub async fn upload(
+    State(state): State<AppState>,
+    Admin(caller): Admin,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let _permit = state.uploads().enter().await?;
+    let (files, meta) = if has_type(request.headers(), "multipart/form-data") {
+        from_form(&state, request).await?
+    } else {
+        from_json(&state, request).await?
+    };
+    let max_queued = state.limits().queued_jobs;
+    let documents = state
+        .catalog(move |catalog| {
+            let mut accepted = Vec::with_capacity(files.len());
+            for file in files {
+                let document = NewDocument {
+                    source: format!("upload:{}", file.name),
+                    name: file.name,
+                    format: file.format,
+                    meta: meta.clone(),
+                };
+                let job = catalog.enqueue(&document, &file.hash, file.size, max_queued)?;
+                accepted.push(Accepted { document: job.document, name: document.name, job: job.id });
+            }
+            Ok(accepted)
+        })
+        .await?;
+    tracing::info!(documents = documents.len(), caller = caller.id, "documents uploaded");
+    state.documents_changed();
+    let location = match documents.as_slice() {
+        [only] => HeaderValue::from_str(&format!("/v1/jobs/{}", only.job)).ok(),
+        _ => None,
+    };
+    let mut response = (StatusCode::ACCEPTED, Json(AcceptedList { documents })).into_response();
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+async fn from_json(state: &AppState, request: Request) -> Result<(Vec<Stored>, DocumentMeta), ApiError> {
+    let limit = document_limit(state);
+    // Base64 makes four bytes of three.
+    let body_limit = (limit / 3 + 1).saturating_mul(4).saturating_add(FORM_BYTES);
+    let upload: JsonUpload =
+        json_within(request, body_limit, state.options().http.body_timeout() * 4).await?;
+    let (name, format) = named(&upload.name)?;
+    let mut meta = DocumentMeta { date: upload.date, ..DocumentMeta::default() };
+    if let Some(acl) = upload.acl {
+        add_groups(&mut meta.acl.0, acl.0.iter().map(String::as_str))?;
+    }
+    for (key, value) in upload.tags {
+        add_tag(&mut meta.tags, key, value)?;
+    }
+    meta.superseded_by = upload.superseded_by.map(|name| check_name(&name)).transpose()?;
+    let content = match (upload.content, upload.content_base64) {
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(encoded)) => STANDARD.decode(encoded.trim()).map_err(|error| {
+            ApiError::invalid("bad_base64", format!("content_base64 is not base64: {error}"))
+        })?,
+        _ => return Err(ApiError::invalid("bad_content", "give either content or content_base64")),
+    };
+    if content.len() > limit {
+        return Err(over(limit));
+    }
+    let stored = store(state, name, format, content).await?;
+    Ok((vec![stored], meta))
+}
+
+async fn from_form(state: &AppState, mut request: Request) -> Result<(Vec<Stored>, DocumentMeta), ApiError> {
+    let limit = document_limit(state);
+    refuse_declared(request.headers(), limit.saturating_add(FORM_BYTES))?;
+    DefaultBodyLimit::max(limit.saturating_add(FORM_BYTES)).apply(&mut request);
+    let bad_form = |message: String| ApiError::bad_request("bad_form", message);
+    let mut form =
+        Multipart::from_request(request, state).await.map_err(|error| bad_form(error.body_text()))?;
+    let pause = state.options().http.body_timeout();
+    let mut files: Vec<Stored> = Vec::new();
+    let mut meta = DocumentMeta::default();
+    loop {
+        let next = tokio::time::timeout(pause, form.next_field()).await.map_err(|_| slow_body())?;
+        let Some(mut field) = next.map_err(|error| form_error(&error, limit))? else { break };
+        match field.name().unwrap_or_default().to_owned().as_str() {
+            "file" => {
+                let (name, format) = named(field.file_name().unwrap_or_default())?;
+                if files.len() == FILES {
+                    return Err(ApiError::invalid(
+                        "too_many_files",
+                        format!("a form takes at most {FILES} files"),
+                    ));
+                }
+                if files.iter().any(|file| file.name == name) {
+                    return Err(ApiError::invalid("bad_name", "two files of the form have the same name"));
+                }
+                let content = read(&mut field, limit, limit, pause).await?;
+                files.push(store(state, name, format, content).await?);
+            }
+            "acl" => {
+                let groups = text(&mut field, limit, pause).await?;
+                add_groups(&mut meta.acl.0, groups.split(','))?;
+            }
+            "tags" => {
+                let tag = text(&mut field, limit, pause).await?;
+                let Some((key, value)) = tag.split_once('=') else {
+                    return Err(ApiError::invalid("bad_tag", "tags must be key=value"));
+                };
+                add_tag(&mut meta.tags, key.to_owned(), value.to_owned())?;
+            }
+            "date" => {
+                let date = text(&mut field, limit, pause).await?;
+                let date = date.trim().parse();
+                meta.date =
+                    Some(date.map_err(|_| ApiError::invalid("bad_date", "date must be like 2025-01-31"))?);
+            }
+            "superseded_by" => meta.superseded_by = Some(check_name(&text(&mut field, limit, pause).await?)?),
+            other => {
+                let other: String = other.chars().take(64).collect();
+                return Err(ApiError::bad_request(
+                    "unknown_field",
+                    format!("unknown field `{other}`, expected file, acl, tags, date or superseded_by"),
+                ));
+            }
+        }
+    }
+    if files.is_empty() {
+        return Err(bad_form("the form has no field `file` with a file".to_owned()));
+    }
+    Ok((files, meta))
+}
+
+/// A field's content, refused as soon as it is over `limit`.
+async fn read(
+    field: &mut Field<'_>,
+    limit: usize,
+    document_limit: usize,
+    pause: std::time::Duration,
+) -> Result<Vec<u8>, ApiError> {
+    let mut content = Vec::new();
+    loop {
+        let piece = tokio::time::timeout(pause, field.chunk()).await.map_err(|_| slow_body())?;
+        let Some(piece) = piece.map_err(|error| form_error(&error, document_limit))? else {
+            return Ok(content);
+        };
+        if content.len() + piece.len() > limit {
+            return Err(over(limit));
+        }
+        content.extend_from_slice(&piece);
+    }
+}
+
+async fn text(
+    field: &mut Field<'_>,
+    document_limit: usize,
+    pause: std::time::Duration,
+) -> Result<String, ApiError> {
+    let bytes = read(field, FIELD_BYTES, document_limit, pause).await?;
+    String::from_utf8(bytes).map_err(|_| ApiError::bad_request("bad_form", "a text field is not UTF-8"))
+}
+
+fn form_error(error: &MultipartError, limit: usize) -> ApiError {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        over(limit)
+    } else {
+        ApiError::bad_request("bad_form", error.body_text()).because(error)
+    }
+}
+
+async fn store(state: &AppState, name: String, format: Format, content: Vec<u8>) -> Result<Stored, ApiError> {
+    let size = content.len() as u64;
+    let hash = state.catalog(move |catalog| catalog.store_original(&content)).await?;
+    Ok(Stored { name, format, hash, size })
+}
+
+fn document_limit(state: &AppState) -> usize {
+    usize::try_from(state.limits().document_bytes).unwrap_or(usize::MAX)
+}
+
+/// A document's name and format from a file's name.
+fn named(file: &str) -> Result<(String, Format), ApiError> {
+    let name = check_name(file)?;
+    let extension = Path::new(&name).extension().and_then(|e| e.to_str()).unwrap_or_default();
+    match Format::from_extension(extension) {
+        Some(format) => Ok((name, format)),
+        None => {
+            let supported: Vec<&str> = Format::ALL.iter().map(|format| format.extension()).collect();
+            Err(ApiError::unsupported(format!(
+                "`{name}` has no format that can be read; supported are {}",
+                supported.join(", ")
+            )))
+        }
+    }
+}
+
+/// A name as it is kept: forward slashes, no way out of a folder, nothing that a terminal would obey.
+fn check_name(name: &str) -> Result<String, ApiError> {
+    let bad = |why: &str| ApiError::invalid("bad_name", format!("the document's name {why}"));
+    let name = name.trim().replace('\\', "/");
+    if name.is_empty() {
+        return Err(bad("is missing"));
+    }
+    if name.len() > NAME_BYTES {
+        return Err(bad(&format!("is longer than {NAME_BYTES} bytes")));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(bad("has control characters"));
+    }
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(bad("must be a relative path without . and .."));
+    }
+    Ok(name)
+}
+
+fn add_groups<'a>(
+    groups: &mut BTreeSet<String>,
+    given: impl Iterator<Item = &'a str>,
+) -> Result<(), ApiError> {
+    // An empty list in an upload is more likely a variable that was not set than a wish to show it to everyone.
+    let mut any = false;
+    for group in given {
+        let group = group.trim();
+        check_group(group)?;
+        groups.insert(group.to_owned());
+        any = true;
+    }
+    if !any {
+        return Err(ApiError::invalid(
+            "bad_acl",
+            "acl is empty; leave it out for a document that everyone may read",
+        ));
+    }
+    if groups.len() > LABELS {
+        return Err(ApiError::invalid("bad_acl", format!("a document takes at most {LABELS} groups")));
+    }
+    Ok(())
+}
+
+fn add_tag(tags: &mut BTreeMap<String, String>, key: String, value: String) -> Result<(), ApiError> {
+    let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+    check_tag(&key, &value)?;
+    tags.insert(key, value);
+    if tags.len() > LABELS {
+        return Err(ApiError::invalid("bad_tag", format!("a document takes at most {LABELS} tags")));
+    }
+    Ok(())
+}
+
+/// Refuses what cannot be a group's name.
+pub(super) fn check_group(group: &str) -> Result<(), ApiError> {
+    if is_label(group) && !group.contains(',') {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(
+            "bad_acl",
+            format!("a group's name has 1 to {LABEL_BYTES} bytes, and no commas"),
+        ))
+    }
+}
+
+/// Refuses what cannot be a tag.
+pub(super) fn check_tag(key: &str, value: &str) -> Result<(), ApiError> {
+    if is_label(key) && is_label(value) && !key.contains('=') {
+        Ok(())
+    } else {
+        Err(ApiError::invalid("bad_tag", format!("a tag's key and value have 1 to {LABEL_BYTES} bytes each")))
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    (1..=LABEL_BYTES).contains(&text.len()) && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn names_stay_inside() {
+        assert_eq!(check_name("a/b.md").unwrap(), "a/b.md");
+        assert_eq!(check_name("folder\\手册.md").unwrap(), "folder/手册.md");
+        for bad in
+            ["", "  ", "../a.md", "/etc/passwd.md", "a/../b.md", "a//b.md", "./a.md", "a\u{7}.md", "..\\a.md"]
+        {
+            assert_eq!(check_name(bad).unwrap_err().code(), "bad_name", "{bad:?}");
+        }
+        assert!(check_name(&format!("{}.md", "x".repeat(600))).is_err());
+    }
+
+    #[test]
+    fn formats_are_told_by_the_extension() {
+        assert_eq!(named("A.PDF").unwrap().1, Format::Pdf);
+        for bad in ["a.exe", "noextension", "archive.zip"] {
+            let error = named(bad).unwrap_err();
+            assert_eq!(error.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            assert!(error.message().contains("md, txt, html, pdf"), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn an_empty_access_list_is_refused() {
+        let mut groups = BTreeSet::new();
+        assert!(add_groups(&mut groups, "".split(',')).is_err());
+        assert!(add_groups(&mut groups, std::iter::empty()).is_err());
+        assert!(add_groups(&mut groups, "people,".split(',')).is_err());
+        add_groups(&mut groups, "people, board".split(',')).unwrap();
+        assert!(groups.contains("board"));
+    }
+}

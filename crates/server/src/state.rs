@@ -1,0 +1,194 @@
+//! What all handlers share.
+
+use std::sync::{Arc, OnceLock};
+
+use lore_core::{Limits, Seq};
+use lore_index::{Catalog, IndexError};
+use lore_query::{Answerer, Retriever};
+use tokio::time::Instant;
+
+use crate::config::HttpConfig;
+use crate::error::ApiError;
+use crate::lifecycle::Lifecycle;
+use crate::limits::Gate;
+use crate::metrics::Metrics;
+
+/// What answers questions; it may come later than the server.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// Finds chunks.
+    pub retriever: Retriever,
+    /// Answers questions.
+    pub answerer: Answerer,
+}
+
+/// What a server is given at its start.
+#[derive(Clone)]
+pub struct Options {
+    /// Bounds of requests.
+    pub limits: Limits,
+    /// Time-outs and bounds of connections.
+    pub http: HttpConfig,
+    /// Secret that makes its bearer the owner of the data folder (from `owner.json`).
+    pub local_token: Option<String>,
+    /// Whether every caller needs a key. Without, callers on this machine are the owner of the data folder; the server
+    /// then listens on loopback addresses only.
+    pub require_keys: bool,
+    /// The last change that both indexes hold, where that is known.
+    pub followed: Arc<dyn Fn() -> Option<Seq> + Send + Sync>,
+    /// Called when a job was queued.
+    pub nudge: Arc<dyn Fn() + Send + Sync>,
+    /// Lore's version.
+    pub version: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            http: HttpConfig::default(),
+            local_token: None,
+            require_keys: true,
+            followed: Arc::new(|| None),
+            nudge: Arc::new(|| ()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// The state behind the router; clones share it.
+#[derive(Clone)]
+pub struct AppState {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    catalog: Catalog,
+    engine: OnceLock<Engine>,
+    options: Options,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+    questions: Gate,
+    uploads: Gate,
+}
+
+impl std::fmt::Debug for AppState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppState").field("catalog", &self.inner.catalog).finish_non_exhaustive()
+    }
+}
+
+impl AppState {
+    /// A state that can manage documents at once, and answers questions from [`AppState::set_engine`] on.
+    pub fn new(catalog: Catalog, options: Options) -> Self {
+        let at_once = options.limits.concurrent_questions;
+        let uploads = options.http.uploads;
+        Self {
+            inner: Arc::new(Inner {
+                catalog,
+                engine: OnceLock::new(),
+                lifecycle: Lifecycle::default(),
+                metrics: Metrics::install(&options.version),
+                questions: Gate::new("questions", at_once, at_once),
+                uploads: Gate::new("uploads", uploads, uploads.saturating_mul(4)),
+                options,
+            }),
+        }
+    }
+
+    /// Hands over what answers questions; the first one stays.
+    pub fn set_engine(&self, engine: Engine) {
+        let _ = self.inner.engine.set(engine);
+    }
+
+    /// What answers questions.
+    ///
+    /// # Errors
+    /// 503 with the reasons for as long as it is not there.
+    pub fn engine(&self) -> Result<&Engine, ApiError> {
+        self.inner.engine.get().ok_or_else(|| {
+            ApiError::unavailable("not_ready", format!("not ready: {}", self.missing().join("; ")))
+        })
+    }
+
+    /// Why the service cannot answer questions; empty when it can.
+    pub fn missing(&self) -> Vec<String> {
+        let mut reasons = self.inner.lifecycle.reasons();
+        match self.inner.engine.get() {
+            None if reasons.is_empty() => reasons.push("the indexes are being opened".to_owned()),
+            Some(engine) if !engine.retriever.index().embedder().is_running() => {
+                reasons.push("the embedder has stopped".to_owned());
+            }
+            _ => {}
+        }
+        reasons
+    }
+
+    /// The catalog's answer to `work`, which runs where blocking is allowed.
+    ///
+    /// # Errors
+    /// As `work`, mapped to a status.
+    pub async fn catalog<T, W>(&self, work: W) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Catalog) -> Result<T, IndexError> + Send + 'static,
+    {
+        let catalog = self.inner.catalog.clone();
+        Ok(tokio::task::spawn_blocking(move || work(&catalog)).await??)
+    }
+
+    pub(crate) fn catalog_handle(&self) -> &Catalog {
+        &self.inner.catalog
+    }
+
+    /// What `work` gives, unless the deadline or the end of the server comes first.
+    ///
+    /// # Errors
+    /// 504 at the deadline, 503 at the end of the shutdown's grace period.
+    pub async fn until<T>(&self, deadline: Instant, work: impl Future<Output = T>) -> Result<T, ApiError> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.inner.lifecycle.cut() => Err(ApiError::shutting_down()),
+            () = tokio::time::sleep_until(deadline) => Err(ApiError::timed_out()),
+        }
+    }
+
+    /// Says that documents changed: to the worker, and to the indexes.
+    pub fn documents_changed(&self) {
+        (self.inner.options.nudge)();
+        if let Some(engine) = self.inner.engine.get() {
+            engine.retriever.index().nudge();
+        }
+    }
+
+    /// What the server was given.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    /// Bounds of requests.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.options.limits
+    }
+
+    /// Readiness and end.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.inner.lifecycle
+    }
+
+    /// The figures that `/metrics` shows.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Who may ask or search now.
+    pub fn questions(&self) -> &Gate {
+        &self.inner.questions
+    }
+
+    /// Who may upload now.
+    pub fn uploads(&self) -> &Gate {
+        &self.inner.uploads
+    }
+}
