@@ -1,0 +1,169 @@
+//! E-mails: subject, sender, receivers and date, the body, and attachments that have a parser.
+
+use lore_core::{Format, Limits, Parsed};
+use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+
+use super::builder::Builder;
+use super::{ParseError, clean, html, reflow, sniff};
+
+/// Attachments read of one mail; others are named.
+const MOST_ATTACHMENTS: usize = 50;
+
+/// Parses an e-mail.
+pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError> {
+    let message = MessageParser::default()
+        .parse(bytes)
+        .filter(|m| !m.headers().is_empty())
+        .ok_or_else(|| ParseError::corrupt(Format::Eml, "it has no mail headers"))?;
+    let mut builder = Builder::new(limits);
+    let subject = message.subject().map(clean::inline).filter(|s| !s.is_empty());
+    if let Some(subject) = &subject {
+        builder.heading(1, subject);
+    }
+    for (label, address) in [("From", message.from()), ("To", message.to()), ("Cc", message.cc())] {
+        let people = address.map(people).unwrap_or_default();
+        if !people.is_empty() {
+            builder.paragraph(&format!("{label}: {people}"));
+        }
+    }
+    if let Some(date) = message.date() {
+        builder.paragraph(&format!("Date: {}", date.to_rfc3339()));
+    }
+    body(&message, &mut builder);
+    for (index, part) in message.attachments().enumerate() {
+        attachment(part, index, &mut builder, limits);
+    }
+    builder.finish(subject)
+}
+
+fn people(address: &Address<'_>) -> String {
+    let one = |a: &mail_parser::Addr<'_>| match (a.name.as_deref(), a.address.as_deref()) {
+        (Some(name), Some(address)) if name != address => format!("{name} <{address}>"),
+        (_, Some(address)) => address.to_owned(),
+        (Some(name), None) => name.to_owned(),
+        (None, None) => String::new(),
+    };
+    address.iter().take(100).map(one).filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+/// Text parts as they are, else HTML.
+fn body(message: &Message<'_>, builder: &mut Builder) {
+    // The crate offers a text for an HTML-only mail and the reverse; only what was sent is taken.
+    let texts: Vec<&MessagePart<'_>> =
+        message.text_bodies().filter(|p| matches!(p.body, PartType::Text(_))).collect();
+    if texts.is_empty() {
+        for part in message.html_bodies() {
+            if let PartType::Html(text) = &part.body {
+                html::page(builder, text);
+            }
+        }
+        return;
+    }
+    for part in texts {
+        if let PartType::Text(text) = &part.body {
+            let flowed = part
+                .content_type()
+                .and_then(|t| t.attribute("format"))
+                .is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
+            plain_body(&clean::normalise(text), flowed, builder);
+        }
+    }
+}
+
+/// Plain text: the marks of quoted replies go, their words stay.
+fn plain_body(text: &str, flowed: bool, builder: &mut Builder) {
+    let mut lines: Vec<String> = Vec::new();
+    let mut depth_before = 0;
+    for line in text.lines() {
+        let (depth, rest) = unquoted(line);
+        if depth != depth_before && !lines.last().is_none_or(|l| l.trim().is_empty()) {
+            lines.push(String::new());
+        }
+        depth_before = depth;
+        // "-- " starts the signature.
+        let rest = if rest == "-- " || rest == "--" { "" } else { rest };
+        match lines.last_mut() {
+            // RFC 3676: a line that ends with a space goes on.
+            Some(last) if flowed && last.ends_with(' ') && !rest.is_empty() => last.push_str(rest),
+            _ => lines.push(rest.to_owned()),
+        }
+    }
+    let blank_free: Vec<&str> =
+        lines.iter().map(|l| if l.trim().is_empty() { "" } else { l.as_str() }).collect();
+    reflow::paragraphs(builder, &blank_free.join("\n"));
+}
+
+/// The quoting depth of a line, and the line without the marks.
+fn unquoted(line: &str) -> (usize, &str) {
+    let mut rest = line;
+    let mut depth = 0;
+    while let Some(inner) = rest.trim_start().strip_prefix('>') {
+        depth += 1;
+        rest = inner.strip_prefix(' ').unwrap_or(inner);
+    }
+    (depth, rest)
+}
+
+/// An attachment: its text under a heading where it has a parser, else its name and why not.
+fn attachment(part: &MessagePart<'_>, index: usize, builder: &mut Builder, limits: &Limits) {
+    let name = part.attachment_name().map(clean::inline).filter(|n| !n.is_empty());
+    if let PartType::Message(inner) = &part.body {
+        let subject = inner.subject().map(clean::inline).unwrap_or_default();
+        builder.heading(2, &format!("Attachment: {}", name.unwrap_or(subject)));
+        body(inner, builder);
+        return;
+    }
+    let inline_picture = part.content_id().is_some() && is_type(part, "image");
+    let Some(name) = name else { return };
+    if inline_picture {
+        return;
+    }
+    let bytes = part.contents();
+    let parsed = if index >= MOST_ATTACHMENTS {
+        Err(ParseError::too_large("the number of attachments", MOST_ATTACHMENTS as u64, "save them as files"))
+    } else {
+        sniff::detect(&name, bytes).and_then(|format| match format {
+            // One level deep, as for messages.
+            Format::Eml => Err(ParseError::Unsupported { extension: "eml".into() }),
+            format => super::read(format, bytes, &name, limits),
+        })
+    };
+    match parsed {
+        Ok(parsed) => {
+            builder.heading(2, &format!("Attachment: {name}"));
+            builder.append(&parsed, 2);
+        }
+        Err(error) => {
+            tracing::debug!(attachment = name, %error, "attachment named only");
+            builder.paragraph(&format!("Attachment: {name}"));
+        }
+    }
+}
+
+fn is_type(part: &MessagePart<'_>, kind: &str) -> bool {
+    part.content_type().is_some_and(|t| t.ctype().eq_ignore_ascii_case(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn replies_and_attachments() {
+        let mail = b"From: Ann <ann@example.com>\r\nTo: bob@example.com\r\nSubject: =?utf-8?q?Pr=C3=BCfung?=\r\n\
+            Date: Tue, 3 Mar 2026 10:00:00 +0100\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+            Hello Bob,\r\n\r\nyes.\r\n\r\nOn Monday Bob wrote:\r\n> Is it\r\n> true?\r\n\r\n-- \r\nAnn\r\n\
+            --b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=p.csv\r\n\r\na,b\r\n1,2\r\n\
+            --b\r\nContent-Type: image/png\r\nContent-Disposition: attachment; filename=p.png\r\n\r\nxx\r\n--b--\r\n";
+        let parsed = parse(mail, &Limits::default()).unwrap();
+        assert_eq!(
+            parsed.text,
+            "# Prüfung\n\nFrom: Ann <ann@example.com>\n\nTo: bob@example.com\n\nDate: 2026-03-03T10:00:00+01:00\n\n\
+             Hello Bob,\n\nyes.\n\nOn Monday Bob wrote:\n\nIs it\ntrue?\n\nAnn\n\n## Attachment: p.csv\n\n\
+             | a | b |\n| --- | --- |\n| 1 | 2 |\n\nAttachment: p.png"
+        );
+        assert_eq!(parsed.title.as_deref(), Some("Prüfung"));
+    }
+}

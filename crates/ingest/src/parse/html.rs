@@ -1,0 +1,547 @@
+//! HTML: the main content as blocks; navigation, scripts, forms and what is hidden are left out.
+
+use lore_core::{Limits, Parsed};
+use scraper::{ElementRef, Html, Node};
+
+use super::ParseError;
+use super::builder::{Builder, Item};
+use super::{clean, encoding};
+
+/// Elements nested deeper than this are read as plain text.
+const MOST_DEPTH: usize = 400;
+
+/// Stands for a `br` in running text; a control character, which no text keeps.
+const BREAK: char = '\u{1E}';
+
+/// Most columns or rows that one cell may span.
+const MOST_SPAN: usize = 100;
+
+/// Parses an HTML page.
+pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError> {
+    let text = encoding::decode(bytes, declared_charset(bytes).as_deref());
+    let mut builder = Builder::new(limits);
+    let title = page(&mut builder, &text);
+    let title = title.or_else(|| builder.first_heading());
+    builder.finish(title)
+}
+
+/// Puts the blocks of a page into `builder`; gives the title in its head.
+pub(crate) fn page(builder: &mut Builder, text: &str) -> Option<String> {
+    let html = Html::parse_document(text);
+    let root = html.root_element();
+    let title = named(root, "title").map(|t| t.text().collect::<String>());
+    let body = named(root, "body").unwrap_or(root);
+    let content = main_content(body);
+    let mut walker = Walker { builder, inline: String::new(), forms: forms_hold_content(content) };
+    walker.children(content, 0);
+    walker.flush();
+    title.map(|t| clean::inline(&t)).filter(|t| !t.is_empty())
+}
+
+/// The paragraphs of HTML within Markdown.
+pub(crate) fn fragment_lines(raw: &str, limits: &Limits) -> Vec<String> {
+    let mut builder = Builder::new(limits);
+    page(&mut builder, raw);
+    let Ok(parsed) = builder.finish(None) else { return Vec::new() };
+    let index = parsed.char_index();
+    parsed.blocks.iter().map(|b| index.slice(&parsed.text, b.span).to_owned()).collect()
+}
+
+/// The charset that a `meta` element near the start names.
+fn declared_charset(bytes: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).to_ascii_lowercase();
+    let rest = &head[head.find("charset")? + "charset".len()..];
+    let value = rest.trim_start().strip_prefix('=')?.trim_start().trim_start_matches(['"', '\'']);
+    Some(value.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_:".contains(*c)).collect())
+}
+
+fn named<'a>(root: ElementRef<'a>, name: &str) -> Option<ElementRef<'a>> {
+    root.descendent_elements().find(|e| e.value().name() == name)
+}
+
+/// `main` or `article` where it holds most of the text, else the body.
+fn main_content(body: ElementRef<'_>) -> ElementRef<'_> {
+    let all = text_length(body);
+    let best = body
+        .descendent_elements()
+        .filter(|e| matches!(e.value().name(), "main" | "article") || e.value().attr("role") == Some("main"))
+        .max_by_key(|e| text_length(*e));
+    match best {
+        Some(element) if text_length(element) * 2 >= all => element,
+        _ => body,
+    }
+}
+
+/// Letters of an element that are shown; scripts and navigation do not count.
+fn text_length(element: ElementRef<'_>) -> usize {
+    let mut count = 0;
+    let mut open = vec![*element];
+    while let Some(node) = open.pop() {
+        match node.value() {
+            Node::Text(text) => count += text.chars().filter(|c| c.is_alphanumeric()).count(),
+            Node::Element(e)
+                if matches!(e.name(), "script" | "style" | "noscript" | "template" | "nav" | "svg") => {}
+            _ => open.extend(node.children()),
+        }
+    }
+    count
+}
+
+/// Whether the page's text stands within a form, as some frameworks have it.
+fn forms_hold_content(content: ElementRef<'_>) -> bool {
+    let forms: usize =
+        content.descendent_elements().filter(|e| e.value().name() == "form").map(text_length).sum();
+    forms * 2 > text_length(content)
+}
+
+struct Walker<'b> {
+    builder: &'b mut Builder,
+    inline: String,
+    forms: bool,
+}
+
+impl Walker<'_> {
+    fn children(&mut self, parent: ElementRef<'_>, depth: usize) {
+        for child in parent.children() {
+            if self.builder.stopped() {
+                return;
+            }
+            match child.value() {
+                Node::Text(text) => self.inline.push_str(text),
+                Node::Element(_) => {
+                    if let Some(element) = ElementRef::wrap(child) {
+                        self.element(element, depth);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn element(&mut self, element: ElementRef<'_>, depth: usize) {
+        if self.skipped(element) {
+            return;
+        }
+        if depth > MOST_DEPTH {
+            self.inline.push_str(&flat_text(element));
+            return;
+        }
+        let name = element.value().name();
+        match name {
+            "br" => self.line_break(),
+            "hr" => self.flush(),
+            "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
+                self.flush();
+                let level = usize::from(name.as_bytes()[1] - b'0');
+                self.builder.heading(level, &flat_text(element));
+            }
+            "ul" | "ol" | "menu" => {
+                self.flush();
+                let mut items = Vec::new();
+                let rest = self.list(element, 0, &mut items);
+                self.builder.list(&items);
+                for table in rest {
+                    self.table(table, depth + 1);
+                }
+            }
+            "dl" => {
+                self.flush();
+                self.definitions(element);
+            }
+            "pre" | "listing" | "xmp" => {
+                self.flush();
+                self.builder.code(code_language(element), &clean::normalise(&raw_text(element)));
+            }
+            "table" => {
+                self.flush();
+                self.table(element, depth);
+            }
+            _ if is_block(name) => {
+                self.flush();
+                self.children(element, depth + 1);
+                self.flush();
+            }
+            _ => self.children(element, depth + 1),
+        }
+    }
+
+    /// A `br` is a space; two in a row end the paragraph.
+    fn line_break(&mut self) {
+        let bare = self.inline.trim_end();
+        if bare.ends_with(BREAK) {
+            self.flush();
+        } else if !bare.is_empty() {
+            self.inline.push(BREAK);
+        }
+    }
+
+    /// Ends the running text.
+    fn flush(&mut self) {
+        let text = std::mem::take(&mut self.inline);
+        self.builder.paragraph(&text.replace(BREAK, " "));
+    }
+
+    fn skipped(&self, element: ElementRef<'_>) -> bool {
+        let value = element.value();
+        let name = value.name();
+        if matches!(
+            name,
+            "script"
+                | "style"
+                | "noscript"
+                | "template"
+                | "nav"
+                | "footer"
+                | "aside"
+                | "head"
+                | "svg"
+                | "canvas"
+                | "iframe"
+                | "object"
+                | "audio"
+                | "video"
+                | "button"
+                | "input"
+                | "select"
+                | "textarea"
+                | "datalist"
+                | "dialog"
+                | "img"
+                | "picture"
+        ) {
+            return true;
+        }
+        if name == "form" && !self.forms {
+            return true;
+        }
+        // A page's banner goes; the head of an article with its title stays.
+        if name == "header" && !element.descendent_elements().any(|e| is_heading(e.value().name())) {
+            return true;
+        }
+        if matches!(
+            value.attr("role"),
+            Some("navigation" | "banner" | "contentinfo" | "complementary" | "search" | "menu")
+        ) {
+            return true;
+        }
+        let hidden_style = value.attr("style").is_some_and(|style| {
+            let style: String = style.to_ascii_lowercase().split_whitespace().collect();
+            style.contains("display:none") || style.contains("visibility:hidden")
+        });
+        hidden_style || value.attr("hidden").is_some() || value.attr("aria-hidden") == Some("true")
+    }
+
+    /// Adds the items of a list; gives the tables found within, which follow the list.
+    fn list<'a>(&self, list: ElementRef<'a>, depth: usize, items: &mut Vec<Item>) -> Vec<ElementRef<'a>> {
+        let mut tables = Vec::new();
+        let mut number = list.value().attr("start").and_then(|s| s.parse::<i64>().ok()).unwrap_or(1);
+        let ordered = list.value().name() == "ol";
+        for child in list.child_elements().filter(|e| !self.skipped(*e)) {
+            let name = child.value().name();
+            if matches!(name, "ul" | "ol") {
+                if depth < MOST_DEPTH {
+                    tables.extend(self.list(child, depth + 1, items));
+                }
+                continue;
+            }
+            let marker = if ordered { format!("{number}.") } else { "-".to_owned() };
+            number = number.saturating_add(1);
+            let mut text = String::new();
+            let mut nested = Vec::new();
+            self.item(child, &mut text, &mut nested, &mut tables);
+            items.push(Item { depth, marker, text: clean::inline(&text) });
+            for inner in nested {
+                if depth < MOST_DEPTH {
+                    tables.extend(self.list(inner, depth + 1, items));
+                }
+            }
+        }
+        tables
+    }
+
+    /// Splits a list item into its text, the lists and the tables within.
+    fn item<'a>(
+        &self,
+        element: ElementRef<'a>,
+        text: &mut String,
+        lists: &mut Vec<ElementRef<'a>>,
+        tables: &mut Vec<ElementRef<'a>>,
+    ) {
+        let mut open: Vec<_> = element.children().rev().collect();
+        while let Some(node) = open.pop() {
+            match node.value() {
+                Node::Text(t) => text.push_str(t),
+                Node::Element(_) => {
+                    let Some(element) = ElementRef::wrap(node).filter(|e| !self.skipped(*e)) else {
+                        continue;
+                    };
+                    match element.value().name() {
+                        "ul" | "ol" => lists.push(element),
+                        "table" => tables.push(element),
+                        name => {
+                            if is_block(name) || name == "br" {
+                                text.push(' ');
+                            }
+                            open.extend(node.children().rev());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// `dt` and `dd`: an item per term, its definition behind a colon.
+    fn definitions(&mut self, list: ElementRef<'_>) {
+        let mut items: Vec<Item> = Vec::new();
+        let mut after_term = false;
+        for element in list.descendent_elements() {
+            match element.value().name() {
+                "dt" => {
+                    items.push(Item {
+                        depth: 0,
+                        marker: "-".into(),
+                        text: clean::inline(&flat_text(element)),
+                    });
+                    after_term = true;
+                }
+                "dd" => {
+                    let text = clean::inline(&flat_text(element));
+                    match items.last_mut() {
+                        Some(item) => {
+                            let colon =
+                                if !after_term || item.text.ends_with([':', '：']) { " " } else { ": " };
+                            item.text.push_str(colon);
+                            item.text.push_str(&text);
+                        }
+                        None => items.push(Item { depth: 0, marker: "-".into(), text }),
+                    }
+                    after_term = false;
+                }
+                _ => {}
+            }
+        }
+        self.builder.list(&items);
+    }
+
+    fn table(&mut self, table: ElementRef<'_>, depth: usize) {
+        let rows = own_rows(table);
+        let cells = |row: ElementRef<'_>| row.child_elements().filter(|e| is_cell(e.value().name())).count();
+        let layout = rows.iter().all(|row| cells(*row) <= 1)
+            || (matches!(table.value().attr("role"), Some("presentation" | "none")))
+            || (rows.len() <= 3 && named(table, "table").is_some());
+        if layout {
+            self.children(table, depth + 1);
+            self.flush();
+            return;
+        }
+        if let Some(caption) = table.child_elements().find(|e| e.value().name() == "caption") {
+            self.builder.paragraph(&flat_text(caption));
+        }
+        let grid = self.grid(&rows);
+        self.builder.table(&grid);
+    }
+
+    /// The cells of a table; a cell that spans columns or rows is repeated in each.
+    fn grid(&self, rows: &[ElementRef<'_>]) -> Vec<Vec<String>> {
+        let mut grid: Vec<Vec<String>> = Vec::new();
+        // Per column: the text that hangs down from above, and for how many more rows.
+        let mut hanging: Vec<(String, usize)> = Vec::new();
+        for row in rows.iter().filter(|row| !self.skipped(**row)) {
+            let mut cells: Vec<String> = Vec::new();
+            let hang = |cells: &mut Vec<String>, hanging: &mut Vec<(String, usize)>| {
+                while let Some((text, left)) = hanging.get_mut(cells.len()).filter(|(_, left)| *left > 0) {
+                    *left -= 1;
+                    cells.push(text.clone());
+                }
+            };
+            for cell in row.child_elements().filter(|e| is_cell(e.value().name())) {
+                hang(&mut cells, &mut hanging);
+                let span = |name: &str| {
+                    let n = cell.value().attr(name).and_then(|v| v.trim().parse::<usize>().ok()).unwrap_or(1);
+                    n.clamp(1, MOST_SPAN)
+                };
+                let text =
+                    if self.skipped(cell) { String::new() } else { clean::inline(&self.cell_text(cell)) };
+                let (wide, tall) = (span("colspan"), span("rowspan"));
+                for _ in 0..wide {
+                    let column = cells.len();
+                    if tall > 1 {
+                        if hanging.len() <= column {
+                            hanging.resize(column + 1, (String::new(), 0));
+                        }
+                        hanging[column] = (text.clone(), tall - 1);
+                    }
+                    cells.push(text.clone());
+                }
+            }
+            hang(&mut cells, &mut hanging);
+            grid.push(cells);
+        }
+        grid
+    }
+
+    fn cell_text(&self, cell: ElementRef<'_>) -> String {
+        let mut text = String::new();
+        let mut open: Vec<_> = cell.children().rev().collect();
+        while let Some(node) = open.pop() {
+            match node.value() {
+                Node::Text(t) => text.push_str(t),
+                Node::Element(_) => {
+                    let Some(element) = ElementRef::wrap(node).filter(|e| !self.skipped(*e)) else {
+                        continue;
+                    };
+                    let name = element.value().name();
+                    if is_block(name) || matches!(name, "br" | "li" | "td" | "th" | "tr") || is_heading(name)
+                    {
+                        text.push(' ');
+                    }
+                    open.extend(node.children().rev());
+                }
+                _ => {}
+            }
+        }
+        text
+    }
+}
+
+/// Rows of `table` itself, not of tables within it.
+fn own_rows(table: ElementRef<'_>) -> Vec<ElementRef<'_>> {
+    let mut rows = Vec::new();
+    for child in table.child_elements() {
+        match child.value().name() {
+            "tr" => rows.push(child),
+            "thead" | "tbody" | "tfoot" => {
+                rows.extend(child.child_elements().filter(|e| e.value().name() == "tr"));
+            }
+            _ => {}
+        }
+    }
+    rows
+}
+
+fn is_cell(name: &str) -> bool {
+    matches!(name, "td" | "th")
+}
+
+fn is_heading(name: &str) -> bool {
+    matches!(name, "h1" | "h2" | "h3" | "h4" | "h5" | "h6")
+}
+
+fn is_block(name: &str) -> bool {
+    matches!(
+        name,
+        "p" | "div"
+            | "section"
+            | "article"
+            | "main"
+            | "header"
+            | "blockquote"
+            | "figure"
+            | "figcaption"
+            | "address"
+            | "fieldset"
+            | "legend"
+            | "details"
+            | "summary"
+            | "center"
+            | "tbody"
+            | "thead"
+            | "tfoot"
+            | "tr"
+            | "td"
+            | "th"
+            | "caption"
+            | "li"
+            | "dd"
+            | "dt"
+            | "dl"
+            | "ul"
+            | "ol"
+            | "body"
+            | "html"
+            | "form"
+            | "pre"
+            | "hgroup"
+            | "table"
+    )
+}
+
+/// All text below `element`; block elements and line breaks are spaces, scripts are left out.
+fn flat_text(element: ElementRef<'_>) -> String {
+    let mut text = String::new();
+    let mut open: Vec<_> = element.children().rev().collect();
+    while let Some(node) = open.pop() {
+        match node.value() {
+            Node::Text(t) => text.push_str(t),
+            Node::Element(e) if matches!(e.name(), "script" | "style" | "template" | "svg" | "noscript") => {}
+            Node::Element(e) => {
+                if is_block(e.name()) || e.name() == "br" {
+                    text.push(' ');
+                }
+                open.extend(node.children().rev());
+            }
+            _ => {}
+        }
+    }
+    text
+}
+
+/// Text as it is; `br` is a line end.
+fn raw_text(element: ElementRef<'_>) -> String {
+    let mut text = String::new();
+    for node in element.descendants() {
+        match node.value() {
+            Node::Text(t) => text.push_str(t),
+            Node::Element(e) if e.name() == "br" => text.push('\n'),
+            _ => {}
+        }
+    }
+    text
+}
+
+/// `language-x` of a class on the `pre` or its `code`.
+fn code_language<'a>(pre: ElementRef<'a>) -> &'a str {
+    pre.descendent_elements()
+        .chain([pre])
+        .filter_map(|e| e.value().attr("class"))
+        .flat_map(str::split_whitespace)
+        .find_map(|class| class.strip_prefix("language-"))
+        .unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn text(html: &str) -> String {
+        parse(html.as_bytes(), &Limits::default()).unwrap().text
+    }
+
+    #[test]
+    fn boilerplate_goes() {
+        let page = "<title>T</title><nav>menu</nav><header>logo</header><main><h1>A <b>b</b></h1><p>one\n two<br>three\
+                    <br><br>four</p><script>x()</script><p hidden>no</p></main><footer>(c)</footer>";
+        assert_eq!(text(page), "# A b\n\none two three\n\nfour");
+    }
+
+    #[test]
+    fn lists_and_tables() {
+        let page = "<ul><li>a<ol start=3><li>b</li></ol></li><li><p>c</p></li></ul>\
+                    <dl><dt>K</dt><dd>V</dd></dl>\
+                    <table><tr><th colspan=2>H</th><th>I|J</th></tr><tr><td rowspan=2>x</td><td>1</td><td>2</td></tr>\
+                    <tr><td>3</td><td>4</td></tr></table><pre><code class=language-sh>a\n  b</code></pre>";
+        assert_eq!(
+            text(page),
+            "- a\n  3. b\n- c\n\n- K: V\n\n| H | H | I\\|J |\n| --- | --- | --- |\n| x | 1 | 2 |\n| x | 3 | 4 |\n\n\
+             ```sh\na\n  b\n```"
+        );
+    }
+
+    #[test]
+    fn deep_nesting_is_flat() {
+        let page = format!("{}deep{}", "<div>".repeat(20_000), "</div>".repeat(20_000));
+        assert_eq!(parse(page.as_bytes(), &Limits::default()).map(|p| p.text), Ok("deep".into()));
+    }
+}

@@ -1,0 +1,103 @@
+//! Takes away what recurs at the top and the bottom of pages: running titles, page numbers.
+
+use std::collections::HashMap;
+
+use super::Page;
+
+/// Rows from each edge that are looked at.
+const EDGE: usize = 4;
+
+/// Documents with fewer pages keep everything.
+const FEWEST_PAGES: usize = 3;
+
+/// Removes rows at the edges whose text, digits aside, recurs on enough pages.
+pub(super) fn remove(pages: &mut [Page]) {
+    let read = pages.iter().filter(|p| !p.rows.is_empty()).count();
+    if read < FEWEST_PAGES {
+        return;
+    }
+    // Anywhere among the edge rows; and at exactly this height, for chapters' running titles.
+    let mut by_text: HashMap<(bool, String), usize> = HashMap::new();
+    let mut by_place: HashMap<(bool, String, i32), usize> = HashMap::new();
+    for page in pages.iter() {
+        let mut seen = Vec::new();
+        for (index, top) in edges(page) {
+            let key = key(&page.rows[index].text());
+            let place = (top, key.clone(), place(page, index));
+            if !seen.contains(&place) {
+                *by_place.entry(place.clone()).or_default() += 1;
+                seen.push(place);
+            }
+        }
+        let mut texts: Vec<(bool, String)> = seen.into_iter().map(|(top, key, _)| (top, key)).collect();
+        texts.sort();
+        texts.dedup();
+        for text in texts {
+            *by_text.entry(text).or_default() += 1;
+        }
+    }
+    for page in pages.iter_mut() {
+        let mut gone: Vec<usize> = edges(page)
+            .into_iter()
+            .filter(|(index, top)| {
+                let key = key(&page.rows[*index].text());
+                let place = (*top, key.clone(), place(page, *index));
+                let everywhere =
+                    by_text.get(&(*top, key)).is_some_and(|n| *n >= FEWEST_PAGES && n * 10 >= read * 6);
+                let here = by_place.get(&place).is_some_and(|n| *n >= FEWEST_PAGES && n * 4 >= read);
+                everywhere || (here && in_margin(page, *index))
+            })
+            .map(|(index, _)| index)
+            .collect();
+        gone.sort_unstable();
+        gone.dedup();
+        for index in gone.into_iter().rev() {
+            page.rows.remove(index);
+        }
+    }
+}
+
+/// Indexes of the rows near the edges, and whether each is at the top.
+fn edges(page: &Page) -> Vec<(usize, bool)> {
+    let count = page.rows.len();
+    let top = (0..count.min(EDGE)).map(|i| (i, true));
+    let bottom = (count.saturating_sub(EDGE)..count).map(|i| (i, false));
+    // A body line can recur too, but not in the middle of the page.
+    top.chain(bottom)
+        .filter(|(i, top)| match page.height {
+            h if h > 0.0 => {
+                let share = page.rows[*i].y / h;
+                if *top { share > 0.78 } else { share < 0.22 }
+            }
+            _ => true,
+        })
+        .collect()
+}
+
+fn place(page: &Page, index: usize) -> i32 {
+    (page.rows[index].y / 4.0).round() as i32
+}
+
+fn in_margin(page: &Page, index: usize) -> bool {
+    let share = page.rows[index].y / page.height.max(1.0);
+    !(0.1..=0.9).contains(&share)
+}
+
+/// The text with digits (and small Roman numbers) alike, case and spaces aside.
+fn key(text: &str) -> String {
+    let lower = text.to_lowercase();
+    if !lower.is_empty() && lower.chars().all(|c| "ivxl".contains(c)) {
+        return "#".to_owned();
+    }
+    let mut out = String::new();
+    for c in lower.chars().filter(|c| !c.is_whitespace()) {
+        if c.is_numeric() {
+            if !out.ends_with('#') {
+                out.push('#');
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

@@ -1,0 +1,32 @@
+//! Affine maps of PDF: `[a b c d e f]`, points as row vectors (ISO 32000-1, 8.3.4).
+
+/// `x' = a x + c y + e`, `y' = b x + d y + f`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Matrix(pub [f64; 6]);
+
+impl Matrix {
+    pub(super) const IDENTITY: Matrix = Matrix([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+
+    pub(super) fn translation(x: f64, y: f64) -> Self {
+        Matrix([1.0, 0.0, 0.0, 1.0, x, y])
+    }
+
+    /// This map, then `next`.
+    pub(super) fn then(&self, next: &Matrix) -> Self {
+        let [a, b, c, d, e, f] = self.0;
+        let [na, nb, nc, nd, ne, nf] = next.0;
+        Matrix([
+            a * na + b * nc,
+            a * nb + b * nd,
+            c * na + d * nc,
+            c * nb + d * nd,
+            e * na + f * nc + ne,
+            e * nb + f * nd + nf,
+        ])
+    }
+
+    pub(super) fn apply(&self, x: f64, y: f64) -> (f64, f64) {
+        let [a, b, c, d, e, f] = self.0;
+        (a * x + c * y + e, b * x + d * y + f)
+    }
+}
