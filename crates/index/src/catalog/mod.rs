@@ -18,6 +18,8 @@ mod keys;
 mod originals;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod text;
 mod types;
 mod upkeep;
