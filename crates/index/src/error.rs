@@ -46,6 +46,16 @@ pub enum IndexError {
     /// The vector index failed.
     #[error("the vector index failed: {0}; `lore reindex` rebuilds it")]
     Vector(String),
+    /// The vector server does not answer.
+    #[error(
+        "the vector server at {url} cannot be reached ({reason}); start it, or set `index.vectors.server.url` to where it is"
+    )]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// What the last try met.
+        reason: String,
+    },
     /// The embedder failed.
     #[error(transparent)]
     Model(#[from] ModelError),

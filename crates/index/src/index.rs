@@ -103,6 +103,10 @@ impl Index {
     pub fn term_weights(&self, text: &str) -> Result<Vec<(String, f32)>> {
         todo!()
     }
+    /// The terms of `text` in order, analysed as the lexical index analyses (the tokens of [`Index::term_weights`]).
+    pub fn analyze(&self, text: &str) -> Vec<String> {
+        todo!()
+    }
     /// Flushes and closes.
     pub async fn close(self) -> Result<()> {
         todo!()

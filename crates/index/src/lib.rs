@@ -10,9 +10,11 @@ pub mod catalog;
 pub mod config;
 pub mod error;
 pub mod follow;
+mod generation;
 pub mod index;
 pub mod lexical;
 pub mod owner;
+pub mod payload;
 pub mod vector;
 
 pub use catalog::{

@@ -1,0 +1,110 @@
+//! Folders of an index that replace each other: a new one is built beside the one in use, then named the current one.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use crate::error::{IndexError, Result};
+
+/// File that names the generation in use.
+const CURRENT: &str = "CURRENT";
+
+/// The generations of one index: `ROOT/CURRENT` holds the name of the one in use.
+#[derive(Clone, Debug)]
+pub(crate) struct Generations {
+    root: PathBuf,
+    kind: String,
+}
+
+impl Generations {
+    /// The generations under `root` whose names start with `kind`; others were made for another format or embedder.
+    pub(crate) fn new(root: PathBuf, kind: &str) -> Result<Self> {
+        fs::create_dir_all(&root).map_err(|e| IndexError::io(&root, e))?;
+        Ok(Self { root, kind: kind.to_owned() })
+    }
+
+    /// Name of the generation in use, if there is one of this kind.
+    pub(crate) fn current(&self) -> Result<Option<String>> {
+        let path = self.root.join(CURRENT);
+        match fs::read_to_string(&path) {
+            Ok(name) => {
+                let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+                let rest = name.strip_prefix(self.kind.as_str()).and_then(|r| r.strip_prefix('-'));
+                Ok((plain && rest.is_some_and(|r| !r.is_empty())).then_some(name))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => Ok(None),
+            Err(e) => Err(IndexError::io(&path, e)),
+        }
+    }
+
+    /// A name that no generation had before.
+    pub(crate) fn fresh(&self) -> String {
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        format!("{}-{id}", self.kind)
+    }
+
+    /// The folder of a generation.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Makes `name` the generation in use, atomically and durably.
+    pub(crate) fn promote(&self, name: &str) -> Result<()> {
+        let temporary = self.root.join("CURRENT.new");
+        let write = || {
+            let mut file = fs::File::create(&temporary)?;
+            file.write_all(name.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, self.root.join(CURRENT))?;
+            fs::File::open(&self.root)?.sync_all()
+        };
+        write().map_err(|e| IndexError::io(&self.root, e))
+    }
+
+    /// Removes all generations but the one in use and `keep`.
+    pub(crate) fn sweep(&self, keep: &[&str]) -> Result<()> {
+        let current = self.current()?;
+        for entry in fs::read_dir(&self.root).map_err(|e| IndexError::io(&self.root, e))? {
+            let entry = entry.map_err(|e| IndexError::io(&self.root, e))?;
+            let name = entry.file_name();
+            let kept = name.to_str().is_some_and(|n| current.as_deref() == Some(n) || keep.contains(&n));
+            if entry.path().is_dir() && !kept {
+                fs::remove_dir_all(entry.path()).map_err(|e| IndexError::io(&entry.path(), e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn generations_replace_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let generations = Generations::new(folder.path().join("lexical"), "v1").unwrap();
+        assert_eq!(generations.current().unwrap(), None);
+        let (a, b) = (generations.fresh(), generations.fresh());
+        for name in [&a, &b] {
+            fs::create_dir(generations.folder(name)).unwrap();
+        }
+        generations.promote(&a).unwrap();
+        assert_eq!(generations.current().unwrap(), Some(a.clone()));
+        generations.promote(&b).unwrap();
+        generations.sweep(&[]).unwrap();
+        assert!(!generations.folder(&a).exists() && generations.folder(&b).exists());
+        let other = Generations::new(folder.path().join("lexical"), "v2").unwrap();
+        assert_eq!(other.current().unwrap(), None, "made for another format");
+    }
+
+    #[test]
+    fn a_name_with_a_path_in_it_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let generations = Generations::new(folder.path().to_owned(), "v1").unwrap();
+        fs::write(folder.path().join(CURRENT), "v1-../../etc").unwrap();
+        assert_eq!(generations.current().unwrap(), None);
+    }
+}
