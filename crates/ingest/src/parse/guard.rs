@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn time_is_limited() {
         let started = Instant::now();
-        let result: Result<(), _> = run(Format::Txt, 1, || {
+        let result: Result<(), _> = run(Format::Txt, 1, move || {
             while !overdue() || started.elapsed() < Duration::from_millis(1500) {
                 std::thread::park_timeout(Duration::from_millis(10));
             }
