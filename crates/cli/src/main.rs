@@ -1,2 +1,42 @@
-//! lore
-fn main() {}
+//! The binary `lore`: settings and wiring.
+//!
+//! `cli` holds the flags, `settings` lowers flags, environment and file into one value, `open` builds the parts from it,
+//! and each command has its file under `commands`. What a command does is in the libraries; here it is put together.
+
+mod cli;
+mod client;
+mod commands;
+mod logging;
+mod open;
+mod print;
+mod progress;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) if print::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::stderr_line(&format!("error: {}", print::chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
+    let settings =
+        settings::resolve(&cli.global, &|name| std::env::var(name).ok(), &std::env::current_dir()?)?;
+    logging::init(&settings.config.log, cli.command.is_service())?;
+    progress::init(settings.quiet);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(commands::run(cli.command, settings));
+    // A parser that hangs in a blocking thread must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome
+}

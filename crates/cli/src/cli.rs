@@ -1,0 +1,99 @@
+//! The command line: flags common to all commands, and the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    ask, bench, check, config, documents, eval, health, ingest, keys, models, reindex, search, serve, up, worker,
+};
+
+/// Answers questions from your documents and shows where each answer stands.
+#[derive(Debug, Parser)]
+#[command(name = "lore", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalFlags,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct GlobalFlags {
+    /// Settings file [default: $LORE_CONFIG, else ./lore.yaml if there is one]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    pub config: Option<PathBuf>,
+    /// Data folder [default: $LORE_DATA_DIR, else lore in the user's data folder]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    pub data_dir: Option<PathBuf>,
+    /// Connect to nothing but the configured stores
+    #[arg(long, global = true, help_heading = "Settings")]
+    pub offline: bool,
+    /// What is logged to stderr: error, warn, info, debug, trace, or a tracing filter
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Settings")]
+    pub log: Option<String>,
+    /// Print JSON on stdout
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// No progress, no summaries: only results and errors
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fetch the embedder, ingest the documents beside this folder, serve
+    Up(up::Up),
+    /// Serve the HTTP API and keep the indexes up to date
+    Serve(serve::Serve),
+    /// Take in documents that were uploaded to a server
+    Worker(worker::Worker),
+    /// Take in files and folders
+    Ingest(ingest::Ingest),
+    /// Answer a question from the documents, with citations
+    Ask(ask::Ask),
+    /// Find passages
+    Search(search::Search),
+    /// List, show or delete documents
+    #[command(subcommand)]
+    Documents(documents::Documents),
+    /// Build both indexes again from the catalog
+    Reindex(reindex::Reindex),
+    /// Compare the catalog with both indexes; exit code 1 where they differ
+    Check(check::Check),
+    /// Fetch and list models
+    #[command(subcommand)]
+    Models(models::Models),
+    /// Create, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Measure how good retrieval and answers are
+    #[command(subcommand)]
+    Eval(eval::Eval),
+    /// Measure how fast embedding, search and ingestion are
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Ask a server whether it is up; exit code 1 where it is not
+    Health(health::Health),
+    /// Print the settings in force
+    Config(config::Config),
+}
+
+impl Command {
+    /// Whether it runs until it is stopped, so that its log is what a person sees of it.
+    pub fn is_service(&self) -> bool {
+        matches!(self, Command::Up(_) | Command::Serve(_) | Command::Worker(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

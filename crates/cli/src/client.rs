@@ -1,0 +1,176 @@
+//! Speaks to a running server over HTTP.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use lore_core::AnswerEvent;
+use lore_index::OwnerInfo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Time to reach the server.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Time for an answer, waiting in the server's queue included.
+const ANSWER: Duration = Duration::from_secs(180);
+/// Longest event of a stream in bytes; a server that sends more is none of ours.
+const EVENT_BYTES: usize = 16 << 20;
+
+/// An HTTP client that gives up after `timeout`.
+///
+/// # Errors
+/// Fails where TLS cannot be set up.
+pub fn http(timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().connect_timeout(CONNECT).timeout(timeout).no_proxy().build()?)
+}
+
+/// The base URL at which a server bound to `address` is reached from this machine.
+pub fn local_url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}")
+}
+
+/// A server that owns the data folder, as the folder's owner speaks to it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    url: String,
+    token: String,
+    http: reqwest::Client,
+    /// Who it is, for messages.
+    pub owner: String,
+}
+
+impl Client {
+    /// A client for `owner`; `None` where it serves nothing.
+    ///
+    /// # Errors
+    /// Fails where TLS cannot be set up.
+    pub fn new(owner: &OwnerInfo) -> anyhow::Result<Option<Self>> {
+        let (Some(url), Some(token)) = (&owner.url, &owner.token) else { return Ok(None) };
+        Ok(Some(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            token: token.clone(),
+            http: http(ANSWER)?,
+            owner: format!("`{}` (process {})", owner.command, owner.pid),
+        }))
+    }
+
+    /// Sends `body` and reads the JSON that comes back.
+    ///
+    /// # Errors
+    /// Fails where nobody answers, and with the server's message where it refuses.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        let response = self.send(self.http.post(format!("{}{path}", self.url)).json(body)).await?;
+        response.json().await.with_context(|| format!("{} sent something that is no answer", self.owner))
+    }
+
+    /// Reads the JSON at `path`.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let response = self.send(self.http.get(format!("{}{path}", self.url))).await?;
+        response.json().await.with_context(|| format!("{} sent something that is no answer", self.owner))
+    }
+
+    /// Sends a question and hands each event of its answer to `each`.
+    ///
+    /// # Errors
+    /// As [`Client::post`], where the stream breaks off, and where `each` fails.
+    pub async fn ask(
+        &self,
+        body: &impl Serialize,
+        mut each: impl FnMut(AnswerEvent) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let request = self.http.post(format!("{}/v1/ask", self.url)).json(body);
+        let mut response = self.send(request.header("accept", "text/event-stream")).await?;
+        let mut events = EventReader::default();
+        while let Some(bytes) = response.chunk().await.context("the answer broke off")? {
+            for data in events.push(&bytes)? {
+                let event: AnswerEvent = serde_json::from_str(&data)
+                    .with_context(|| format!("{} sent an event that is none", self.owner))?;
+                let last = matches!(event, AnswerEvent::Done(_) | AnswerEvent::Error { .. });
+                each(event)?;
+                if last {
+                    return Ok(());
+                }
+            }
+        }
+        Err(anyhow!("the answer broke off; {} may have been stopped", self.owner))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        let response = request
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .with_context(|| format!("no answer from {} at {}", self.owner, self.url))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body: serde_json::Value = response.json().await.unwrap_or_default();
+        match body["error"]["message"].as_str() {
+            Some(message) => bail!("{message}"),
+            None => bail!("{} answered with status {status}", self.owner),
+        }
+    }
+}
+
+/// Takes server-sent events apart (WHATWG HTML, 9.2.6): the data of each, its lines joined.
+#[derive(Debug, Default)]
+struct EventReader {
+    waiting: Vec<u8>,
+    data: Vec<String>,
+}
+
+impl EventReader {
+    /// Takes bytes and gives the events that they end.
+    fn push(&mut self, bytes: &[u8]) -> anyhow::Result<Vec<String>> {
+        self.waiting.extend_from_slice(bytes);
+        let mut out = Vec::new();
+        while let Some(end) = self.waiting.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.waiting.drain(..=end).collect();
+            let line = String::from_utf8(line).context("the answer is not UTF-8")?;
+            let line = line.trim_end_matches(['\r', '\n']);
+            if let Some(data) = line.strip_prefix("data:") {
+                self.data.push(data.strip_prefix(' ').unwrap_or(data).to_owned());
+            } else if line.is_empty() && !self.data.is_empty() {
+                out.push(std::mem::take(&mut self.data).join("\n"));
+            }
+        }
+        if self.waiting.len() + self.data.iter().map(String::len).sum::<usize>() > EVENT_BYTES {
+            bail!("the answer has an event of more than {EVENT_BYTES} bytes");
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn events_come_apart_wherever_the_bytes_are_cut() {
+        let stream = ": hello\n\nevent: token\ndata: {\"a\":\ndata: \"é\"}\n\ndata:{}\r\n\r\n";
+        for cut in 0..stream.len() {
+            let mut reader = EventReader::default();
+            let mut got = reader.push(&stream.as_bytes()[..cut]).unwrap();
+            got.extend(reader.push(&stream.as_bytes()[cut..]).unwrap());
+            assert_eq!(got, ["{\"a\":\n\"é\"}", "{}"], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_server_on_all_addresses_is_reached_on_loopback() {
+        assert_eq!(local_url("0.0.0.0:8787".parse().unwrap()), "http://127.0.0.1:8787");
+        assert_eq!(local_url("[::]:1".parse().unwrap()), "http://[::1]:1");
+        assert_eq!(local_url("10.0.0.2:80".parse().unwrap()), "http://10.0.0.2:80");
+    }
+}

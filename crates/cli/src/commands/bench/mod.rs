@@ -1,0 +1,55 @@
+//! `lore bench`: how fast embedding, search and ingestion are on this machine.
+//!
+//! Each command works in a temporary folder and leaves the data folder alone.
+
+mod embed;
+mod ingest;
+mod search;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::settings::Settings;
+
+/// Measure how fast embedding, search and ingestion are
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Embedding: tokens per second for texts of one length
+    Embed(embed::Embed),
+    /// Hybrid search over a synthetic corpus, the embedding left out
+    Search(search::Search),
+    /// Ingestion: pages per second, indexing and embedding included
+    Ingest(ingest::Ingest),
+}
+
+impl Bench {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Fails where a model, an index or the folder does.
+    pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        match self {
+            Bench::Embed(args) => args.run(settings).await,
+            Bench::Search(args) => args.run(settings).await,
+            Bench::Ingest(args) => args.run(settings).await,
+        }
+    }
+}
+
+/// The most memory that this process ever had, in megabytes (`VmHWM` of proc(5)); `None` where the system does not say.
+pub fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib * 1024.0 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_peak_is_known() {
+        assert!(super::peak_rss_mb().is_some_and(|mb| mb > 1.0));
+    }
+}

@@ -1,0 +1,46 @@
+//! `lore check`: compares the catalog with both indexes.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::settings::Settings;
+use crate::{open, print, progress};
+
+/// Compare the catalog with both indexes; exit code 1 where they differ
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Compare without applying the changes that wait first
+    #[arg(long)]
+    as_is: bool,
+}
+
+impl Check {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Fails where another process has the indexes, and where an index fails.
+    pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let index = open::index(&settings, "lore check").await?;
+        if !self.as_is {
+            open::follow(&index).await?;
+        }
+        let report = index.check().await?;
+        index.close().await?;
+        if settings.json {
+            print::json(&report)?;
+        } else {
+            for difference in &report.differences {
+                print::line(difference)?;
+            }
+            progress::say(&match report.differences.len() {
+                0 => format!("{} documents, {} chunks: all agree", report.documents, report.chunks),
+                count => format!(
+                    "{} documents, {} chunks, {count} differences; `lore reindex` builds the indexes again",
+                    report.documents, report.chunks
+                ),
+            });
+        }
+        Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

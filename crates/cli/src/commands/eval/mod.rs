@@ -1,0 +1,39 @@
+//! `lore eval`: how good retrieval and answers are.
+//!
+//! Each command builds its indexes in a temporary folder and leaves the data folder alone. The metrics are defined, with
+//! their sources, in `lore_query::eval`.
+
+mod answers;
+mod corpus;
+mod retrieval;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::settings::Settings;
+
+/// Measure how good retrieval and answers are
+#[derive(Debug, Subcommand)]
+pub enum Eval {
+    /// Retrieval: nDCG@10, MRR@10, recall@10 and recall@100
+    Retrieval(retrieval::Retrieval),
+    /// Answers: F1, gold answer contained, citations, refusals
+    Answers(answers::Answers),
+    /// Compute the weights of the extractive answerer from questions with known sources
+    Calibrate(answers::Calibrate),
+}
+
+impl Eval {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Fails where the data set cannot be read, and where a search or an answer fails.
+    pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        match self {
+            Eval::Retrieval(args) => args.run(settings).await,
+            Eval::Answers(args) => args.run(settings).await,
+            Eval::Calibrate(args) => args.run(settings).await,
+        }
+    }
+}

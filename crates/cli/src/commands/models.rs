@@ -1,0 +1,75 @@
+//! `lore models`: fetches and lists models.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use lore_models::source::known_models;
+use serde::Serialize;
+
+use crate::settings::Settings;
+use crate::{open, print, progress};
+
+/// Fetch and list models
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// Fetch models [default: those that the settings name]
+    Pull {
+        /// Names on the hub, such as BAAI/bge-m3, with @REVISION if wanted
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// List the models that are here, and those known by name
+    List,
+}
+
+#[derive(Serialize)]
+struct Pulled {
+    name: String,
+    path: std::path::PathBuf,
+}
+
+impl Models {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Fails where a model can be had from no source; the message names every try.
+    pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        match self {
+            Models::Pull { names } => {
+                let names = if names.is_empty() {
+                    let reranker = settings.config.reranker.iter().map(|r| r.model.clone());
+                    std::iter::once(settings.config.embedder.model.clone()).chain(reranker).collect()
+                } else {
+                    names
+                };
+                for name in names {
+                    let path = open::model(&settings, &name).await?;
+                    if settings.json {
+                        print::json(&Pulled { name, path })?;
+                    } else {
+                        print::line(&format!("{name} {}", path.display()))?;
+                    }
+                }
+            }
+            Models::List => {
+                let store = open::model_store()?;
+                let folder = store.path().to_owned();
+                let installed = open::blocking(move || store.list()).await?;
+                if settings.json {
+                    print::json(&installed)?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let mut rows: Vec<Vec<String>> = installed
+                    .iter()
+                    .map(|m| vec![m.name.clone(), format!("{:.0} MB", m.bytes as f64 / 1e6), m.source.clone()])
+                    .collect();
+                for known in known_models().iter().filter(|k| installed.iter().all(|m| m.name != k.name)) {
+                    rows.push(vec![known.name.to_owned(), "-".into(), "not here; `lore models pull` fetches it".into()]);
+                }
+                print::table(&["name", "size", "source"], &rows)?;
+                progress::say(&format!("in {}", folder.display()));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,46 @@
+//! Logs go to stderr; stdout belongs to results.
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::progress;
+use crate::settings::{LogConfig, LogFormat};
+
+/// Starts logging: by default what a service does, and of other commands only what went wrong.
+///
+/// # Errors
+/// Fails on a filter that cannot be parsed.
+pub fn init(config: &LogConfig, service: bool) -> anyhow::Result<()> {
+    let level = config.level.as_deref().unwrap_or(if service { "info" } else { "warn" });
+    let filter = filter(level)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(progress::LogWriter::default);
+    match config.format {
+        LogFormat::Text => lines.with_ansi(false).with_target(false).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// A bare level is for Lore's own crates; of the libraries below only warnings are heard.
+fn filter(level: &str) -> anyhow::Result<EnvFilter> {
+    let directives = match level.to_ascii_lowercase().as_str() {
+        bare @ ("off" | "error") => bare.to_owned(),
+        bare @ ("warn" | "info" | "debug" | "trace") => format!("warn,lore={bare}"),
+        _ => level.to_owned(),
+    };
+    EnvFilter::try_new(&directives)
+        .with_context(|| format!("the log level {level:?} is none; use error, warn, info, debug or trace"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn levels_and_filters() {
+        assert!(filter("info").is_ok());
+        assert!(filter("lore_index=debug,warn").is_ok());
+        let error = filter("lore=loud").unwrap_err();
+        assert!(error.to_string().contains("lore=loud"), "{error}");
+    }
+}

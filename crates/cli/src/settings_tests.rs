@@ -1,0 +1,136 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn with(flags: &GlobalFlags, env: &[(&str, &str)], cwd: &Path) -> anyhow::Result<Settings> {
+    let env: BTreeMap<String, String> = env.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    resolve(flags, &|name| env.get(name).cloned().or_else(|| (name == "HOME").then(|| "/home/ana".into())), cwd)
+}
+
+#[test]
+fn the_shipped_defaults_are_the_codes_defaults() {
+    assert_eq!(parse(DEFAULTS, "lore.yaml").unwrap(), Config::default());
+}
+
+/// Paths of all keys of a value; `answer.support` is left out: fitted weights, not for a person to set.
+fn keys(value: &serde_json::Value, path: &str, out: &mut Vec<String>) {
+    if let Some(map) = value.as_object() {
+        for (key, value) in map {
+            let path = format!("{path}.{key}");
+            if path != ".answer.support" {
+                out.push(path.clone());
+                keys(value, &path, out);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_shipped_defaults_name_every_key() {
+    let (mut shipped, mut code) = (Vec::new(), Vec::new());
+    let as_written: serde_json::Value = serde_saphyr::from_str(DEFAULTS).unwrap();
+    keys(&as_written, "", &mut shipped);
+    keys(&serde_json::to_value(Config::default()).unwrap(), "", &mut code);
+    shipped.sort();
+    code.sort();
+    assert_eq!(shipped, code);
+}
+
+#[test]
+fn every_shipped_config_parses() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let settings =
+            with(&GlobalFlags { config: Some(path.clone()), ..Default::default() }, &[], Path::new("/"));
+        assert!(settings.is_ok(), "{}: {:?}", path.display(), settings.err());
+        seen += 1;
+    }
+    assert!(seen >= 2);
+}
+
+#[test]
+fn flags_before_environment_before_file_before_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let cwd = folder.path();
+    let none = GlobalFlags::default();
+
+    let settings = with(&none, &[], cwd).unwrap();
+    assert_eq!(settings.data_dir, Path::new("/home/ana/.local/share/lore"));
+    assert_eq!(settings.config.listen, "127.0.0.1:8787");
+    assert_eq!(settings.config.retrieve.dense_languages, ["en"]);
+    assert_eq!(with(&none, &[("XDG_DATA_HOME", "/xdg")], cwd).unwrap().data_dir, Path::new("/xdg/lore"));
+
+    std::fs::write(cwd.join("lore.yaml"), "data_dir: from-file\nlisten: 127.0.0.1:1\nretrieve: {candidates: 7}\n")
+        .unwrap();
+    let settings = with(&none, &[], cwd).unwrap();
+    assert_eq!(settings.data_dir, cwd.join("from-file"));
+    assert_eq!(settings.config.listen, "127.0.0.1:1");
+    assert_eq!(settings.config.retrieve.candidates, 7);
+    assert_eq!(settings.config.retrieve.rerank_depth, RetrieveConfig::default().rerank_depth);
+
+    let env = [("LORE_DATA_DIR", "from-env"), ("LORE_LISTEN", "127.0.0.1:2"), ("LORE_OFFLINE", "1"), ("LORE_LOG", "debug")];
+    let settings = with(&none, &env, cwd).unwrap();
+    assert_eq!(settings.data_dir, cwd.join("from-env"));
+    assert_eq!(settings.config.listen, "127.0.0.1:2");
+    assert!(settings.config.offline);
+    assert_eq!(settings.config.log.level.as_deref(), Some("debug"));
+
+    let flags = GlobalFlags { data_dir: Some("from-flag".into()), log: Some("trace".into()), ..none };
+    let settings = with(&flags, &env, cwd).unwrap();
+    assert_eq!(settings.data_dir, cwd.join("from-flag"));
+    assert_eq!(settings.config.log.level.as_deref(), Some("trace"));
+}
+
+#[test]
+fn a_named_file_wins_over_the_local_one_and_must_exist() {
+    let folder = tempfile::tempdir().unwrap();
+    let cwd = folder.path();
+    std::fs::write(cwd.join("lore.yaml"), "listen: 127.0.0.1:1\n").unwrap();
+    std::fs::write(cwd.join("other.yaml"), "listen: 127.0.0.1:2\n").unwrap();
+    let named = with(&GlobalFlags::default(), &[("LORE_CONFIG", "other.yaml")], cwd).unwrap();
+    assert_eq!(named.config.listen, "127.0.0.1:2");
+    let flags = GlobalFlags { config: Some("missing.yaml".into()), ..Default::default() };
+    let error = with(&flags, &[], cwd).unwrap_err();
+    assert!(error.to_string().contains("missing.yaml"), "{error}");
+}
+
+#[test]
+fn an_unknown_key_names_line_and_nearest_key() {
+    let error = parse("listen: 127.0.0.1:1\nretrieve:\n  candidats: 5\n", "lore.yaml").unwrap_err();
+    assert_eq!(error.to_string(), "lore.yaml, line 3: unknown key `candidats`; did you mean `candidates`?");
+    let error = parse("ofline: true\n", "lore.yaml").unwrap_err();
+    assert_eq!(error.to_string(), "lore.yaml, line 1: unknown key `ofline`; did you mean `offline`?");
+    let error = parse("reranker: {zebra: 1}\n", "lore.yaml").unwrap_err();
+    assert_eq!(error.to_string(), "lore.yaml, line 1: unknown key `zebra`; known are model");
+    let error = parse("limits: {json_body_bytes: lots}\n", "lore.yaml").unwrap_err().to_string();
+    assert!(error.starts_with("lore.yaml, line 1: "), "{error}");
+}
+
+#[test]
+fn an_empty_file_has_all_defaults() {
+    assert_eq!(parse("", "lore.yaml").unwrap(), Config::default());
+    assert_eq!(parse("# nothing yet\n\n", "lore.yaml").unwrap(), Config::default());
+}
+
+#[test]
+fn a_qdrant_address_moves_the_vectors_there() {
+    let cwd = Path::new("/nowhere");
+    let env = [("LORE_QDRANT_URL", "http://qdrant:6334"), ("LORE_QDRANT_API_KEY", "k")];
+    let settings = with(&GlobalFlags::default(), &env, cwd).unwrap();
+    let VectorBackend::Server { url, api_key, collection, shards, .. } = settings.config.index.vectors else {
+        panic!("not a server");
+    };
+    assert_eq!((url.as_str(), api_key.as_deref(), collection.as_str(), shards), ("http://qdrant:6334", Some("k"), "lore", 1));
+}
+
+#[test]
+fn nonsense_in_the_environment_is_named() {
+    let error = with(&GlobalFlags::default(), &[("LORE_OFFLINE", "maybe")], Path::new("/")).unwrap_err();
+    assert_eq!(error.to_string(), "LORE_OFFLINE is \"maybe\"; set it to 1 or 0");
+    assert!(socket_address("8787").is_err());
+    assert!(socket_address("127.0.0.1:8787").unwrap().ip().is_loopback());
+}
