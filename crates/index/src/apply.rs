@@ -72,7 +72,11 @@ pub(crate) fn load(catalog: &Catalog, id: DocumentId) -> Result<Live> {
 }
 
 /// Brings documents up to date in the lexical index, without committing. Blocks. Gives the chunks written.
-pub(crate) fn apply_lexical(catalog: &Catalog, index: &LexicalIndex, documents: &[DocumentId]) -> Result<u64> {
+pub(crate) fn apply_lexical(
+    catalog: &Catalog,
+    index: &LexicalIndex,
+    documents: &[DocumentId],
+) -> Result<u64> {
     let mut written = 0;
     for &id in documents {
         let Some((document, chunks)) = load(catalog, id)? else {
@@ -80,7 +84,10 @@ pub(crate) fn apply_lexical(catalog: &Catalog, index: &LexicalIndex, documents: 
             continue;
         };
         let payloads: Vec<Payload> = chunks.iter().map(|c| Payload::of(&document, c.ordinal)).collect();
-        index.replace(id, chunks.iter().zip(&payloads).map(|(chunk, payload)| entry(&document, chunk, payload)))?;
+        index.replace(
+            id,
+            chunks.iter().zip(&payloads).map(|(chunk, payload)| entry(&document, chunk, payload)),
+        )?;
         written += chunks.len() as u64;
     }
     Ok(written)
@@ -153,8 +160,10 @@ async fn write_group(
     group: &[(Document, Vec<Chunk>)],
     applied: &mut Applied,
 ) -> Result<()> {
-    let all: Vec<(&Document, &Chunk)> =
-        group.iter().flat_map(|(document, chunks)| chunks.iter().map(move |chunk| (document, chunk))).collect();
+    let all: Vec<(&Document, &Chunk)> = group
+        .iter()
+        .flat_map(|(document, chunks)| chunks.iter().map(move |chunk| (document, chunk)))
+        .collect();
     for slice in all.chunks(SLICE) {
         let (vectors, refused) = vectors_of(catalog, embedder, slice, &mut applied.embedded).await?;
         let mut points = Vec::with_capacity(slice.len());
@@ -237,7 +246,9 @@ async fn embed(
     while let Some(part) = waiting.pop() {
         match embed_once(embedder, part).await {
             Ok(vectors) => out.extend(vectors.into_iter().map(Ok)),
-            Err(error @ (ModelError::Stopped { .. } | ModelError::Overloaded { .. })) => return Err(error.into()),
+            Err(error @ (ModelError::Stopped { .. } | ModelError::Overloaded { .. })) => {
+                return Err(error.into());
+            }
             Err(error) if part.len() == 1 => out.push(Err(error)),
             Err(_) => {
                 let (first, second) = part.split_at(part.len() / 2);
@@ -263,7 +274,8 @@ async fn embed_once(
             Err(error) => return Err(error),
             Ok(vectors) => {
                 let wanted = (batch.len(), embedder.info().dimension);
-                let fit = |vector: &Vec<f32>| vector.len() == wanted.1 && vector.iter().all(|x| x.is_finite());
+                let fit =
+                    |vector: &Vec<f32>| vector.len() == wanted.1 && vector.iter().all(|x| x.is_finite());
                 if vectors.len() == wanted.0 && vectors.iter().all(fit) {
                     return Ok(vectors);
                 }

@@ -62,13 +62,13 @@ impl Generations {
         write().map_err(|e| IndexError::io(&self.root, e))
     }
 
-    /// Removes all generations but the one in use and `keep`.
-    pub(crate) fn sweep(&self, keep: &[&str]) -> Result<()> {
+    /// Removes all generations but the one in use.
+    pub(crate) fn sweep(&self) -> Result<()> {
         let current = self.current()?;
         for entry in fs::read_dir(&self.root).map_err(|e| IndexError::io(&self.root, e))? {
             let entry = entry.map_err(|e| IndexError::io(&self.root, e))?;
             let name = entry.file_name();
-            let kept = name.to_str().is_some_and(|n| current.as_deref() == Some(n) || keep.contains(&n));
+            let kept = name.to_str().is_some_and(|n| current.as_deref() == Some(n));
             if entry.path().is_dir() && !kept {
                 fs::remove_dir_all(entry.path()).map_err(|e| IndexError::io(&entry.path(), e))?;
             }
@@ -94,7 +94,7 @@ mod tests {
         generations.promote(&a).unwrap();
         assert_eq!(generations.current().unwrap(), Some(a.clone()));
         generations.promote(&b).unwrap();
-        generations.sweep(&[]).unwrap();
+        generations.sweep().unwrap();
         assert!(!generations.folder(&a).exists() && generations.folder(&b).exists());
         let other = Generations::new(folder.path().join("lexical"), "v2").unwrap();
         assert_eq!(other.current().unwrap(), None, "made for another format");

@@ -1,14 +1,28 @@
 //! The indexes of a data folder, as a searcher holds them.
-#![allow(unused_variables, clippy::todo, clippy::unused_async, reason = "contract")]
 
-use lore_core::{Access, Embedder, Filter, ScoredChunk};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use lore_core::{Access, ChunkId, Embedder, Filter, ScoredChunk, Seq};
 use serde::Serialize;
+use tokio::sync::{Mutex, Notify};
 
+use crate::apply::blocking;
 use crate::catalog::Catalog;
 use crate::config::IndexConfig;
-use crate::error::Result;
-use crate::follow::FollowReport;
+use crate::error::{IndexError, Result};
+use crate::follow::{self, FollowReport, Position, call};
+use crate::generation::Generations;
+use crate::lexical::{self, LexicalIndex, analyzer};
 use crate::owner::Owner;
+use crate::vector::{self, VectorStore};
+
+/// Chunks written to the vectors after which they are optimised.
+const OPTIMISE_CHUNKS: u64 = 2_000;
+/// Longest wait before following is tried again after an error.
+const BACK_OFF_MOST: Duration = Duration::from_secs(60);
 
 /// Differences between the catalog and the indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -22,9 +36,60 @@ pub struct CheckReport {
 }
 
 /// Both indexes of a data folder; clones share them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Index {
-    catalog: Catalog,
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("catalog", &self.inner.catalog).finish_non_exhaustive()
+    }
+}
+
+/// One generation of an index.
+#[derive(Debug)]
+pub(crate) struct Generation<T> {
+    pub name: String,
+    pub store: Arc<T>,
+}
+
+impl<T> Clone for Generation<T> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), store: Arc::clone(&self.store) }
+    }
+}
+
+/// The generations that are searched.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    pub lexical: Generation<LexicalIndex>,
+    pub vectors: Generation<VectorStore>,
+}
+
+pub(crate) struct Inner {
+    pub catalog: Catalog,
+    pub config: IndexConfig,
+    pub embedder: Embedder,
+    pub lexical: Generations,
+    pub vectors: Generations,
+    current: RwLock<Current>,
+    /// Held while changes are applied.
+    pub position: Mutex<Position>,
+    nudge: Notify,
+    optimising: AtomicBool,
+    owner: Owner,
+}
+
+impl Inner {
+    pub(crate) fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Searches use `next` from now on; gives what they used before.
+    pub(crate) fn replace(&self, next: Current) -> Current {
+        std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), next)
+    }
 }
 
 impl Index {
@@ -37,20 +102,48 @@ impl Index {
         embedder: Embedder,
         owner: Owner,
     ) -> Result<Self> {
-        todo!()
+        let folder = catalog.folder().to_owned();
+        let kind = vector::kind(&config.vectors, embedder.info());
+        let (lexical, vectors) = blocking(move || {
+            Ok((
+                Generations::new(folder.join("lexical"), &lexical::format())?,
+                Generations::new(folder.join("vectors"), &kind)?,
+            ))
+        })
+        .await?;
+        let last = call(&catalog, Catalog::last_seq).await?;
+        let (lexical_now, lexical_at) = open_lexical(&lexical, &config, last).await?;
+        let (vectors_now, vectors_at) = open_vectors(&vectors, &config, &embedder, &catalog, last).await?;
+        let inner = Inner {
+            catalog,
+            config,
+            embedder,
+            lexical,
+            vectors,
+            current: RwLock::new(Current { lexical: lexical_now, vectors: vectors_now }),
+            position: Mutex::new(Position::at(lexical_at, vectors_at)),
+            nudge: Notify::new(),
+            optimising: AtomicBool::new(false),
+            owner,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
+
     /// The catalog.
     pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+        &self.inner.catalog
     }
+
     /// The embedder whose vectors these are.
     pub fn embedder(&self) -> &Embedder {
-        todo!()
+        &self.inner.embedder
     }
+
     /// Publishes the owner's address; see [`Owner::publish`].
     pub fn publish(&self, url: &str, token: &str) -> Result<()> {
-        todo!()
+        self.inner.owner.publish(url, token)
     }
+
     /// Chunks nearest to the unit vector `query` (cosine), best first. ACL and filter are applied in the index.
     pub async fn search_dense(
         &self,
@@ -59,8 +152,9 @@ impl Index {
         access: &Access,
         limit: usize,
     ) -> Result<Vec<ScoredChunk>> {
-        todo!()
+        self.inner.current().vectors.store.search(query, filter, access, limit).await
     }
+
     /// Chunks with the words of `query` (BM25), best first.
     pub async fn search_lexical(
         &self,
@@ -69,46 +163,223 @@ impl Index {
         access: &Access,
         limit: usize,
     ) -> Result<Vec<ScoredChunk>> {
-        todo!()
+        let index = self.inner.current().lexical.store;
+        let (query, filter, access) = (query.to_owned(), filter.clone(), access.clone());
+        blocking(move || index.search(&query, &filter, &access, limit)).await
     }
+
     /// Cosine similarity of `query` to chunks that are known by id (for candidates that only the lexical side found); `None` where there is no vector.
-    pub async fn similarities(&self, query: &[f32], ids: &[lore_core::ChunkId]) -> Result<Vec<Option<f32>>> {
-        todo!()
+    pub async fn similarities(&self, query: &[f32], ids: &[ChunkId]) -> Result<Vec<Option<f32>>> {
+        let vectors = self.inner.current().vectors.store.vectors(ids).await?;
+        let cosine = |vector: Vec<f32>| vector.iter().zip(query).map(|(a, b)| a * b).sum();
+        Ok(vectors.into_iter().map(|vector| vector.map(cosine)).collect())
     }
-    /// Applies all changes that are waiting; `progress` hears (changes done, changes known).
+
+    /// Applies all changes that are waiting; `progress` hears (changes done, changes known). After many, it also waits
+    /// until the vectors are optimised.
+    ///
+    /// # Errors
+    /// The first error of the embedder, after everything else was applied.
     pub async fn follow(&self, progress: &(dyn Fn(u64, u64) + Send + Sync)) -> Result<FollowReport> {
-        todo!()
+        let mut position = self.inner.position.lock().await;
+        let report = follow::follow(&self.inner, &mut position, progress, true).await;
+        if position.unoptimised >= OPTIMISE_CHUNKS {
+            position.unoptimised = 0;
+            let vectors = self.inner.current().vectors;
+            let store = Arc::clone(&vectors.store);
+            blocking(move || store.optimise()).await?;
+            follow::flush(&self.inner, &vectors, &mut position).await?;
+        }
+        report
     }
+
     /// Follows for as long as `stop` is not set: polls the catalog every `every`, and at once when [`Index::nudge`] is called.
-    pub async fn run(
-        &self,
-        every: std::time::Duration,
-        stop: tokio::sync::watch::Receiver<bool>,
-    ) -> Result<()> {
-        todo!()
+    ///
+    /// An error is logged and following tried again, at growing intervals; nothing is skipped. Vectors are optimised in
+    /// the background.
+    pub async fn run(&self, every: Duration, mut stop: tokio::sync::watch::Receiver<bool>) -> Result<()> {
+        self.optimise_in_background();
+        let mut wait = every;
+        while !*stop.borrow() {
+            let round = tokio::select! {
+                round = self.round() => round,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            wait = match round {
+                Ok(_) => every,
+                Err(error) => {
+                    let wait = (wait * 2).clamp(every, BACK_OFF_MOST.max(every));
+                    tracing::warn!(%error, seconds = wait.as_secs(), "the indexes cannot follow; trying again");
+                    wait
+                }
+            };
+            tokio::select! {
+                () = self.inner.nudge.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        self.flush().await
     }
+
+    async fn round(&self) -> Result<FollowReport> {
+        let mut position = self.inner.position.lock().await;
+        let report = follow::follow(&self.inner, &mut position, &|_, _| {}, false).await?;
+        if position.unoptimised >= OPTIMISE_CHUNKS && self.optimise_in_background() {
+            position.unoptimised = 0;
+        }
+        Ok(report)
+    }
+
+    /// Starts an optimisation of the vectors unless one runs. It keeps the owner's lock until it ends.
+    fn optimise_in_background(&self) -> bool {
+        if self.inner.optimising.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let inner = Arc::clone(&self.inner);
+        // A thread of its own: a runtime that shuts down would wait for a blocking task, and this one may take minutes.
+        // Ended in the middle, it leaves what was there before.
+        let work = move || {
+            let store = inner.current().vectors.store;
+            match store.optimise() {
+                Ok(true) => tracing::info!("the vectors are optimised"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the vectors could not be optimised; searches are slower")
+                }
+            }
+            drop(store);
+            inner.optimising.store(false, Ordering::Release);
+            // What waited for the end can be made durable now.
+            inner.nudge.notify_one();
+        };
+        let started = std::thread::Builder::new().name("lore-optimise".into()).spawn(work);
+        if started.is_err() {
+            self.inner.optimising.store(false, Ordering::Release);
+        }
+        started.is_ok()
+    }
+
     /// Says that the catalog changed.
     pub fn nudge(&self) {
-        todo!()
+        self.inner.nudge.notify_one();
     }
+
     /// Throws both indexes away and builds them again from the catalog; searches keep the old ones until the new are ready.
     pub async fn rebuild(&self, progress: &(dyn Fn(u64, u64) + Send + Sync)) -> Result<FollowReport> {
-        todo!()
+        crate::rebuild::rebuild(&self.inner, progress).await
     }
+
     /// Compares catalog, vectors and lexical index.
     pub async fn check(&self) -> Result<CheckReport> {
-        todo!()
+        crate::check::check(&self.inner).await
     }
+
     /// Inverse document frequency of the words of `text` in the lexical index, analysed as the index does: (token, idf).
     pub fn term_weights(&self, text: &str) -> Result<Vec<(String, f32)>> {
-        todo!()
+        self.inner.current().lexical.store.term_weights(text)
     }
+
     /// The terms of `text` in order, analysed as the lexical index analyses (the tokens of [`Index::term_weights`]).
     pub fn analyze(&self, text: &str) -> Vec<String> {
-        todo!()
+        analyzer::terms(text)
     }
+
+    /// Makes everything that was applied durable.
+    async fn flush(&self) -> Result<()> {
+        let mut position = self.inner.position.lock().await;
+        follow::flush(&self.inner, &self.inner.current().vectors, &mut position).await
+    }
+
     /// Flushes and closes.
+    ///
+    /// An optimisation that still runs is not waited for; it holds the owner's lock until it, or the process, ends.
     pub async fn close(self) -> Result<()> {
-        todo!()
+        self.flush().await?;
+        let lexical = self.inner.current().lexical.store;
+        blocking(move || lexical.close()).await?;
+        // Dropping a store in this process writes to the disk.
+        blocking(move || {
+            drop(self);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Opens the lexical index in use, or makes an empty one; with the last change that it holds.
+async fn open_lexical(
+    generations: &Generations,
+    config: &IndexConfig,
+    last: Seq,
+) -> Result<(Generation<LexicalIndex>, Seq)> {
+    let (generations, config) = (generations.clone(), config.clone());
+    blocking(move || {
+        if let Some(name) = generations.current()? {
+            let opened = LexicalIndex::open(&generations.folder(&name), &config);
+            match opened.and_then(|index| index.seq().map(|seq| (index, seq))) {
+                Ok((index, seq)) if seq <= last => {
+                    sweep(&generations);
+                    return Ok((Generation { name, store: Arc::new(index) }, seq));
+                }
+                Ok(_) => tracing::warn!("the catalog is older than the lexical index, which is built again"),
+                Err(error) => tracing::warn!(%error, "the lexical index cannot be opened and is built again"),
+            }
+        }
+        let name = generations.fresh();
+        let index = LexicalIndex::create(&generations.folder(&name), &config)?;
+        generations.promote(&name)?;
+        sweep(&generations);
+        Ok((Generation { name, store: Arc::new(index) }, Seq(0)))
+    })
+    .await
+}
+
+/// Opens the vector store in use, or makes an empty one; with the last change that it holds.
+async fn open_vectors(
+    generations: &Generations,
+    config: &IndexConfig,
+    embedder: &Embedder,
+    catalog: &Catalog,
+    last: Seq,
+) -> Result<(Generation<VectorStore>, Seq)> {
+    let dimension = embedder.info().dimension;
+    if dimension == 0 {
+        return Err(IndexError::Invalid("the embedder says that its vectors have no dimensions".into()));
+    }
+    let current = {
+        let generations = generations.clone();
+        blocking(move || generations.current()).await?
+    };
+    if let Some(name) = current {
+        let folder = generations.folder(&name);
+        if let Some(store) = VectorStore::open(&config.vectors, &folder, &name, dimension).await? {
+            let checkpoint = format!("vectors:{}:{name}", embedder.info().id);
+            let seq = call(catalog, move |catalog| catalog.checkpoint(&checkpoint)).await?;
+            if seq <= last {
+                let generations = generations.clone();
+                blocking(move || Ok(sweep(&generations))).await?;
+                return Ok((Generation { name, store: Arc::new(store) }, seq));
+            }
+            tracing::warn!("the catalog is older than the vectors, which are built again");
+        }
+    }
+    let name = generations.fresh();
+    let folder: PathBuf = generations.folder(&name);
+    let store = VectorStore::create(&config.vectors, &folder, &name, dimension).await?;
+    let (generations, named) = (generations.clone(), name.clone());
+    blocking(move || {
+        generations.promote(&named)?;
+        sweep(&generations);
+        Ok(())
+    })
+    .await?;
+    Ok((Generation { name, store: Arc::new(store) }, Seq(0)))
+}
+
+/// Removes generations that are not in use; what cannot be removed now is tried again at the next opening.
+fn sweep(generations: &Generations) {
+    if let Err(error) = generations.sweep() {
+        tracing::warn!(%error, "an index that is not used any more cannot be removed");
     }
 }

@@ -6,7 +6,9 @@
 //! - [`index`]: what a searcher holds: both indexes behind one owner's lock.
 //! - [`owner`]: one process owns the indexes of a data folder; the others find it here.
 
+mod apply;
 pub mod catalog;
+mod check;
 pub mod config;
 pub mod error;
 pub mod follow;
@@ -15,6 +17,7 @@ pub mod index;
 pub mod lexical;
 pub mod owner;
 pub mod payload;
+mod rebuild;
 pub mod vector;
 
 pub use catalog::{

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 const OPEN: &str = "*";
 
 /// What an index keeps of a chunk beside its text or vector.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Payload {
     /// The chunk's document.
     pub document: DocumentId,
@@ -22,7 +22,7 @@ pub struct Payload {
 }
 
 /// The part of a [`Payload`] that all chunks of a document share and that changes without a new version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Labels {
     /// `*` for an open document, else `=GROUP` for each of its groups.
     pub access: Vec<String>,
@@ -46,7 +46,11 @@ impl Labels {
     pub fn of(document: &Document) -> Self {
         let acl = &document.meta.acl.0;
         Self {
-            access: if acl.is_empty() { vec![OPEN.to_owned()] } else { acl.iter().map(|g| group(g)).collect() },
+            access: if acl.is_empty() {
+                vec![OPEN.to_owned()]
+            } else {
+                acl.iter().map(|g| group(g)).collect()
+            },
             tags: document.meta.tags.iter().map(|(key, value)| tag(key, value)).collect(),
             language: document.language.clone(),
             date: document.meta.date.map(day),
@@ -111,8 +115,9 @@ mod tests {
 
     #[test]
     fn days_keep_their_order() {
-        let days: Vec<i64> =
-            ["-0001-12-31", "0000-01-01", "2024-02-29", "2024-03-01", "2025-01-01"].map(|d| day(d.parse().unwrap_or(Date::ZERO))).to_vec();
+        let days: Vec<i64> = ["-0001-12-31", "0000-01-01", "2024-02-29", "2024-03-01", "2025-01-01"]
+            .map(|d| day(d.parse().unwrap_or(Date::ZERO)))
+            .to_vec();
         assert!(days.is_sorted());
         assert_eq!(day("2024-02-29".parse().unwrap()), 20_240_229);
     }

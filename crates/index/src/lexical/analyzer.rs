@@ -27,11 +27,12 @@ static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 
 /// Function words that say nothing of what a query is about.
 const STOP_WORDS: &[&str] = &[
-    "a", "about", "also", "am", "an", "and", "are", "as", "at", "be", "been", "being", "but", "by", "can", "could",
-    "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "his", "how", "i", "if", "in", "into",
-    "is", "it", "its", "may", "me", "might", "must", "my", "no", "not", "of", "on", "or", "our", "she", "should",
-    "so", "such", "than", "that", "the", "their", "then", "there", "these", "they", "this", "to", "us", "was", "we",
-    "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you", "your",
+    "a", "about", "also", "am", "an", "and", "are", "as", "at", "be", "been", "being", "but", "by", "can",
+    "could", "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "his", "how", "i", "if",
+    "in", "into", "is", "it", "its", "may", "me", "might", "must", "my", "no", "not", "of", "on", "or",
+    "our", "she", "should", "so", "such", "than", "that", "the", "their", "then", "there", "these", "they",
+    "this", "to", "us", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "whose", "why",
+    "will", "with", "would", "you", "your",
 ];
 
 /// The index terms of `text`, in order, repeated as often as they occur.
@@ -76,7 +77,9 @@ fn script(c: char) -> Script {
     match u32::from(c) {
         0..=0x7f if c.is_ascii_alphanumeric() => Script::Word,
         0..=0x7f => Script::Other,
-        0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x3_134f | 0x3005 | 0x3007 => Script::Han,
+        0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x3_134f | 0x3005 | 0x3007 => {
+            Script::Han
+        }
         0x0e00..=0x0eff | 0x1000..=0x109f | 0x1100..=0x11ff | 0x1780..=0x17ff => Script::Unspaced,
         0x3041..=0x30fa | 0x30fc..=0x30ff | 0x31f0..=0x31ff | 0xac00..=0xd7af => Script::Unspaced,
         _ if c.is_alphanumeric() || is_combining_mark(c) => Script::Word,

@@ -261,7 +261,10 @@ impl LexicalIndex {
             if !terms.is_empty() {
                 let token = |text| Token { text, ..Token::default() };
                 let tokens = terms.into_iter().map(token).collect();
-                out.add_pre_tokenized_text(fields.text[at], PreTokenizedString { text: String::new(), tokens });
+                out.add_pre_tokenized_text(
+                    fields.text[at],
+                    PreTokenizedString { text: String::new(), tokens },
+                );
             }
         }
         out

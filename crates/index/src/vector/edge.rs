@@ -17,9 +17,9 @@ use lore_core::{ChunkId, DocumentId, ScoredChunk};
 use qdrant_edge::{
     CountRequest, CreateIndex, Distance, EdgeConfig, EdgeOptimizersConfig, EdgeShard, EdgeVectorParams,
     FieldIndexOperations, Filter, HnswIndexConfig, JsonPath, NamedQuery, PayloadFieldSchema, PayloadOps,
-    PayloadSchemaType, PointId, PointInsertOperations, PointOperations, PointStruct, QueryEnum, ScrollRequest,
-    SearchParams, SearchRequest, SetPayloadOp, UpdateOperation, VectorStructInternal, WalOptions,
-    WithPayloadInterface, WithVector,
+    PayloadSchemaType, PointId, PointInsertOperations, PointOperations, PointStruct, QueryEnum,
+    ScrollRequest, SearchParams, SearchRequest, SetPayloadOp, UpdateOperation, VectorStructInternal,
+    WalOptions, WithPayloadInterface, WithVector,
 };
 use serde_json::{Value, json};
 
@@ -96,7 +96,9 @@ impl EdgeStore {
         });
         opened
             .await
-            .inspect_err(|error| tracing::warn!(%error, "the vector index cannot be opened and is built again"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "the vector index cannot be opened and is built again"),
+            )
             .ok()
     }
 
@@ -248,7 +250,8 @@ impl EdgeStore {
 impl Edge {
     fn read<T>(&self, work: impl FnOnce(&EdgeShard) -> qdrant_edge::OperationResult<T>) -> Result<T> {
         let shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
-        let shard = shard.as_ref().ok_or_else(|| IndexError::Vector("it could not be opened again".into()))?;
+        let shard =
+            shard.as_ref().ok_or_else(|| IndexError::Vector("it could not be opened again".into()))?;
         work(shard).map_err(|e| failed(&e))
     }
 
@@ -349,7 +352,8 @@ fn log_files(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry.map_err(|e| IndexError::io(&log, e))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(first) = name.and_then(|n| n.strip_prefix("closed-")).and_then(|n| n.parse::<u64>().ok()) {
+        if let Some(first) = name.and_then(|n| n.strip_prefix("closed-")).and_then(|n| n.parse::<u64>().ok())
+        {
             files.push((first, path));
         }
     }

@@ -69,7 +69,9 @@ impl ServerStore {
             .keep_alive_while_idle()
             .skip_compatibility_check()
             .build()
-            .map_err(|e| IndexError::Invalid(format!("the vector server's address `{url}` is not one: {e}")))?;
+            .map_err(|e| {
+                IndexError::Invalid(format!("the vector server's address `{url}` is not one: {e}"))
+            })?;
         let alias = collection.clone();
         let collection = format!("{collection}-{name}");
         Ok(Self(Arc::new(Server { client, url: url.clone(), alias, collection })))
@@ -105,14 +107,13 @@ impl ServerStore {
         Ok(store)
     }
 
-    pub(super) async fn open(
-        backend: &VectorBackend,
-        name: &str,
-        dimension: usize,
-    ) -> Result<Option<Self>> {
+    pub(super) async fn open(backend: &VectorBackend, name: &str, dimension: usize) -> Result<Option<Self>> {
         let store = Self::connect(backend, name)?;
         if !store.exists().await? {
-            tracing::warn!(collection = store.0.collection, "the server has lost the collection; it is built again");
+            tracing::warn!(
+                collection = store.0.collection,
+                "the server has lost the collection; it is built again"
+            );
             return Ok(None);
         }
         // A collection made by a try that was interrupted may lack indexes; making them again changes nothing.
@@ -219,7 +220,8 @@ impl ServerStore {
         let read = |payload: HashMap<String, Field>| {
             serde_json::from_value(serde_json::Value::from(Fields::from(payload))).ok()
         };
-        let points = page.result.into_iter().filter_map(|point| Some((chunk(point.id)?, read(point.payload))));
+        let points =
+            page.result.into_iter().filter_map(|point| Some((chunk(point.id)?, read(point.payload))));
         Ok(PointPage { points: points.collect(), next: chunk(page.next_page_offset) })
     }
 
@@ -275,7 +277,12 @@ impl ServerStore {
             if attempt >= tries {
                 return Err(IndexError::Unreachable { url: self.0.url.clone(), reason });
             }
-            tracing::warn!(url = self.0.url, attempt, reason, "the vector server did not answer; trying again");
+            tracing::warn!(
+                url = self.0.url,
+                attempt,
+                reason,
+                "the vector server did not answer; trying again"
+            );
             tokio::time::sleep(wait.mul_f64(rand::rng().random_range(0.5..1.0))).await;
             wait = (wait * 2).min(BACK_OFF_MOST);
         }
@@ -308,11 +315,8 @@ fn on(condition: &Condition) -> On {
         Condition::Any(key, values) => On::matches(*key, values.clone()),
         Condition::Days(from, to) => {
             let number = |day: &i64| *day as f64;
-            let range = Range {
-                gte: from.as_ref().map(number),
-                lte: to.as_ref().map(number),
-                ..Range::default()
-            };
+            let range =
+                Range { gte: from.as_ref().map(number), lte: to.as_ref().map(number), ..Range::default() };
             On::range("date", range)
         }
     }
