@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(
             parsed.text,
             "# Prüfung\n\nFrom: Ann <ann@example.com>\n\nTo: bob@example.com\n\nDate: 2026-03-03T10:00:00+01:00\n\n\
-             Hello Bob,\n\nyes.\n\nOn Monday Bob wrote:\n\nIs it\ntrue?\n\nAnn\n\n## Attachment: p.csv\n\n\
+             Hello Bob,\n\nyes.\n\nOn Monday Bob wrote:\n\nIs it true?\n\nAnn\n\n## Attachment: p.csv\n\n\
              | a | b |\n| --- | --- |\n| 1 | 2 |\n\nAttachment: p.png"
         );
         assert_eq!(parsed.title.as_deref(), Some("Prüfung"));

@@ -329,7 +329,7 @@ impl Walker<'_> {
         let cells = |row: ElementRef<'_>| row.child_elements().filter(|e| is_cell(e.value().name())).count();
         let layout = rows.iter().all(|row| cells(*row) <= 1)
             || (matches!(table.value().attr("role"), Some("presentation" | "none")))
-            || (rows.len() <= 3 && named(table, "table").is_some());
+            || (rows.len() <= 3 && table.descendent_elements().filter(|e| e.value().name() == "table").count() > 1);
         if layout {
             self.children(table, depth + 1);
             self.flush();
