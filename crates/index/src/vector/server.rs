@@ -283,7 +283,8 @@ impl ServerStore {
                 reason,
                 "the vector server did not answer; trying again"
             );
-            tokio::time::sleep(wait.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+            let jitter = rand::rng().random_range(0.5..1.0);
+            tokio::time::sleep(wait.mul_f64(jitter)).await;
             wait = (wait * 2).min(BACK_OFF_MOST);
         }
         Err(IndexError::Cancelled)
