@@ -37,7 +37,8 @@ fn tiny_encoders_match_transformers() {
         for isa in Isa::available() {
             let encoder = Encoder::load_for(&fixture(name), EncoderOptions::default(), isa).unwrap();
             assert_eq!((encoder.info().dimension, encoder.info().max_tokens), (32, 12));
-            for (kind, want) in [(EmbedKind::Query, &expected.query), (EmbedKind::Passage, &expected.passage)] {
+            for (kind, want) in [(EmbedKind::Query, &expected.query), (EmbedKind::Passage, &expected.passage)]
+            {
                 let got = encoder.embed(&expected.texts, kind).unwrap();
                 for (got, want) in got.iter().zip(want) {
                     let error = most_apart(got, want);
@@ -51,7 +52,8 @@ fn tiny_encoders_match_transformers() {
 #[test]
 fn a_batch_gives_what_each_text_gives_alone() {
     let encoder = Encoder::load(&fixture("tiny-bert"), EncoderOptions::default()).unwrap();
-    let tokens: Vec<Vec<u32>> = (0..200).map(|n| (0..1 + n % 23).map(|t| ((n * 7 + t * 3) % 20) as u32).collect()).collect();
+    let tokens: Vec<Vec<u32>> =
+        (0..200).map(|n| (0..1 + n % 23).map(|t| ((n * 7 + t * 3) % 20) as u32).collect()).collect();
     let together = encoder.embed_tokens(&tokens).unwrap();
     for (tokens, together) in tokens.chunks(1).zip(together) {
         let alone = encoder.embed_tokens(tokens).unwrap();
@@ -122,7 +124,9 @@ fn minilm_matches_sentence_transformers() {
 /// A copy of a fixture in which one file is rewritten.
 fn spoilt(name: &str, file: &str, change: impl Fn(String) -> String) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(fixture(name)).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+    for entry in
+        fs::read_dir(fixture(name)).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file())
+    {
         fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
     }
     let path = folder.path().join(file);
@@ -140,7 +144,11 @@ fn errors_name_the_file_and_what_is_wrong_with_it() {
     assert!(refused(empty.path()).contains("has no config.json"));
 
     let other = spoilt("tiny-xlmr-rerank", "config.json", |text| text.replace("\"xlm-roberta\"", "\"t5\""));
-    assert!(refused(other.path()).contains("config.json asks for model_type \"t5\""), "{}", refused(other.path()));
+    assert!(
+        refused(other.path()).contains("config.json asks for model_type \"t5\""),
+        "{}",
+        refused(other.path())
+    );
 
     let wider = spoilt("tiny-xlmr-rerank", "config.json", |text| {
         text.replace("\"intermediate_size\": 52", "\"intermediate_size\": 64")
@@ -179,7 +187,8 @@ fn options_that_change_vectors_change_the_id() {
         ..Default::default()
     });
     assert_ne!(plain.info().id, prefixed.info().id);
-    let vector = |encoder: &Encoder, text: &str, kind| encoder.embed(&[text.to_owned()], kind).unwrap().remove(0);
+    let vector =
+        |encoder: &Encoder, text: &str, kind| encoder.embed(&[text.to_owned()], kind).unwrap().remove(0);
     let apart = most_apart(
         &vector(&prefixed, "handbook", EmbedKind::Query),
         &vector(&plain, "the handbook", EmbedKind::Passage),
