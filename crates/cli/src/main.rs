@@ -6,10 +6,12 @@
 mod cli;
 mod client;
 mod commands;
+mod intake;
 mod logging;
 mod open;
 mod print;
 mod progress;
+mod service;
 mod settings;
 mod signals;
 

@@ -12,12 +12,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::settings::{Settings, socket_address};
-use crate::{client, intake, open};
+use crate::{client, intake, open, print, signals};
 
 /// How often the catalog is asked for changes that other processes made.
-const FOLLOW_EVERY: Duration = Duration::from_millis(500);
-/// Pause after the indexes failed to follow.
-const FOLLOW_PAUSE: Duration = Duration::from_secs(5);
+pub const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Time for the helpers to end.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -128,7 +126,7 @@ impl Room {
         settings: &Settings,
         opening: impl Future<Output = anyhow::Result<Index>>,
         worker: bool,
-        mut stop: watch::Receiver<bool>,
+        stop: watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         let jobs = Arc::new(Notify::new());
         let nudge = jobs.clone();
@@ -144,13 +142,13 @@ impl Room {
             },
         );
         state.lifecycle().wait_for("indexes", "the embedder and the indexes are being opened");
-        let stopped = wait(stop.clone());
+        let stopped = signals::stopped(stop.clone());
         let mut server = tokio::spawn(lore_server::serve(self.listener, state.clone(), stopped));
 
         let parts = async { open::Parts::over(settings, opening.await?).await };
         let parts = tokio::select! {
             parts = parts => parts?,
-            () = wait(stop.clone()) => return ended(server.await),
+            () = signals::stopped(stop.clone()) => return ended(server.await),
             end = &mut server => return ended(end),
         };
         let index = parts.retriever.index().clone();
@@ -160,28 +158,25 @@ impl Room {
 
         let mut helpers = vec![follower(index.clone(), stop.clone())];
         if worker {
-            helpers.push(intake::worker(settings, &self.catalog, index.embedder(), Some(jobs), stop.clone()));
+            let ingester = intake::ingester(settings, &self.catalog, index.embedder());
+            helpers.push(intake::worker(ingester, jobs, stop.clone(), Some(index.clone())));
         }
         let outcome = tokio::select! {
             end = &mut server => ended(end),
-            // Cannot fail: the sender lives in the task that listens to signals.
-            _ = stop.wait_for(|stop| *stop) => ended(server.await),
+            () = signals::stopped(stop.clone()) => ended(server.await),
         };
         for helper in helpers {
-            if tokio::time::timeout(FAREWELL, helper).await.is_err() {
-                tracing::warn!("a helper did not end in time; what it left is taken up at the next start");
+            match tokio::time::timeout(FAREWELL, helper).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => tracing::error!(error = print::chain(&error), "work beside the server failed"),
+                Ok(Err(error)) => tracing::error!(%error, "work beside the server failed"),
+                Err(_) => tracing::warn!("work was cut off; it is taken up at the next start"),
             }
         }
         drop(state);
         index.close().await?;
         outcome
     }
-}
-
-/// Resolves when `stop` is set.
-async fn wait(mut stop: watch::Receiver<bool>) {
-    // Without a sender there is nobody who could stop it any more.
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn ended(
@@ -191,15 +186,6 @@ fn ended(
 }
 
 /// Keeps the indexes at the catalog's last change.
-fn follower(index: Index, stop: watch::Receiver<bool>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        while !*stop.borrow() {
-            let Err(error) = index.run(FOLLOW_EVERY, stop.clone()).await else { break };
-            tracing::error!(%error, "the indexes could not follow the catalog; trying again");
-            tokio::select! {
-                () = tokio::time::sleep(FOLLOW_PAUSE) => {}
-                () = wait(stop.clone()) => {}
-            }
-        }
-    })
+fn follower(index: Index, stop: watch::Receiver<bool>) -> JoinHandle<anyhow::Result<()>> {
+    tokio::spawn(async move { Ok(index.run(FOLLOW_EVERY, stop).await?) })
 }

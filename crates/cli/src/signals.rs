@@ -26,3 +26,10 @@ pub fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
     });
     Ok(stopped)
 }
+
+/// Resolves when `stop` is set; never where nobody can set it any more.
+pub async fn stopped(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -36,4 +36,4 @@ pub use model::{
 };
 pub use question::{Caller, Filter, Question, ScoredChunk, SearchMode, Turn};
 pub use sentence::sentences;
-pub use span::{PageRange, Span};
+pub use span::{CharIndex, PageRange, Span};

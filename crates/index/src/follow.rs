@@ -113,6 +113,7 @@ pub(crate) async fn follow(
     retry(inner, &current.vectors.store, position, &mut report, retry_all).await?;
     loop {
         let last = call(&inner.catalog, Catalog::last_seq).await?;
+        inner.followed.store(position.lexical.min(position.complete()).0, Ordering::Release);
         metrics::gauge!("lore_index_lag_changes", "index" => "lexical")
             .set(last.0.saturating_sub(position.lexical.0) as f64);
         metrics::gauge!("lore_index_lag_changes", "index" => "vectors")

@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     current: RwLock<Current>,
     /// Held while changes are applied.
     pub position: Mutex<Position>,
+    /// Last change that both indexes hold with all before it.
+    pub followed: AtomicU64,
     nudge: Notify,
     optimising: AtomicBool,
     owner: Owner,
@@ -122,6 +124,7 @@ impl Index {
             vectors,
             current: RwLock::new(Current { lexical: lexical_now, vectors: vectors_now }),
             position: Mutex::new(Position::at(lexical_at, vectors_at)),
+            followed: AtomicU64::new(lexical_at.min(vectors_at).0),
             nudge: Notify::new(),
             optimising: AtomicBool::new(false),
             owner,
@@ -258,6 +261,11 @@ impl Index {
             self.inner.optimising.store(false, Ordering::Release);
         }
         started.is_ok()
+    }
+
+    /// The last change that both indexes hold with all before it.
+    pub fn followed(&self) -> Seq {
+        Seq(self.inner.followed.load(Ordering::Acquire))
     }
 
     /// Says that the catalog changed.

@@ -19,6 +19,9 @@ use subtle::ConstantTimeEq as _;
 use crate::error::ApiError;
 use crate::state::AppState;
 
+/// Header in which an administrator names groups to ask as a member of.
+pub const GROUPS: &str = "x-lore-groups";
+
 /// Longest secret that is looked up, in bytes.
 const SECRET_BYTES: usize = 256;
 
@@ -34,17 +37,33 @@ impl FromRequestParts<AppState> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        match secret(&parts.headers)? {
-            Some(secret) => of_secret(secret, state).await.map(Self),
-            None if state.options().require_keys => Err(ApiError::unauthorized(
-                "an API key is needed: send it as Authorization: Bearer lore_...; `lore keys create` makes one",
-            )),
+        let caller = match secret(&parts.headers)? {
+            Some(secret) => of_secret(secret, state).await?,
+            None if state.options().require_keys => {
+                return Err(ApiError::unauthorized(
+                    "an API key is needed: send it as Authorization: Bearer lore_...; `lore keys create` makes one",
+                ));
+            }
             None => {
                 at_this_machine(parts)?;
-                Ok(Self(Caller::local()))
+                Caller::local()
             }
-        }
+        };
+        as_member(&parts.headers, caller).map(Self)
     }
+}
+
+/// The caller as a member of the groups in `X-Lore-Groups` (UTF-8, separated by commas) and without other rights; an
+/// administrator's way to see what those groups see.
+fn as_member(headers: &HeaderMap, caller: Caller) -> Result<Caller, ApiError> {
+    let Some(value) = headers.get(GROUPS) else { return Ok(caller) };
+    if !caller.admin {
+        return Err(ApiError::forbidden("forbidden", "only an administrator may ask as a member of other groups"));
+    }
+    let groups = std::str::from_utf8(value.as_bytes())
+        .map_err(|_| ApiError::invalid("bad_groups", "X-Lore-Groups is not UTF-8"))?;
+    let named = groups.split(',').map(str::trim).filter(|group| !group.is_empty()).map(str::to_owned);
+    Ok(Caller::with_groups(&caller.id, named))
 }
 
 impl FromRequestParts<AppState> for Admin {
@@ -198,6 +217,20 @@ mod tests {
         assert_eq!(allowed(&[host, ("sec-fetch-site", "cross-site")]), Err("cross_site".into()));
         assert_eq!(allowed(&[host, ("sec-fetch-site", "same-origin")]), Ok(()));
         assert_eq!(allowed(&[host, ("x-forwarded-for", "10.0.0.1")]), Err("forbidden_proxy".into()));
+    }
+
+    #[test]
+    fn administrators_may_ask_as_members_and_others_may_not() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(as_member(&headers, Caller::local()).unwrap(), Caller::local());
+        headers.insert(GROUPS, axum::http::HeaderValue::from_bytes(" board,人事 ,".as_bytes()).unwrap());
+        let member = as_member(&headers, Caller::local()).unwrap();
+        assert_eq!(member, Caller::with_groups("local", ["board".to_owned(), "人事".to_owned()]));
+        assert!(!member.admin);
+        assert_eq!(as_member(&headers, member).unwrap_err().status().as_u16(), 403);
+        headers.insert(GROUPS, "".parse().unwrap());
+        let nobody = as_member(&headers, Caller::local()).unwrap();
+        assert_eq!(nobody.access, Access::Groups(Default::default()));
     }
 
     #[test]

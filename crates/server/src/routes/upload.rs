@@ -104,6 +104,9 @@ struct Stored {
 }
 
 /// Takes documents in. An upload replaces the document of the same name.
+///
+/// The content before stays until the worker has read the new one, and so does its access list; to change who may read a
+/// document at once, change the document.
 #[utoipa::path(post, path = "/v1/documents", tag = "documents", request_body(content(
     (FormUpload = "multipart/form-data"), (JsonUpload = "application/json"),
 )), responses(

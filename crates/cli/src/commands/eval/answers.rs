@@ -26,6 +26,9 @@ pub struct Answers {
     /// Only the first so many questions
     #[arg(long)]
     limit: Option<usize>,
+    /// Keep catalog and indexes in this folder, to measure again without building them
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
     /// Write each question's outcome to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     outcomes: Option<PathBuf>,
@@ -40,6 +43,9 @@ pub struct Calibrate {
     /// Largest share of answerable questions that may be refused
     #[arg(long, default_value_t = 0.05)]
     max_false_refusals: f64,
+    /// Keep catalog and indexes in this folder, to measure again without building them
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 impl Answers {
@@ -49,7 +55,7 @@ impl Answers {
     /// Fails where the data set cannot be read, and where a question fails.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let Generator::None = self.generator;
-        let (corpus, mut questions) = open(&settings, &self.dataset).await?;
+        let (corpus, mut questions) = open(&settings, &self.dataset, self.keep.as_deref()).await?;
         questions.truncate(self.limit.unwrap_or(usize::MAX));
         let shown = Progress::new("asking", Unit::Count("questions"));
         let total = questions.len() as u64;
@@ -75,7 +81,7 @@ impl Calibrate {
     /// # Errors
     /// As [`Answers::run`].
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let (corpus, questions) = open(&settings, &self.dataset).await?;
+        let (corpus, questions) = open(&settings, &self.dataset, self.keep.as_deref()).await?;
         let shown = Progress::new("reading", Unit::Count("questions"));
         let total = questions.len() as u64;
         let progress = |done: usize| shown.set(done as u64, total);
@@ -93,7 +99,11 @@ impl Calibrate {
 }
 
 /// The documents of a data set, indexed, and its questions.
-async fn open(settings: &Settings, path: &Path) -> anyhow::Result<(Corpus, Vec<EvalQuestion>)> {
+async fn open(
+    settings: &Settings,
+    path: &Path,
+    kept: Option<&Path>,
+) -> anyhow::Result<(Corpus, Vec<EvalQuestion>)> {
     match path.extension().and_then(|e| e.to_str()) {
         Some("jsonl") => {
             let questions = dataset::own_questions(path)?;
@@ -101,11 +111,11 @@ async fn open(settings: &Settings, path: &Path) -> anyhow::Result<(Corpus, Vec<E
             let Some(folder) = path.parent().and_then(Path::parent) else {
                 bail!("{} lies in no documents folder", path.display());
             };
-            Ok((Corpus::of_folder(settings, folder).await?, questions))
+            Ok((Corpus::of_folder(settings, folder, kept).await?, questions))
         }
         Some("json") => {
             let (documents, questions) = dataset::squad(path)?;
-            Ok((Corpus::of_texts(settings, documents).await?, questions))
+            Ok((Corpus::of_texts(settings, documents, kept).await?, questions))
         }
         _ => bail!("{} is neither a SQuAD-format .json file nor a .jsonl file of questions", path.display()),
     }

@@ -24,6 +24,9 @@ pub struct Retrieval {
     /// Which retrievers look
     #[arg(long, default_value = "hybrid")]
     mode: Mode,
+    /// Keep catalog and indexes in this folder, to measure again without building them
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 impl Retrieval {
@@ -33,7 +36,7 @@ impl Retrieval {
     /// Fails where the data set cannot be read, and where a search fails.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let set = dataset::retrieval_set(&self.dataset, &self.split)?;
-        let corpus = Corpus::of_texts(&settings, set.documents.clone()).await?;
+        let corpus = Corpus::of_texts(&settings, set.documents.clone(), self.keep.as_deref()).await?;
         let shown = Progress::new("searching", Unit::Count("queries"));
         let total = set.queries.len() as u64;
         let name = self.dataset.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());

@@ -36,6 +36,7 @@ pub(super) fn remove(pages: &mut [Page]) {
             *by_text.entry(text).or_default() += 1;
         }
     }
+    if std::env::var("DBG").is_ok() { for page in pages.iter().take(9) { eprintln!("h={} n={}", page.height, page.rows.len()); for r in page.rows.iter().take(4).chain(page.rows.iter().rev().take(5)) { eprintln!("   y={} {}", r.y, r.text()); } } }
     for page in pages.iter_mut() {
         let mut gone: Vec<usize> = edges(page)
             .into_iter()

@@ -1,0 +1,333 @@
+//! Catalog and indexes together: following, failing, crashing, rebuilding, checking.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lore_core::{
+    Access, ChunkId, DocumentId, DocumentMeta, Embedder, EmbedderInfo, Filter, ModelError, Seq,
+};
+use lore_index::{Catalog, Index, IndexConfig, IndexError, Owner};
+
+use support::{commit, document, version};
+
+const DIMENSION: usize = 32;
+
+/// An embedder that hashes words into a unit vector; it refuses texts with the word `poison`, and counts texts.
+fn embedder(id: &str) -> (Embedder, Arc<AtomicUsize>) {
+    let info = EmbedderInfo { id: id.into(), dimension: DIMENSION, max_tokens: 256 };
+    let (embedder, mut requests) = Embedder::channel(info, Arc::new(|t: &str| t.split_whitespace().count()), 8);
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Some(request) = requests.recv().await {
+            let refused = request.texts.iter().any(|text| text.contains("poison"));
+            let answer = if refused {
+                Err(ModelError::Failed { model: "fake".into(), message: "poison".into() })
+            } else {
+                counted.fetch_add(request.texts.len(), Ordering::Relaxed);
+                Ok(request.texts.iter().map(|text| hashed(text)).collect())
+            };
+            let _ = request.reply.send(answer);
+        }
+    });
+    (embedder, count)
+}
+
+fn hashed(text: &str) -> Vec<f32> {
+    let mut vector = vec![1e-3; DIMENSION];
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
+        let hash = lore_core::ContentHash::of(word.to_lowercase().as_bytes());
+        let at = usize::from_str_radix(&hash.as_str()[..4], 16).unwrap();
+        vector[at % DIMENSION] += 1.0;
+    }
+    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    vector.into_iter().map(|x| x / norm).collect()
+}
+
+async fn open(folder: &Path) -> (Index, Arc<AtomicUsize>) {
+    open_with(folder, "fake@1").await
+}
+
+async fn open_with(folder: &Path, model: &str) -> (Index, Arc<AtomicUsize>) {
+    let owner = Owner::take(folder, "test").unwrap();
+    let catalog = Catalog::open(folder).unwrap();
+    let (embedder, count) = embedder(model);
+    let config = IndexConfig { follow_batch: 3, ..IndexConfig::default() };
+    (Index::open(catalog, config, embedder, owner).await.unwrap(), count)
+}
+
+async fn follow(index: &Index) -> lore_index::FollowReport {
+    index.follow(&|done, known| assert!(done <= known)).await.unwrap()
+}
+
+async fn clean(index: &Index) {
+    let report = index.check().await.unwrap();
+    assert!(report.differences.is_empty(), "{:?}", report.differences);
+    let counts = index.catalog().counts().unwrap();
+    assert_eq!((report.documents, report.chunks), counts);
+}
+
+async fn dense(index: &Index, text: &str) -> Vec<ChunkId> {
+    let found = index.search_dense(&hashed(text), &Filter::default(), &Access::All, 5).await.unwrap();
+    found.into_iter().map(|hit| hit.id).collect()
+}
+
+async fn words(index: &Index, text: &str) -> Vec<ChunkId> {
+    let found = index.search_lexical(text, &Filter::default(), &Access::All, 5).await.unwrap();
+    found.into_iter().map(|hit| hit.id).collect()
+}
+
+fn chunk(name: &str, version: u32, ordinal: u32) -> ChunkId {
+    ChunkId::new(DocumentId::from_source(&format!("upload:{name}")), version, ordinal)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_found_changed_and_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, count) = open(folder.path()).await;
+    for n in 0..10 {
+        commit(index.catalog(), &format!("filler{n}.md"), &format!("filler text number {n}\nand more of {n}"));
+    }
+    commit(index.catalog(), "a.md", "hotels are paid\ntrains are paid as well");
+    let report = follow(&index).await;
+    assert_eq!((report.changes, report.chunks), (11, 22));
+    assert_eq!(words(&index, "hotels")[0], chunk("a.md", 1, 0));
+    let scores = index.similarities(&hashed("x"), &[chunk("a.md", 1, 0), chunk("z", 1, 0)]).await.unwrap();
+    assert!(scores[0].is_some() && scores[1].is_none());
+    clean(&index).await;
+
+    let before = count.load(Ordering::Relaxed);
+    commit(index.catalog(), "a.md", "hotels are not paid\ntrains are paid as well");
+    assert_eq!(follow(&index).await.embedded, 1, "only the changed chunk");
+    assert_eq!(count.load(Ordering::Relaxed), before + 1);
+    assert_eq!(words(&index, "hotels")[0], chunk("a.md", 2, 0));
+    assert!(!dense(&index, "hotels are paid").await.contains(&chunk("a.md", 1, 0)));
+    clean(&index).await;
+
+    let id = DocumentId::from_source("upload:a.md");
+    let meta = DocumentMeta { acl: lore_core::Acl(["board".to_owned()].into()), ..DocumentMeta::default() };
+    index.catalog().set_meta(id, &meta).unwrap();
+    assert_eq!(follow(&index).await.embedded, 0);
+    let nobody = Access::Groups(Default::default());
+    assert!(index.search_lexical("hotels", &Filter::default(), &nobody, 5).await.unwrap().is_empty());
+    clean(&index).await;
+
+    index.catalog().delete(id).unwrap();
+    follow(&index).await;
+    assert!(words(&index, "hotels").await.is_empty());
+    clean(&index).await;
+    index.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reopening_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path()).await;
+    commit(index.catalog(), "a.md", "one\ntwo\nthree");
+    follow(&index).await;
+    commit(index.catalog(), "b.md", "four");
+    index.close().await.unwrap();
+    let (index, count) = open(folder.path()).await;
+    let report = follow(&index).await;
+    assert_eq!((report.changes, report.embedded), (1, 1));
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    clean(&index).await;
+    // Dropped without closing, as by a crash that leaves the files.
+    commit(index.catalog(), "c.md", "five");
+    follow(&index).await;
+    drop(index);
+    let (index, _) = open(folder.path()).await;
+    follow(&index).await;
+    clean(&index).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_and_damaged_indexes_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path()).await;
+    for n in 0..7 {
+        commit(index.catalog(), &format!("{n}.md"), &format!("text {n}\nmore {n}"));
+    }
+    follow(&index).await;
+    let hits = (words(&index, "text 3").await, dense(&index, "text 3").await);
+    index.close().await.unwrap();
+    for lost in ["lexical", "vectors"] {
+        std::fs::remove_dir_all(folder.path().join(lost)).unwrap();
+        let (index, count) = open(folder.path()).await;
+        follow(&index).await;
+        assert_eq!(count.load(Ordering::Relaxed), 0, "the catalog knows the vectors");
+        clean(&index).await;
+        assert_eq!((words(&index, "text 3").await, dense(&index, "text 3").await), hits);
+        index.close().await.unwrap();
+    }
+    // A file of each is overwritten.
+    let lexical = std::fs::read_to_string(folder.path().join("lexical/CURRENT")).unwrap();
+    std::fs::write(folder.path().join("lexical").join(lexical).join("meta.json"), "no").unwrap();
+    let vectors = std::fs::read_to_string(folder.path().join("vectors/CURRENT")).unwrap();
+    let segments = folder.path().join("vectors").join(vectors).join("segments");
+    for segment in std::fs::read_dir(segments).unwrap() {
+        std::fs::write(segment.unwrap().path().join("segment.json"), "no").unwrap();
+    }
+    let (index, _) = open(folder.path()).await;
+    follow(&index).await;
+    clean(&index).await;
+    assert_eq!((words(&index, "text 3").await, dense(&index, "text 3").await), hits);
+    for kind in ["lexical", "vectors"] {
+        let folders = std::fs::read_dir(folder.path().join(kind)).unwrap();
+        let folders = folders.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+        assert_eq!(folders, 1, "the damaged {kind} are removed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_embedder_gets_vectors_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path()).await;
+    commit(index.catalog(), "a.md", "one\ntwo");
+    follow(&index).await;
+    index.close().await.unwrap();
+    let (index, count) = open_with(folder.path(), "other@2").await;
+    assert!(dense(&index, "one").await.is_empty());
+    assert_eq!(words(&index, "one").await.len(), 1, "the lexical index stays");
+    follow(&index).await;
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+    clean(&index).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rebuilding_gives_the_same_and_serves_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, count) = open(folder.path()).await;
+    for n in 0..20 {
+        commit(index.catalog(), &format!("{n}.md"), &format!("text {n}\nmore {n}"));
+        commit(index.catalog(), &format!("{n}.md"), &format!("text {n}\nmuch more {n}"));
+    }
+    index.catalog().delete(DocumentId::from_source("upload:4.md")).unwrap();
+    follow(&index).await;
+    let before = count.load(Ordering::Relaxed);
+    let hits = (words(&index, "text 7").await, dense(&index, "text 7").await);
+    let report = index.rebuild(&|done, known| assert!(done <= known)).await.unwrap();
+    assert_eq!((report.chunks, report.embedded), (38, 0));
+    assert_eq!(count.load(Ordering::Relaxed), before);
+    assert_eq!((words(&index, "text 7").await, dense(&index, "text 7").await), hits);
+    clean(&index).await;
+    commit(index.catalog(), "new.md", "brand new");
+    follow(&index).await;
+    index.close().await.unwrap();
+    let (index, _) = open(folder.path()).await;
+    assert_eq!(follow(&index).await.changes, 0, "the checkpoints went with the new indexes");
+    clean(&index).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_cannot_be_embedded_stops_nobody_and_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path()).await;
+    commit(index.catalog(), "a.md", "good\npoison\nalso good");
+    for n in 0..8 {
+        commit(index.catalog(), &format!("{n}.md"), &format!("text {n}"));
+    }
+    let error = index.follow(&|_, _| {}).await.unwrap_err();
+    assert!(matches!(error, IndexError::Model(_)), "{error}");
+    assert_eq!(dense(&index, "text 7").await[0], chunk("7.md", 1, 0), "the documents after it are there");
+    assert_eq!(words(&index, "poison").await, [chunk("a.md", 1, 1)]);
+    let report = index.check().await.unwrap();
+    assert_eq!(report.differences.len(), 1, "{:?}", report.differences);
+    assert!(report.differences[0].contains("chunk 1 of a.md"), "{:?}", report.differences);
+    // Remembered over a restart, and done when the text can be embedded.
+    index.close().await.unwrap();
+    let (index, _) = open(folder.path()).await;
+    assert!(index.follow(&|_, _| {}).await.is_err());
+    commit(index.catalog(), "a.md", "good\nwholesome\nalso good");
+    follow(&index).await;
+    clean(&index).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedder_that_has_stopped_is_an_error_and_words_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = Owner::take(folder.path(), "test").unwrap();
+    let catalog = Catalog::open(folder.path()).unwrap();
+    commit(&catalog, "a.md", "one\ntwo");
+    let info = EmbedderInfo { id: "gone".into(), dimension: DIMENSION, max_tokens: 8 };
+    let (gone, requests) = Embedder::channel(info, Arc::new(|_: &str| 1), 1);
+    drop(requests);
+    let index = Index::open(catalog, IndexConfig::default(), gone, owner).await.unwrap();
+    assert!(matches!(index.follow(&|_, _| {}).await, Err(IndexError::Model(ModelError::Stopped { .. }))));
+    assert_eq!(words(&index, "two").await, [chunk("a.md", 1, 1)]);
+    index.close().await.unwrap();
+    let (index, _) = open_with(folder.path(), "gone").await;
+    follow(&index).await;
+    clean(&index).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_follows_nudges_and_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path()).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn({
+        let index = index.clone();
+        async move { index.run(Duration::from_secs(3_600), stopped).await }
+    });
+    for n in 0..5 {
+        commit(index.catalog(), "a.md", &format!("text {n}"));
+        index.nudge();
+        while words(&index, &n.to_string()).await.is_empty() || dense(&index, "text").await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    stop.send(true).unwrap();
+    running.await.unwrap().unwrap();
+    clean(&index).await;
+    index.close().await.unwrap();
+    let (index, _) = open(folder.path()).await;
+    assert_eq!(follow(&index).await.changes, 0, "the position was kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_older_than_the_indexes_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path()).await;
+    for n in 0..5 {
+        commit(index.catalog(), &format!("{n}.md"), &format!("text {n}"));
+    }
+    follow(&index).await;
+    index.close().await.unwrap();
+    // A catalog restored from before those documents.
+    for kind in ["lexical", "vectors"] {
+        std::fs::rename(folder.path().join(kind), saved.path().join(kind)).unwrap();
+    }
+    let other = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(other.path()).unwrap();
+    catalog.store_original(b"x").unwrap();
+    catalog.commit_version(&document("only.md"), &version("x")).unwrap();
+    assert_eq!(catalog.last_seq().unwrap(), Seq(1));
+    drop(catalog);
+    for kind in ["lexical", "vectors"] {
+        std::fs::rename(saved.path().join(kind), other.path().join(kind)).unwrap();
+    }
+    let (index, _) = open(other.path()).await;
+    follow(&index).await;
+    clean(&index).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_document_is_applied_in_slices() {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path()).await;
+    let text: Vec<String> = (0..3_000).map(|n| format!("line {n} of the long document")).collect();
+    commit(index.catalog(), "long.md", &text.join("\n"));
+    let report = follow(&index).await;
+    assert_eq!((report.chunks, report.embedded), (3_000, 3_000));
+    clean(&index).await;
+    commit(index.catalog(), "long.md", &text[..1_000].join("\n"));
+    assert_eq!(follow(&index).await.embedded, 0);
+    clean(&index).await;
+}

@@ -1,0 +1,11 @@
+//! The HTTP API as its clients see it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod answers;
+mod auth;
+mod documents;
+mod errors;
+mod service;
+mod serving;
+mod support;
+mod uploads;
