@@ -40,6 +40,7 @@ pub fn local_url(mut address: SocketAddr) -> String {
 pub struct Client {
     url: String,
     token: String,
+    groups: Option<String>,
     http: reqwest::Client,
     /// Who it is, for messages.
     pub owner: String,
@@ -55,9 +56,16 @@ impl Client {
         Ok(Some(Self {
             url: url.trim_end_matches('/').to_owned(),
             token: token.clone(),
+            groups: None,
             http: http(ANSWER)?,
             owner: format!("`{}` (process {})", owner.command, owner.pid),
         }))
+    }
+
+    /// The same as a member of `groups`, and of nothing else.
+    pub fn with_groups(mut self, groups: &[String]) -> Self {
+        self.groups = Some(groups.join(","));
+        self
     }
 
     /// Sends `body` and reads the JSON that comes back.
@@ -105,6 +113,10 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        let request = match &self.groups {
+            Some(groups) => request.header(lore_server::auth::GROUPS, groups.as_bytes()),
+            None => request,
+        };
         let response = request
             .bearer_auth(&self.token)
             .send()

@@ -1,7 +1,7 @@
 //! A running server: the socket, the indexes that it owns, and what works beside them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -130,6 +130,9 @@ impl Room {
     ) -> anyhow::Result<()> {
         let jobs = Arc::new(Notify::new());
         let nudge = jobs.clone();
+        // The indexes come after the server.
+        let followed = Arc::new(OnceLock::<Index>::new());
+        let known = followed.clone();
         let state = AppState::new(
             self.catalog.clone(),
             Options {
@@ -137,6 +140,7 @@ impl Room {
                 http: settings.config.http.clone(),
                 local_token: Some(self.token.clone()),
                 require_keys: !self.address.ip().is_loopback(),
+                followed: Arc::new(move || known.get().map(Index::followed)),
                 nudge: Arc::new(move || nudge.notify_one()),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
@@ -152,6 +156,7 @@ impl Room {
             end = &mut server => return ended(end),
         };
         let index = parts.retriever.index().clone();
+        let _ = followed.set(index.clone());
         state.set_engine(lore_server::Engine { retriever: parts.retriever, answerer: parts.answerer });
         state.lifecycle().arrived("indexes");
         tracing::info!(url = client::local_url(self.address), "ready");
@@ -173,7 +178,7 @@ impl Room {
                 Err(_) => tracing::warn!("work was cut off; it is taken up at the next start"),
             }
         }
-        drop(state);
+        drop((state, followed));
         index.close().await?;
         outcome
     }

@@ -66,7 +66,7 @@ impl Ask {
         let mut listener = Listener { printer, sources: Vec::new(), end: None };
         match open::engine(&settings, &catalog, "lore ask").await? {
             Engine::Remote(client) => {
-                let client = self.restrictions.apply_to(client)?;
+                let client = self.restrictions.apply_to(client);
                 let body = json!({"question": text, "filter": filter});
                 client.ask(&body, |event| listener.event(event)).await?;
             }

@@ -74,14 +74,11 @@ impl Restrictions {
         Ok(Filter { tags, documents, languages: self.languages.clone(), date_from: self.from, date_to: self.to })
     }
 
-    /// The client as which a server is asked.
-    ///
-    /// # Errors
-    /// Fails where groups are named.
-    pub fn apply_to(&self, client: Client) -> anyhow::Result<Client> {
+    /// The client that asks with these groups.
+    pub fn apply_to(&self, client: Client) -> Client {
         match &self.groups {
-            None => Ok(client),
-            Some(groups) => Ok(client.with_groups(groups)),
+            None => client,
+            Some(groups) => client.with_groups(groups),
         }
     }
 
@@ -161,7 +158,7 @@ impl Search {
         };
         let response = match open::engine(&settings, &catalog, "lore search").await? {
             Engine::Remote(client) => {
-                let client = self.restrictions.apply_to(client)?;
+                let client = self.restrictions.apply_to(client);
                 let body = json!({
                     "query": request.query, "mode": request.mode, "filter": request.filter, "limit": request.limit,
                 });
