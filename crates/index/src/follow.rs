@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use lore_core::{DocumentId, ModelError, Seq};
@@ -113,7 +114,6 @@ pub(crate) async fn follow(
     retry(inner, &current.vectors.store, position, &mut report, retry_all).await?;
     loop {
         let last = call(&inner.catalog, Catalog::last_seq).await?;
-        inner.followed.store(position.lexical.min(position.complete()).0, Ordering::Release);
         metrics::gauge!("lore_index_lag_changes", "index" => "lexical")
             .set(last.0.saturating_sub(position.lexical.0) as f64);
         metrics::gauge!("lore_index_lag_changes", "index" => "vectors")
@@ -123,6 +123,7 @@ pub(crate) async fn follow(
         if position.lexical >= last && position.vectors >= last {
             break;
         }
+        note_followed(inner, position);
         if position.lexical < last {
             position.lexical = lexical_batch(inner, &current.lexical.store, position.lexical, last).await?;
         }
@@ -144,10 +145,15 @@ pub(crate) async fn follow(
     }
     flush(inner, &current.vectors, position).await?;
     current.vectors.store.publish().await?;
+    note_followed(inner, position);
     if let Some(refusal) = position.refused.values().find(|_| retry_all) {
         return Err(refusal.error.clone().into());
     }
     Ok(report)
+}
+
+fn note_followed(inner: &Inner, position: &Position) {
+    inner.followed.store(position.lexical.min(position.complete()).0, Ordering::Release);
 }
 
 /// Makes the vectors durable and then moves their checkpoint; does nothing while the store is being optimised.
