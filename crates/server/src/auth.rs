@@ -58,7 +58,10 @@ impl FromRequestParts<AppState> for Authenticated {
 fn as_member(headers: &HeaderMap, caller: Caller) -> Result<Caller, ApiError> {
     let Some(value) = headers.get(GROUPS) else { return Ok(caller) };
     if !caller.admin {
-        return Err(ApiError::forbidden("forbidden", "only an administrator may ask as a member of other groups"));
+        return Err(ApiError::forbidden(
+            "forbidden",
+            "only an administrator may ask as a member of other groups",
+        ));
     }
     let groups = std::str::from_utf8(value.as_bytes())
         .map_err(|_| ApiError::invalid("bad_groups", "X-Lore-Groups is not UTF-8"))?;

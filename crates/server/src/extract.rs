@@ -122,8 +122,10 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for ApiQuery<T> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(query)) => Ok(Self(query)),
             Err(error) => {
-                let said: String = error.body_text().chars().take(MESSAGE_CHARS).collect();
-                Err(ApiError::bad_request("bad_query", said))
+                let said = error.body_text();
+                let said = said.strip_prefix("Failed to deserialize query string: ").unwrap_or(&said);
+                let said: String = said.chars().take(MESSAGE_CHARS).collect();
+                Err(ApiError::bad_request("bad_query", format!("the query string is wrong: {said}")))
             }
         }
     }

@@ -204,4 +204,23 @@ mod tests {
             assert_eq!(Uuid::parse_str(&made).unwrap().get_version_num(), 7, "{bad:?} became {made}");
         }
     }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_like_others() {
+        use axum::Router;
+        use axum::body::{Body, to_bytes};
+        use tower::ServiceExt as _;
+
+        async fn handler() {
+            panic!("a secret at /srv/private");
+        }
+        let app: Router =
+            Router::new().route("/", axum::routing::get(handler)).layer(axum::middleware::from_fn(around));
+        let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["error"]["code"], "internal");
+        assert!(!body.to_string().contains("/srv"), "{body}");
+    }
 }

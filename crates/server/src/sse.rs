@@ -9,11 +9,15 @@ use futures::stream;
 use lore_core::AnswerEvent;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::error::ApiError;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Permit;
 use crate::metrics::{Outcome, question_done};
+
+/// Events that wait for a client that reads slowly, beside those that wait in the answerer.
+const AHEAD: usize = 8;
 
 /// The events of one answer, with an end in every case: the answerer's own, the deadline's or the shutdown's.
 ///
@@ -77,15 +81,33 @@ fn failure(error: &ApiError) -> AnswerEvent {
 }
 
 /// `first` and the rest of `flow` as server-sent events, with a comment every `keep_alive` of silence.
+///
+/// A task of its own reads the flow, so that a client which stops reading holds its place no longer than the deadline.
 pub fn respond(first: AnswerEvent, flow: Flow, keep_alive: Duration) -> Response {
-    let events = stream::unfold((Some(first), flow), |(first, mut flow)| async move {
-        let event = match first {
-            Some(event) => event,
-            None => flow.next().await?,
-        };
-        Some((Ok::<_, Infallible>(frame(&event)), (None, flow)))
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    tokio::spawn(pump(first, flow, sender).in_current_span());
+    let events = stream::unfold(Some(receiver), |receiver| async move {
+        let mut receiver = receiver?;
+        let event = receiver.recv().await.unwrap_or_else(|| failure(&ApiError::timed_out()));
+        let last = matches!(event, AnswerEvent::Done(_) | AnswerEvent::Error { .. });
+        Some((Ok::<_, Infallible>(frame(&event)), (!last).then_some(receiver)))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(keep_alive)).into_response()
+}
+
+/// Hands events over until the answer ends, the client goes away, or the deadline finds the client not reading.
+async fn pump(first: AnswerEvent, mut flow: Flow, sender: mpsc::Sender<AnswerEvent>) {
+    let deadline = flow.deadline;
+    let mut event = Some(first);
+    while let Some(next) = event {
+        if !matches!(tokio::time::timeout_at(deadline, sender.send(next)).await, Ok(Ok(()))) {
+            return;
+        }
+        event = tokio::select! {
+            event = flow.next() => event,
+            () = sender.closed() => return,
+        };
+    }
 }
 
 fn frame(event: &AnswerEvent) -> Event {

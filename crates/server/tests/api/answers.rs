@@ -129,7 +129,22 @@ async fn silence_is_filled_with_comments() {
     let comment = futures::StreamExt::next(&mut frames).await.unwrap().unwrap();
     assert_eq!(&comment[..], b":\n\n");
     drop(frames);
-    assert!(sender.is_closed(), "a client that went away cancels the work");
+    // A client that went away cancels the work.
+    tokio::time::timeout(Duration::from_secs(10), sender.closed()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_its_place_at_the_deadline() {
+    let (flow, sender, gate, _) = flow(Duration::from_millis(50)).await;
+    let token = || AnswerEvent::Token { text: "30".into() };
+    let response = respond(token(), flow, Duration::from_secs(15));
+    while sender.send(token()).await.is_ok() {}
+    while gate.running() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let events = parse(std::str::from_utf8(&body).unwrap());
+    assert_eq!(events.last().map(|(_, data)| data["code"].clone()), Some(json!("timeout")));
 }
 
 #[tokio::test]
