@@ -7,8 +7,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use lore_core::{
-    Acl, ContentHash, DocumentId, DocumentMeta, EmbedRequest, Embedder, EmbedderInfo, Format, Heading,
-    NewChunk, Parsed, Span,
+    Acl, Block, BlockKind, ContentHash, DocumentId, DocumentMeta, EmbedRequest, Embedder, EmbedderInfo,
+    Format, Heading, NewChunk, Parsed, Span,
 };
 use lore_index::{Catalog, Index, IndexConfig, NewDocument, NewKey, NewVersion, Owner};
 use lore_query::{Answerer, QueryConfig, Retriever};
@@ -95,7 +95,7 @@ impl World {
         world
     }
 
-    /// Makes a document live as the worker would, its paragraphs as chunks, and follows with the indexes.
+    /// Makes a document live as the worker would, its sections as chunks, and follows with the indexes.
     pub async fn publish(&self, name: &str, text: &str, groups: &[&str]) -> DocumentId {
         let document = NewDocument {
             source: format!("upload:{name}"),
@@ -192,32 +192,54 @@ pub fn hash(text: &str) -> ContentHash {
     ContentHash::of(text.as_bytes())
 }
 
+/// The text with its blocks: each line a heading or a paragraph.
 fn parsed(text: &str) -> Parsed {
-    let mut headings = Vec::new();
+    let (mut blocks, mut headings) = (Vec::new(), Vec::new());
     let mut at = 0;
     for line in text.split_inclusive('\n') {
-        if let Some(title) = line.strip_prefix("# ") {
-            headings.push(Heading { level: 1, title: title.trim().to_owned(), at });
+        let span = Span::new(at, at + line.trim_end().chars().count());
+        let kind = match line.strip_prefix("# ") {
+            Some(title) => {
+                headings.push(Heading { level: 1, title: title.trim().to_owned(), at });
+                BlockKind::Heading
+            }
+            None => BlockKind::Paragraph,
+        };
+        if !span.is_empty() {
+            blocks.push(Block { kind, span });
         }
         at += line.chars().count();
     }
     let title = headings.first().map(|heading| heading.title.clone());
-    Parsed { title, text: text.to_owned(), headings, language: Some("en".into()), ..Parsed::default() }
+    Parsed {
+        title,
+        text: text.to_owned(),
+        blocks,
+        headings,
+        language: Some("en".into()),
+        ..Parsed::default()
+    }
 }
 
+/// A chunk for each section.
 fn chunks(text: &str) -> Vec<NewChunk> {
     let parsed = parsed(text);
-    let mut chunks = Vec::new();
-    let mut at = 0;
-    for paragraph in text.split("\n\n") {
-        let span = Span::new(at, at + paragraph.chars().count());
-        if !paragraph.trim().is_empty() {
-            let headings = parsed.heading_path(span.start);
-            chunks.push(NewChunk { span, pages: None, headings, context: None });
-        }
-        at = span.end + 2;
-    }
-    chunks
+    let end = text.chars().count();
+    let starts: Vec<usize> = match parsed.headings.as_slice() {
+        [] => vec![0],
+        headings => headings.iter().map(|heading| heading.at).collect(),
+    };
+    let ends = starts.iter().skip(1).copied().chain([end]);
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(&start, end)| NewChunk {
+            span: Span::new(start, end),
+            pages: None,
+            headings: parsed.heading_path(start),
+            context: None,
+        })
+        .collect()
 }
 
 /// An embedder whose requests the test answers, or not.
