@@ -16,7 +16,9 @@ use crate::routes::{ask, content, documents, feedback, health, jobs, keys, searc
     info(
         title = "Lore",
         description = "Answers questions from a company's own documents and shows where every statement stands. \
-                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`.",
+                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`. \
+                       An administrator who sends the header `X-Lore-Groups` (comma-separated) asks as a member of \
+                       those groups.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::auth::{Admin, Authenticated};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{ApiJson, ApiQuery, DocumentPath};
-use crate::routes::upload::{check_group, check_tag};
+use crate::routes::labels::{check_group, check_tag};
 use crate::routes::{readable, shown_to};
 use crate::state::AppState;
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::auth::Admin;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{ApiJson, IdPath};
-use crate::routes::upload::check_group;
+use crate::routes::labels::check_group;
 use crate::state::AppState;
 
 /// Longest name of a key, in characters.

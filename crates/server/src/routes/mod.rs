@@ -7,6 +7,7 @@ pub mod feedback;
 pub mod health;
 pub mod jobs;
 pub mod keys;
+mod labels;
 pub mod search;
 pub mod upload;
 

@@ -9,6 +9,9 @@ use serde_json::json;
 
 use crate::support::{World, open_options, request};
 
+/// What is wrong, method, path, headers, body.
+type Case<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 #[tokio::test]
@@ -17,7 +20,7 @@ async fn bodies_of_errors() {
     let world = World::without_engine(Options { limits, ..open_options() });
     let turn = json!({"question": "a", "answer": "b"});
     let history = json!({"question": "And then?", "history": [turn, turn]}).to_string();
-    let cases: &[(&str, &str, &str, &[(&str, &str)], &str)] = &[
+    let cases: &[Case] = &[
         ("an unknown path", "GET", "/v2/ask", &[], ""),
         ("a wrong method", "GET", "/v1/ask", &[], ""),
         ("no JSON at all", "POST", "/v1/ask", &[JSON], "hello"),

@@ -170,8 +170,11 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Body) -
     builder.body(body).unwrap()
 }
 
-/// A form with these (name, file name, content) fields.
-pub fn form(fields: &[(&str, Option<&str>, &[u8])]) -> (String, Vec<u8>) {
+/// Name, file name and content of a form's field.
+pub type FormField<'a> = (&'a str, Option<&'a str>, &'a [u8]);
+
+/// A form with these fields.
+pub fn form(fields: &[FormField<'_>]) -> (String, Vec<u8>) {
     let mut body = Vec::new();
     for (name, file, content) in fields {
         let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::body::Body;
 use base64::Engine as _;
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use lore_core::{DocumentId, Limits};
 use lore_server::{HttpConfig, Options};
 use serde_json::json;
 
-use crate::support::{Reply, World, acl, form, hash, open_options, request};
+use crate::support::{FormField, Reply, World, acl, form, hash, open_options, request};
 
-async fn send_form(world: &World, fields: &[(&str, Option<&str>, &[u8])]) -> Reply {
+async fn send_form(world: &World, fields: &[FormField<'_>]) -> Reply {
     let (kind, body) = form(fields);
     world.send(request("POST", "/v1/documents", &[("content-type", &kind)], Body::from(body))).await
 }
@@ -26,7 +26,7 @@ async fn a_form_with_files_is_stored_and_queued() {
         counter.fetch_add(1, Ordering::SeqCst);
     });
     let world = World::without_engine(Options { nudge, ..open_options() });
-    let fields: [(&str, Option<&str>, &[u8]); 7] = [
+    let fields: [FormField; 7] = [
         ("file", Some("handbook.md"), b"# Handbook"),
         ("acl", None, b"people, board"),
         ("tags", None, b"team=hr"),
@@ -92,8 +92,8 @@ async fn json_brings_text_or_base64() {
 #[tokio::test]
 async fn a_form_that_makes_no_sense_stores_nothing() {
     let world = World::without_engine(open_options());
-    let good: (&str, Option<&str>, &[u8]) = ("file", Some("a.md"), b"# A");
-    let bad: [(&[(&str, Option<&str>, &[u8])], u16, &str); 9] = [
+    let good: FormField = ("file", Some("a.md"), b"# A");
+    let bad: [(&[FormField], u16, &str); 9] = [
         (&[("file", Some("a.exe"), b"MZ")], 415, "unsupported_media_type"),
         (&[("file", None, b"# A")], 422, "bad_name"),
         (&[good, ("acl", None, b"")], 422, "bad_acl"),
@@ -183,10 +183,8 @@ async fn a_form_that_stops_coming_is_given_up() {
     let http = HttpConfig { body_seconds: 1, ..HttpConfig::default() };
     let world = World::without_engine(Options { http, ..open_options() });
     let start = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"--frontier\r\n"))]);
-    let body = futures::StreamExt::chain(start, stream::pending());
+    let body = start.chain(stream::pending());
     let headers = [("content-type", "multipart/form-data; boundary=frontier")];
     let reply = world.send(request("POST", "/v1/documents", &headers, Body::from_stream(body))).await;
     assert_eq!(reply.expect(408).code(), "slow_body");
 }
-
-use futures::StreamExt as _;
