@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    ask, bench, check, config, documents, eval, health, ingest, keys, models, reindex, search, serve, up, worker,
+    ask, bench, check, config, documents, eval, health, ingest, keys, models, reindex, search, serve, up,
+    worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.

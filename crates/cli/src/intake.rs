@@ -138,7 +138,11 @@ impl Teller {
         }
         match &self.shown {
             Some(shown) => shown.set_with(self.done, self.total, name),
-            None if matches!(outcome, Outcome::Added { .. } | Outcome::Updated { .. } | Outcome::Removed { .. }) => {
+            None if matches!(
+                outcome,
+                Outcome::Added { .. } | Outcome::Updated { .. } | Outcome::Removed { .. }
+            ) =>
+            {
                 // A followed folder: one file at a time.
                 progress::say(&format!("took in {name}"));
             }
@@ -166,8 +170,11 @@ pub fn summary(report: &IngestReport) -> String {
         (report.failed, "failed"),
         (report.skipped, "skipped"),
     ];
-    let parts: Vec<String> =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
     let parts = if parts.is_empty() { "no files".to_owned() } else { parts.join(", ") };
     format!("{parts} ({} pages, {} chunks, {:.1} s)", report.pages, report.chunks, report.seconds)
 }
@@ -178,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_summary_names_what_happened() {
-        let report = IngestReport { added: 2, failed: 1, pages: 7, chunks: 9, seconds: 1.25, ..Default::default() };
+        let report =
+            IngestReport { added: 2, failed: 1, pages: 7, chunks: 9, seconds: 1.25, ..Default::default() };
         assert_eq!(summary(&report), "2 added, 1 failed (7 pages, 9 chunks, 1.2 s)");
         assert!(summary(&IngestReport::default()).starts_with("no files"));
     }

@@ -21,11 +21,13 @@ pub fn init(config: &LogConfig, service: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A bare level is for Lore's own crates; of the libraries below only warnings are heard.
+/// A bare level is for Lore's own crates; of the libraries below less is heard, for what they warn of is seldom of use to
+/// the person who runs Lore.
 fn filter(level: &str) -> anyhow::Result<EnvFilter> {
     let directives = match level.to_ascii_lowercase().as_str() {
         bare @ ("off" | "error") => bare.to_owned(),
-        bare @ ("warn" | "info" | "debug" | "trace") => format!("warn,lore={bare}"),
+        bare @ ("warn" | "info") => format!("error,lore={bare}"),
+        bare @ ("debug" | "trace") => format!("warn,lore={bare}"),
         _ => level.to_owned(),
     };
     EnvFilter::try_new(&directives)

@@ -69,8 +69,12 @@ pub async fn model(settings: &Settings, name: &str) -> anyhow::Result<PathBuf> {
 /// Shows how a model is fetched: a bar for each file, a line for each source that gave nothing.
 fn show_fetch(event: source::Progress, shown: &mut Option<(String, Progress)>) {
     match event {
-        source::Progress::Trying { model, source } => progress::say(&format!("fetching {model} from the {source}")),
-        source::Progress::Failed { source, reason } => progress::say(&format!("the {source} gave nothing: {reason}")),
+        source::Progress::Trying { model, source } => {
+            progress::say(&format!("fetching {model} from the {source}"))
+        }
+        source::Progress::Failed { source, reason } => {
+            progress::say(&format!("the {source} gave nothing: {reason}"))
+        }
         source::Progress::Waiting { model } => {
             progress::say(&format!("another process fetches {model}; waiting for it"));
         }
@@ -82,10 +86,7 @@ fn show_fetch(event: source::Progress, shown: &mut Option<(String, Progress)>) {
                 bar.set(done, total.unwrap_or(0));
             }
         }
-        source::Progress::Done { path, .. } => {
-            *shown = None;
-            progress::say(&format!("in {}", path.display()));
-        }
+        source::Progress::Done { .. } => *shown = None,
         _ => {}
     }
 }

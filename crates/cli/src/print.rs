@@ -32,7 +32,12 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let widths: Vec<usize> = (0..head.len())
         .map(|column| {
-            std::iter::once(&head).chain(rows).filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0)
+            std::iter::once(&head)
+                .chain(rows)
+                .filter_map(|row| row.get(column))
+                .map(|cell| width(cell))
+                .max()
+                .unwrap_or(0)
         })
         .collect();
     for row in std::iter::once(&head).chain(rows) {
@@ -146,7 +151,8 @@ impl Wrapper {
                 self.space = true;
             } else if char_width(c) == 2 {
                 // A line does not start with closing punctuation: that stays with the character before.
-                if !matches!(c, '，' | '。' | '、' | '；' | '：' | '！' | '？' | '）' | '》' | '”' | '」') {
+                if !matches!(c, '，' | '。' | '、' | '；' | '：' | '！' | '？' | '）' | '》' | '”' | '」')
+                {
                     self.flush(&mut out);
                 }
                 self.word.push(c);
@@ -254,7 +260,8 @@ pub fn sources(summary: &AnswerSummary, width: Option<usize>) -> String {
         out.push('\n');
     }
     for near in &summary.nearest {
-        out.push_str(&format!("\n- {} ({})", near.title, near.name));
+        // The answer names their titles already.
+        out.push_str(&format!("\n- {}", near.name));
     }
     if !summary.nearest.is_empty() {
         out.push('\n');

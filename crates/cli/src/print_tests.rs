@@ -79,7 +79,7 @@ fn what_came_near_is_named() {
         title: "Handbook".into(),
     };
     let summary = AnswerSummary { answered: false, nearest: vec![near], ..summary() };
-    assert_eq!(sources(&summary, None), "\n- Handbook (people/handbook.pdf)\n");
+    assert_eq!(sources(&summary, None), "\n- people/handbook.pdf\n");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Plain lines come at most this often.
+/// Plain lines come at most this often, and the first one after this time: short work says nothing.
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
 static BARS: LazyLock<MultiProgress> =
@@ -67,7 +67,7 @@ pub struct Progress {
 #[derive(Debug)]
 enum Show {
     Bar(ProgressBar),
-    Lines(Mutex<Option<Instant>>),
+    Lines(Mutex<Instant>),
     Nothing,
 }
 
@@ -82,11 +82,12 @@ impl Progress {
                 Unit::Bytes => "{decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}",
             };
             let template = format!("{{prefix}} {{bar:28}} {counts}  {{wide_msg}}");
-            let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = BARS.add(ProgressBar::new(0).with_style(style).with_prefix(label.to_owned()));
             Show::Bar(bar)
         } else {
-            Show::Lines(Mutex::new(None))
+            Show::Lines(Mutex::new(Instant::now()))
         };
         Self { label: label.to_owned(), unit, show }
     }
@@ -107,8 +108,8 @@ impl Progress {
             }
             Show::Lines(last) => {
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                if last.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
-                    *last = Some(Instant::now());
+                if last.elapsed() >= LINE_EVERY {
+                    *last = Instant::now();
                     stderr_line(&line(&self.label, self.unit, done, total));
                 }
             }

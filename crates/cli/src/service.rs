@@ -64,11 +64,6 @@ impl Door {
         client::local_url(self.address)
     }
 
-    /// The catalog.
-    pub fn catalog(&self) -> &Catalog {
-        &self.catalog
-    }
-
     /// Opens the indexes before anything is served, for work that comes first; they bring the lock along.
     ///
     /// # Errors
@@ -77,7 +72,8 @@ impl Door {
         let embedder = open::embedder(settings).await?;
         let index =
             Index::open(self.catalog.clone(), settings.config.index.clone(), embedder, self.owner).await?;
-        let room = Room { listener: self.listener, address: self.address, catalog: self.catalog, token: self.token };
+        let room =
+            Room { listener: self.listener, address: self.address, catalog: self.catalog, token: self.token };
         Ok((room, index))
     }
 
@@ -85,7 +81,12 @@ impl Door {
     ///
     /// # Errors
     /// Fails where the embedder, an index or the socket does.
-    pub async fn serve(self, settings: &Settings, worker: bool, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    pub async fn serve(
+        self,
+        settings: &Settings,
+        worker: bool,
+        stop: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
         self.owner.publish(&self.url(), &self.token)?;
         let Self { listener, address, owner, catalog, token } = self;
         let room = Room { listener, address, catalog: catalog.clone(), token };
@@ -173,7 +174,9 @@ impl Room {
         for helper in helpers {
             match tokio::time::timeout(FAREWELL, helper).await {
                 Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => tracing::error!(error = print::chain(&error), "work beside the server failed"),
+                Ok(Ok(Err(error))) => {
+                    tracing::error!(error = print::chain(&error), "work beside the server failed")
+                }
                 Ok(Err(error)) => tracing::error!(%error, "work beside the server failed"),
                 Err(_) => tracing::warn!("work was cut off; it is taken up at the next start"),
             }
@@ -184,9 +187,7 @@ impl Room {
     }
 }
 
-fn ended(
-    end: Result<Result<(), lore_server::ServeError>, tokio::task::JoinError>,
-) -> anyhow::Result<()> {
+fn ended(end: Result<Result<(), lore_server::ServeError>, tokio::task::JoinError>) -> anyhow::Result<()> {
     Ok(end.context("the server ended")??)
 }
 

@@ -252,7 +252,9 @@ fn explain(error: &serde_saphyr::Error, name: &str) -> anyhow::Error {
     };
     match error {
         serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => unknown("key", field, expected),
-        serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => unknown("value", variant, expected),
+        serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
+            unknown("value", variant, expected)
+        }
         other => anyhow!("{place}: {}", other.to_string().lines().next().unwrap_or("not valid YAML")),
     }
 }
@@ -261,7 +263,9 @@ fn explain(error: &serde_saphyr::Error, name: &str) -> anyhow::Error {
 fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
-        .map(|key| (strsim::normalized_damerau_levenshtein(given, key).max(strsim::jaro_winkler(given, key)), *key))
+        .map(|key| {
+            (strsim::normalized_damerau_levenshtein(given, key).max(strsim::jaro_winkler(given, key)), *key)
+        })
         .filter(|(likeness, _)| *likeness >= 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, key)| key)

@@ -6,7 +6,11 @@ use super::*;
 
 fn with(flags: &GlobalFlags, env: &[(&str, &str)], cwd: &Path) -> anyhow::Result<Settings> {
     let env: BTreeMap<String, String> = env.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-    resolve(flags, &|name| env.get(name).cloned().or_else(|| (name == "HOME").then(|| "/home/ana".into())), cwd)
+    resolve(
+        flags,
+        &|name| env.get(name).cloned().or_else(|| (name == "HOME").then(|| "/home/ana".into())),
+        cwd,
+    )
 }
 
 #[test]
@@ -64,15 +68,23 @@ fn flags_before_environment_before_file_before_defaults() {
     assert_eq!(settings.config.retrieve.dense_languages, ["en"]);
     assert_eq!(with(&none, &[("XDG_DATA_HOME", "/xdg")], cwd).unwrap().data_dir, Path::new("/xdg/lore"));
 
-    std::fs::write(cwd.join("lore.yaml"), "data_dir: from-file\nlisten: 127.0.0.1:1\nretrieve: {candidates: 7}\n")
-        .unwrap();
+    std::fs::write(
+        cwd.join("lore.yaml"),
+        "data_dir: from-file\nlisten: 127.0.0.1:1\nretrieve: {candidates: 7}\n",
+    )
+    .unwrap();
     let settings = with(&none, &[], cwd).unwrap();
     assert_eq!(settings.data_dir, cwd.join("from-file"));
     assert_eq!(settings.config.listen, "127.0.0.1:1");
     assert_eq!(settings.config.retrieve.candidates, 7);
     assert_eq!(settings.config.retrieve.rerank_depth, RetrieveConfig::default().rerank_depth);
 
-    let env = [("LORE_DATA_DIR", "from-env"), ("LORE_LISTEN", "127.0.0.1:2"), ("LORE_OFFLINE", "1"), ("LORE_LOG", "debug")];
+    let env = [
+        ("LORE_DATA_DIR", "from-env"),
+        ("LORE_LISTEN", "127.0.0.1:2"),
+        ("LORE_OFFLINE", "1"),
+        ("LORE_LOG", "debug"),
+    ];
     let settings = with(&none, &env, cwd).unwrap();
     assert_eq!(settings.data_dir, cwd.join("from-env"));
     assert_eq!(settings.config.listen, "127.0.0.1:2");
@@ -124,7 +136,10 @@ fn a_qdrant_address_moves_the_vectors_there() {
     let VectorBackend::Server { url, api_key, collection, shards, .. } = settings.config.index.vectors else {
         panic!("not a server");
     };
-    assert_eq!((url.as_str(), api_key.as_deref(), collection.as_str(), shards), ("http://qdrant:6334", Some("k"), "lore", 1));
+    assert_eq!(
+        (url.as_str(), api_key.as_deref(), collection.as_str(), shards),
+        ("http://qdrant:6334", Some("k"), "lore", 1)
+    );
 }
 
 #[test]

@@ -176,7 +176,9 @@ impl Delete {
         for document in found {
             let seq = catalog.delete(document.id)?;
             if json {
-                print::json(&serde_json::json!({"id": document.id, "name": document.name, "deleted": seq.is_some()}))?;
+                print::json(
+                    &serde_json::json!({"id": document.id, "name": document.name, "deleted": seq.is_some()}),
+                )?;
             } else {
                 progress::say(&format!("deleted {}", document.name));
             }

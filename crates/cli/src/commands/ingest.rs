@@ -104,7 +104,9 @@ impl Ingest {
                 };
                 if settings.json {
                     let (changes, chunks, embedded) = (done.changes, done.chunks, done.embedded);
-                    print::json(&json!({"event": "indexed", "changes": changes, "chunks": chunks, "embedded": embedded}))?;
+                    print::json(
+                        &json!({"event": "indexed", "changes": changes, "chunks": chunks, "embedded": embedded}),
+                    )?;
                 }
             }
             Follower::Server(_) if self.no_wait => {}
@@ -116,7 +118,9 @@ impl Ingest {
                     () = signals::stopped(stop) => false,
                 };
                 if settings.json {
-                    print::json(&json!({"event": if indexed { "indexed" } else { "indexing" }, "by": client.owner}))?;
+                    print::json(
+                        &json!({"event": if indexed { "indexed" } else { "indexing" }, "by": client.owner}),
+                    )?;
                 }
             }
         }
@@ -144,7 +148,9 @@ async fn follower(
                     return Ok(Some(Follower::Server(client)));
                 }
                 if !std::mem::replace(&mut told, true) {
-                    progress::say(&format!("the documents are stored; waiting for {by}, which has the indexes"));
+                    progress::say(&format!(
+                        "the documents are stored; waiting for {by}, which has the indexes"
+                    ));
                 }
                 tokio::time::sleep(LOOK).await;
             }

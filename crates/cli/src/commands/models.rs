@@ -61,10 +61,16 @@ impl Models {
                 }
                 let mut rows: Vec<Vec<String>> = installed
                     .iter()
-                    .map(|m| vec![m.name.clone(), format!("{:.0} MB", m.bytes as f64 / 1e6), m.source.clone()])
+                    .map(|m| {
+                        vec![m.name.clone(), format!("{:.0} MB", m.bytes as f64 / 1e6), m.source.clone()]
+                    })
                     .collect();
                 for known in known_models().iter().filter(|k| installed.iter().all(|m| m.name != k.name)) {
-                    rows.push(vec![known.name.to_owned(), "-".into(), "not here; `lore models pull` fetches it".into()]);
+                    rows.push(vec![
+                        known.name.to_owned(),
+                        "-".into(),
+                        "not here; `lore models pull` fetches it".into(),
+                    ]);
                 }
                 print::table(&["name", "size", "source"], &rows)?;
                 progress::say(&format!("in {}", folder.display()));

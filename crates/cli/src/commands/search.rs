@@ -71,7 +71,13 @@ impl Restrictions {
             names.iter().map(|name| Ok(documents::find(&catalog, name)?.id)).collect::<anyhow::Result<_>>()
         })
         .await?;
-        Ok(Filter { tags, documents, languages: self.languages.clone(), date_from: self.from, date_to: self.to })
+        Ok(Filter {
+            tags,
+            documents,
+            languages: self.languages.clone(),
+            date_from: self.from,
+            date_to: self.to,
+        })
     }
 
     /// The client that asks with these groups.
@@ -182,14 +188,15 @@ impl Search {
 
 /// Prints the hits of a response, as the HTTP API gives it, for a person.
 fn show(mut response: Value) -> anyhow::Result<()> {
-    let hits: Vec<Shown> =
-        serde_json::from_value(response["hits"].take()).context("the hits are none that this lore can read")?;
+    let hits: Vec<Shown> = serde_json::from_value(response["hits"].take())
+        .context("the hits are none that this lore can read")?;
     let width = print::terminal_width();
     for (number, hit) in (1..).zip(&hits) {
         let place = print::place(&hit.name, hit.pages.map(|p| p.first), &hit.headings);
         print::line(&format!("{number}. {place} ({:.3})", hit.score))?;
-        let mut text: String = hit.text.chars().take(SHOWN).collect();
-        if text.len() < hit.text.len() {
+        let flat = hit.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut text: String = flat.chars().take(SHOWN).collect();
+        if text.len() < flat.len() {
             text.push('…');
         }
         print::line(&print::wrapped(&text, width, 3))?;

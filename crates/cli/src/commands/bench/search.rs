@@ -7,9 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use lore_core::model::{EmbedRequest, Embedder, EmbedderInfo};
-use lore_core::{
-    Access, Block, BlockKind, DocumentMeta, Filter, Format, NewChunk, Parsed, SearchMode, Span,
-};
+use lore_core::{Access, Block, BlockKind, DocumentMeta, Filter, Format, NewChunk, Parsed, SearchMode, Span};
 use lore_index::{Catalog, Index, NewDocument, NewVersion, Owner, VectorBackend};
 use lore_query::eval::metrics::percentile;
 use lore_query::{Retriever, SearchRequest};
@@ -231,7 +229,11 @@ impl Random {
 
     /// A stream of its own for each text (FNV-1a).
     fn of(text: &str) -> Self {
-        Self(text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)))
+        Self(
+            text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+            }),
+        )
     }
 
     fn next(&mut self) -> u64 {

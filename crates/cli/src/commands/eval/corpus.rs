@@ -8,10 +8,10 @@ use lore_ingest::{ChunkConfig, IngestOptions, PIPELINE, Window, chunk, parse};
 use lore_query::eval::EvalDocument;
 use tempfile::TempDir;
 
+use crate::intake;
 use crate::open::{self, Parts};
 use crate::progress::{self, Progress, Unit};
 use crate::settings::Settings;
-use crate::intake;
 
 /// An indexed data set.
 pub struct Corpus {

@@ -39,9 +39,11 @@ impl Retrieval {
         let corpus = Corpus::of_texts(&settings, set.documents.clone(), self.keep.as_deref()).await?;
         let shown = Progress::new("searching", Unit::Count("queries"));
         let total = set.queries.len() as u64;
-        let name = self.dataset.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let name =
+            self.dataset.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let progress = |done: usize| shown.set(done as u64, total);
-        let report = retrieval::run(&corpus.parts.retriever, &name, &set, self.mode.into(), &progress).await?;
+        let report =
+            retrieval::run(&corpus.parts.retriever, &name, &set, self.mode.into(), &progress).await?;
         shown.finish("");
         corpus.close().await?;
         if settings.json {
