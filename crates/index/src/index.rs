@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lore_core::{Access, ChunkId, Embedder, Filter, ScoredChunk, Seq};
 use serde::Serialize;
@@ -23,6 +23,8 @@ use crate::vector::{self, VectorStore};
 const OPTIMISE_CHUNKS: u64 = 2_000;
 /// Longest wait before following is tried again after an error.
 const BACK_OFF_MOST: Duration = Duration::from_secs(60);
+/// How long closing waits for an optimisation.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Differences between the catalog and the indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -114,8 +116,9 @@ impl Index {
         })
         .await?;
         let last = call(&catalog, Catalog::last_seq).await?;
-        let (lexical_now, lexical_at) = open_lexical(&lexical, &config, last).await?;
-        let (vectors_now, vectors_at) = open_vectors(&vectors, &config, &embedder, &catalog, last).await?;
+        let (lexical_now, lexical_at, ahead) = open_lexical(&lexical, &config, last).await?;
+        let (vectors_now, vectors_at) =
+            open_vectors(&vectors, &config, &embedder, &catalog, last, ahead).await?;
         let inner = Inner {
             catalog,
             config,
@@ -293,15 +296,20 @@ impl Index {
         analyzer::terms(text)
     }
 
-    /// Makes everything that was applied durable.
+    /// Makes everything that was applied durable, waiting a little for an optimisation to end. Where it takes longer, what
+    /// was written since it began is applied again at the next start.
     async fn flush(&self) -> Result<()> {
+        let deadline = Instant::now() + CLOSE_PATIENCE;
+        while self.inner.optimising.load(Ordering::Acquire) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let mut position = self.inner.position.lock().await;
         follow::flush(&self.inner, &self.inner.current().vectors, &mut position).await
     }
 
     /// Flushes and closes.
     ///
-    /// An optimisation that still runs is not waited for; it holds the owner's lock until it, or the process, ends.
+    /// An optimisation that takes long is not waited for; it holds the owner's lock until it, or the process, ends.
     pub async fn close(self) -> Result<()> {
         self.flush().await?;
         let lexical = self.inner.current().lexical.store;
@@ -315,22 +323,27 @@ impl Index {
     }
 }
 
-/// Opens the lexical index in use, or makes an empty one; with the last change that it holds.
+/// Opens the lexical index in use, or makes an empty one; with the last change that it holds, and whether one was found
+/// that holds more than the catalog has, which then is a backup put back.
 async fn open_lexical(
     generations: &Generations,
     config: &IndexConfig,
     last: Seq,
-) -> Result<(Generation<LexicalIndex>, Seq)> {
+) -> Result<(Generation<LexicalIndex>, Seq, bool)> {
     let (generations, config) = (generations.clone(), config.clone());
     blocking(move || {
+        let mut ahead = false;
         if let Some(name) = generations.current()? {
             let opened = LexicalIndex::open(&generations.folder(&name), &config);
             match opened.and_then(|index| index.seq().map(|seq| (index, seq))) {
                 Ok((index, seq)) if seq <= last => {
                     sweep(&generations);
-                    return Ok((Generation { name, store: Arc::new(index) }, seq));
+                    return Ok((Generation { name, store: Arc::new(index) }, seq, false));
                 }
-                Ok(_) => tracing::warn!("the catalog is older than the lexical index, which is built again"),
+                Ok(_) => {
+                    tracing::warn!("the catalog is older than the indexes, which are built again");
+                    ahead = true;
+                }
                 Err(error) => tracing::warn!(%error, "the lexical index cannot be opened and is built again"),
             }
         }
@@ -338,18 +351,19 @@ async fn open_lexical(
         let index = LexicalIndex::create(&generations.folder(&name), &config)?;
         generations.promote(&name)?;
         sweep(&generations);
-        Ok((Generation { name, store: Arc::new(index) }, Seq(0)))
+        Ok((Generation { name, store: Arc::new(index) }, Seq(0), ahead))
     })
     .await
 }
 
-/// Opens the vector store in use, or makes an empty one; with the last change that it holds.
+/// Opens the vector store in use, or makes an empty one (always when `anew`); with the last change that it holds.
 async fn open_vectors(
     generations: &Generations,
     config: &IndexConfig,
     embedder: &Embedder,
     catalog: &Catalog,
     last: Seq,
+    anew: bool,
 ) -> Result<(Generation<VectorStore>, Seq)> {
     let dimension = embedder.info().dimension;
     if dimension == 0 {
@@ -359,7 +373,7 @@ async fn open_vectors(
         let generations = generations.clone();
         blocking(move || generations.current()).await?
     };
-    if let Some(name) = current {
+    if let Some(name) = current.filter(|_| !anew) {
         let folder = generations.folder(&name);
         if let Some(store) = VectorStore::open(&config.vectors, &folder, &name, dimension).await? {
             let checkpoint = format!("vectors:{}:{name}", embedder.info().id);

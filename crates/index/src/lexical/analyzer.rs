@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn words_are_folded_and_stemmed() {
-        assert_eq!(terms("The Employee's Größe, naïve CAFÉS"), ["the", "employe", "grosse", "naiv", "cafe"]);
+        assert_eq!(terms("The Employee's Größe, naïve CAFÉS"), ["the", "employe", "gross", "naiv", "cafe"]);
         assert_eq!(terms("ﬁles don’t e.g. U.S."), ["file", "dont", "eg", "us"]);
     }
 

@@ -259,8 +259,8 @@ impl LexicalIndex {
             let terms = analyzer::terms(text);
             out.add_u64(fields.length[at], terms.len() as u64);
             if !terms.is_empty() {
-                let token = |text| Token { text, ..Token::default() };
-                let tokens = terms.into_iter().map(token).collect();
+                let token = |(position, text)| Token { text, position, ..Token::default() };
+                let tokens = terms.into_iter().enumerate().map(token).collect();
                 out.add_pre_tokenized_text(
                     fields.text[at],
                     PreTokenizedString { text: String::new(), tokens },

@@ -32,7 +32,7 @@ const GRAPH_FROM_KB: usize = 16 << 10;
 /// Segments that the optimiser aims at: fewer make a search faster, more make merging cheaper.
 const SEGMENTS: usize = 2;
 /// Size of a file of the write-ahead log.
-const LOG_BYTES: usize = 8 << 20;
+const LOG_BYTES: usize = if cfg!(test) { 1 << 20 } else { 8 << 20 };
 /// Closed files of the log after which it is shortened.
 const LOG_FILES: usize = 6;
 /// Points in one write: each locks a segment for about this many insertions.

@@ -146,7 +146,7 @@ impl VectorStore {
         }
     }
 
-    /// The points nearest to the unit vector `vector`, best first.
+    /// The points nearest to the unit vector `vector`, best first, equal ones by id.
     pub async fn search(
         &self,
         vector: &[f32],
@@ -155,11 +155,13 @@ impl VectorStore {
         limit: usize,
     ) -> Result<Vec<ScoredChunk>> {
         let conditions = conditions(filter, access);
-        match self {
-            _ if limit == 0 => Ok(Vec::new()),
-            Self::Edge(store) => store.search(vector.to_vec(), &conditions, limit).await,
-            Self::Server(store) => store.search(vector.to_vec(), &conditions, limit).await,
-        }
+        let mut found = match self {
+            _ if limit == 0 => Vec::new(),
+            Self::Edge(store) => store.search(vector.to_vec(), &conditions, limit).await?,
+            Self::Server(store) => store.search(vector.to_vec(), &conditions, limit).await?,
+        };
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+        Ok(found)
     }
 
     /// Vectors of points, in the order of `ids`; `None` where there is no such point.

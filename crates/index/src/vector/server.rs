@@ -298,10 +298,16 @@ fn passing(error: &QdrantError) -> Option<String> {
         QdrantError::Io(error) => return Some(error.to_string()),
         _ => return None,
     };
+    let message = status.message();
+    if message.starts_with("Failed to connect") {
+        // The client puts the whole chain of causes there; what the system said is its last message.
+        let cause = message.rsplit("message: \"").next().and_then(|rest| rest.split('"').next());
+        return Some(cause.filter(|c| *c != message).unwrap_or("no connection").to_lowercase());
+    }
     // Named by their words, so that the transport's crate need not be depended on for one enum.
     let code = format!("{:?}", status.code());
     let passes = ["Unavailable", "DeadlineExceeded", "ResourceExhausted", "Aborted", "Cancelled", "Unknown"];
-    passes.contains(&code.as_str()).then(|| status.message().to_owned())
+    passes.contains(&code.as_str()).then(|| message.to_owned())
 }
 
 fn short(error: &QdrantError) -> String {
