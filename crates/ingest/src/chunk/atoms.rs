@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use lore_core::{BlockKind, CharIndex, sentences};
+use lore_core::span::CharIndex;
+use lore_core::{BlockKind, sentences};
 use text_splitter::{ChunkConfig, TextSplitter};
 
 use super::tokens::Tokens;

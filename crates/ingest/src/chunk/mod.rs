@@ -12,7 +12,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
-use lore_core::model::TokenCounter;
+use lore_core::TokenCounter;
 use lore_core::{NewChunk, Parsed};
 use serde::{Deserialize, Serialize};
 

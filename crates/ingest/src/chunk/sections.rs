@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use lore_core::{BlockKind, CharIndex, Parsed};
+use lore_core::span::CharIndex;
+use lore_core::{BlockKind, Parsed};
 
 use super::atoms::{Atom, Border};
 use super::tokens::Tokens;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use lore_core::model::TokenCounter;
+use lore_core::TokenCounter;
 
 /// Words remembered; beyond these, words are counted each time.
 const REMEMBERED: usize = 100_000;

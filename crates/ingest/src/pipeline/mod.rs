@@ -9,7 +9,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use lore_core::model::TokenCounter;
+use lore_core::TokenCounter;
 use lore_core::{ContentHash, DocumentId, Format, Limits, NewChunk, Parsed};
 use lore_index::{Catalog, Committed, IndexError, NewDocument, NewVersion};
 
