@@ -309,14 +309,18 @@ impl Index {
 
     /// Flushes and closes.
     ///
-    /// An optimisation that takes long is not waited for; it holds the owner's lock until it, or the process, ends.
+    /// The owner's lock is freed with the last clone. An optimisation that takes long is not waited for; it holds the lock
+    /// until it, or the process, ends.
     pub async fn close(self) -> Result<()> {
         self.flush().await?;
-        let lexical = self.inner.current().lexical.store;
-        blocking(move || lexical.close()).await?;
-        // Dropping a store in this process writes to the disk.
+        let current = self.inner.current();
+        blocking(move || current.lexical.store.close()).await?;
+        let Ok(inner) = Arc::try_unwrap(self.inner) else { return Ok(()) };
+        // Nobody else has it: files are closed before the lock is freed.
+        let vectors = inner.current().vectors.store;
         blocking(move || {
-            drop(self);
+            vectors.close();
+            drop(inner);
             Ok(())
         })
         .await

@@ -11,7 +11,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
 
 use lore_core::{ChunkId, DocumentId, ScoredChunk};
 use qdrant_edge::{
@@ -37,6 +39,10 @@ const LOG_BYTES: usize = if cfg!(test) { 1 << 20 } else { 8 << 20 };
 const LOG_FILES: usize = 6;
 /// Points in one write: each locks a segment for about this many insertions.
 const WRITE_POINTS: usize = 64;
+/// Pause between two tries of a lock.
+const PAUSE: Duration = Duration::from_millis(2);
+/// How long to wait for a store of the same folder to be closed.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Space that must be left on the disk: the engine writes through memory maps, and a page that finds no room on the disk
 /// kills the process.
 const RESERVE_BYTES: u64 = 192 << 20;
@@ -48,12 +54,14 @@ pub struct EdgeStore(Arc<Edge>);
 struct Edge {
     folder: PathBuf,
     dimension: usize,
-    /// `None` after the shard could not be opened again.
+    /// `None` after it was closed, or could not be opened again.
     shard: RwLock<Option<EdgeShard>>,
     /// Held by a write; never held while waiting for `maintenance`.
     writing: Mutex<()>,
     /// Held by an optimisation or a flush.
     maintenance: Mutex<()>,
+    /// Whether it is an optimisation that holds it, or is about to.
+    optimising: AtomicBool,
 }
 
 impl std::fmt::Debug for EdgeStore {
@@ -84,22 +92,26 @@ impl EdgeStore {
         .await
     }
 
-    pub(super) async fn open(folder: &Path, dimension: usize) -> Option<Self> {
+    pub(super) async fn open(folder: &Path, dimension: usize) -> Result<Option<Self>> {
         let folder = folder.to_owned();
-        let opened = blocking(move || {
+        blocking(move || {
             if !folder.is_dir() {
-                return Err(IndexError::Vector(format!("there is no folder {}", folder.display())));
+                return Ok(None);
             }
-            shorten_log(&folder)?;
-            let shard = caught(|| EdgeShard::load(&folder, Some(config(dimension))))?;
-            Ok(Self::over(folder, dimension, shard))
-        });
-        opened
-            .await
-            .inspect_err(
-                |error| tracing::warn!(%error, "the vector index cannot be opened and is built again"),
-            )
-            .ok()
+            wait_for_log(&folder)?;
+            let load = || {
+                shorten_log(&folder)?;
+                caught(|| EdgeShard::load(&folder, Some(config(dimension))))
+            };
+            match load() {
+                Ok(shard) => Ok(Some(Self::over(folder, dimension, shard))),
+                Err(error) => {
+                    tracing::warn!(%error, "the vector index cannot be opened and is built again");
+                    Ok(None)
+                }
+            }
+        })
+        .await
     }
 
     fn over(folder: PathBuf, dimension: usize, shard: EdgeShard) -> Self {
@@ -110,6 +122,7 @@ impl EdgeStore {
             shard,
             writing: Mutex::default(),
             maintenance: Mutex::default(),
+            optimising: AtomicBool::new(false),
         }))
     }
 
@@ -245,13 +258,26 @@ impl EdgeStore {
     pub(super) fn optimise(&self) -> Result<bool> {
         self.0.optimise()
     }
+
+    pub(super) fn close(&self) {
+        if let Some(_maintenance) = self.0.unless_optimising() {
+            let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = self.0.shard.write().unwrap_or_else(PoisonError::into_inner);
+            let closed = caught(|| {
+                drop(shard.take());
+                Ok(())
+            });
+            if let Err(error) = closed {
+                tracing::warn!(%error, "the vector index could not be closed; what it lacks is written again");
+            }
+        }
+    }
 }
 
 impl Edge {
     fn read<T>(&self, work: impl FnOnce(&EdgeShard) -> qdrant_edge::OperationResult<T>) -> Result<T> {
         let shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
-        let shard =
-            shard.as_ref().ok_or_else(|| IndexError::Vector("it could not be opened again".into()))?;
+        let shard = shard.as_ref().ok_or_else(|| IndexError::Vector("it is closed".into()))?;
         work(shard).map_err(|e| failed(&e))
     }
 
@@ -260,12 +286,20 @@ impl Edge {
         self.read(|shard| shard.update(operation))
     }
 
+    /// The lock of maintenance, after a flush that has it; `None` while the store is optimised.
+    fn unless_optimising(&self) -> Option<MutexGuard<'_, ()>> {
+        while !self.optimising.load(Ordering::Acquire) {
+            match self.maintenance.try_lock() {
+                Ok(guard) => return Some(guard),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            }
+        }
+        None
+    }
+
     fn flush(&self) -> Result<bool> {
-        let _maintenance = match self.maintenance.try_lock() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(false),
-        };
+        let Some(_maintenance) = self.unless_optimising() else { return Ok(false) };
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.read(|shard| {
             caught(|| {
@@ -292,7 +326,12 @@ impl Edge {
     fn optimise(&self) -> Result<bool> {
         let _maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         self.check_space()?;
-        self.read(EdgeShard::optimize)
+        self.optimising.store(true, Ordering::Release);
+        let done = self.read(|shard| {
+            caught(|| shard.optimize()).map_err(|e| qdrant_edge::OperationError::service_error(e.to_string()))
+        });
+        self.optimising.store(false, Ordering::Release);
+        done
     }
 
     fn check_vector(&self, vector: &[f32]) -> Result<()> {
@@ -359,6 +398,31 @@ fn log_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort_unstable();
     Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Waits until nobody has the folder's log open: an operation of a store that was dropped may still be ending.
+fn wait_for_log(folder: &Path) -> Result<()> {
+    let path = folder.join("wal");
+    let log = match fs::File::open(&path) {
+        Ok(log) => log,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(IndexError::io(&path, e)),
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match log.try_lock() {
+            // Closing the file frees the lock again.
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(IndexError::Locked {
+                    by: "another user of the vector index".into(),
+                    next: "wait until it has ended".into(),
+                });
+            }
+            Err(fs::TryLockError::Error(e)) => return Err(IndexError::io(&path, e)),
+        }
+    }
 }
 
 /// Removes the closed files of the log but the newest, which says at which number the log goes on.

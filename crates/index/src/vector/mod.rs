@@ -35,6 +35,9 @@ const FIELDS: [(&str, bool); 7] = [
     ("ordinal", true),
 ];
 
+/// Points fetched beyond the limit, so that equal ones at the end are taken by id, not by where they happen to lie.
+const TIES: usize = 16;
+
 /// Beam of an approximate search; wider is slower and nearer to exact.
 const SEARCH_BEAM: usize = 128;
 
@@ -98,7 +101,7 @@ impl VectorStore {
     /// Opens a store that [`VectorStore::create`] made; `None` where it is missing or damaged.
     ///
     /// # Errors
-    /// When the server cannot be reached.
+    /// When the server cannot be reached, or the folder is in use.
     pub async fn open(
         backend: &VectorBackend,
         folder: &Path,
@@ -106,7 +109,7 @@ impl VectorStore {
         dimension: usize,
     ) -> Result<Option<Self>> {
         match backend {
-            VectorBackend::Edge => Ok(EdgeStore::open(folder, dimension).await.map(Self::Edge)),
+            VectorBackend::Edge => Ok(EdgeStore::open(folder, dimension).await?.map(Self::Edge)),
             VectorBackend::Server { .. } => {
                 Ok(ServerStore::open(backend, name, dimension).await?.map(Self::Server))
             }
@@ -157,10 +160,11 @@ impl VectorStore {
         let conditions = conditions(filter, access);
         let mut found = match self {
             _ if limit == 0 => Vec::new(),
-            Self::Edge(store) => store.search(vector.to_vec(), &conditions, limit).await?,
-            Self::Server(store) => store.search(vector.to_vec(), &conditions, limit).await?,
+            Self::Edge(store) => store.search(vector.to_vec(), &conditions, limit + TIES).await?,
+            Self::Server(store) => store.search(vector.to_vec(), &conditions, limit + TIES).await?,
         };
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+        found.truncate(limit);
         Ok(found)
     }
 
@@ -221,6 +225,13 @@ impl VectorStore {
         match self {
             Self::Edge(store) => store.delete(json!({})).await,
             Self::Server(store) => store.clear().await,
+        }
+    }
+
+    /// Closes the files, unless the store is being optimised; it cannot be used afterwards. Blocks.
+    pub(crate) fn close(&self) {
+        if let Self::Edge(store) = self {
+            store.close();
         }
     }
 
