@@ -77,6 +77,7 @@ async fn contract(store: &VectorStore) {
     assert_eq!(ids(store, &tags("team", &["board", "x"]), &Access::All).await, [b0]);
     assert!(ids(store, &tags("team", &["x"]), &Access::All).await.is_empty());
     assert!(ids(store, &tags("team", &["board"]), &groups(&[])).await.is_empty());
+    assert!(ids(store, &tags("team", &[]), &Access::All).await.is_empty(), "no value, no match");
     let of_b = Filter { documents: vec![DocumentId::from_source("b")], ..Filter::default() };
     assert_eq!(ids(store, &of_b, &Access::All).await, [b0]);
     let german = Filter { languages: vec!["de".into()], ..Filter::default() };
