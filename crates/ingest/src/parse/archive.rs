@@ -29,7 +29,8 @@ impl<'a> Archive<'a> {
         let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| zip_error(format, e))?;
         let limit = limits.archive_bytes.min((bytes.len() as u64).saturating_mul(MOST_RATIO).max(RATIO_FREE));
         let bomb = ParseError::ArchiveBomb { limit };
-        let declared = zip.decompressed_size().unwrap_or(u128::MAX);
+        // Entries written as a stream do not declare a size; what comes out of them is counted anyway.
+        let declared = zip.decompressed_size().unwrap_or(0);
         if zip.len() > MOST_ENTRIES || declared > u128::from(limit) {
             return Err(bomb);
         }

@@ -39,33 +39,59 @@ pub(crate) fn detect(text: &str) -> Option<String> {
         return Some(code.to_owned());
     }
     let info = whatlang::detect(&sample)?;
-    let sure = info.is_reliable() || (info.confidence() > 0.5 && other > 400);
+    let prose = text.lines().filter(is_prose).map(|l| l.chars().filter(|c| c.is_alphabetic()).count()).sum::<usize>();
+    // Tables of names read like any language; there more is asked.
+    let sure = if prose > 80 {
+        info.is_reliable() || (info.confidence() > 0.5 && other > 400)
+    } else {
+        info.is_reliable() && function_words(&sample, info.lang()) >= 3
+    };
     if sure { two_letters(info.lang()).map(str::to_owned) } else { None }
 }
 
 /// Words of prose lines first: tables and code are poor in function words.
 fn sample(text: &str) -> String {
-    let prose = |line: &&str| {
-        let line = line.trim_start();
-        !line.is_empty() && !line.starts_with(['|', '`']) && line.chars().count() > 30
-    };
     let mut out = String::new();
     let take = |out: &mut String, line: &str| {
         out.push_str(line.trim_matches(|c: char| "#-*> ".contains(c)));
         out.push('\n');
         out.len() < SAMPLE
     };
-    for line in text.lines().filter(prose) {
+    for line in text.lines().filter(is_prose) {
         if !take(&mut out, line) {
             return out;
         }
     }
-    for line in text.lines().filter(|l| !prose(l)) {
+    for line in text.lines().filter(|l| !is_prose(l)) {
         if !take(&mut out, line) {
             break;
         }
     }
     out
+}
+
+/// A line that can hold a sentence.
+fn is_prose(line: &&str) -> bool {
+    let line = line.trim_start();
+    !line.is_empty() && !line.starts_with(['|', '`', '#']) && line.chars().count() > 30
+}
+
+/// How many different function words of a language that companies often write come in `text`; 3 for other languages.
+fn function_words(text: &str, lang: whatlang::Lang) -> usize {
+    use whatlang::Lang;
+    let words: &[&str] = match lang {
+        Lang::Eng => &["the", "of", "and", "for", "per", "in", "with", "to", "from", "on", "by"],
+        Lang::Deu => &["der", "die", "das", "und", "für", "von", "mit", "im", "zu", "auf", "pro"],
+        Lang::Fra => &["le", "la", "les", "des", "et", "pour", "du", "avec", "dans", "sur", "une"],
+        Lang::Spa => &["el", "la", "los", "de", "y", "para", "con", "por", "del", "en", "una"],
+        Lang::Ita => &["il", "la", "di", "e", "per", "con", "del", "della", "in", "una", "gli"],
+        _ => return 3,
+    };
+    let lower = text.to_lowercase();
+    let mut found: Vec<&str> = lower.split(|c: char| !c.is_alphabetic()).filter(|w| words.contains(w)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.len()
 }
 
 /// ISO 639-1 of the languages that whatlang tells apart.

@@ -25,8 +25,15 @@ pub(crate) fn parse(bytes: &[u8], name: &str, limits: &Limits) -> Result<Parsed,
         } else if let Some(level) = pending.is_empty().then(|| underlined(line, lines.get(at + 1))).flatten()
         {
             Some((level, line.trim(), 2))
+        } else if builder.last().is_none() && pending.is_empty() && first_line(line, lines.get(at + 1)) {
+            Some((1, line.trim(), 1))
+        } else if alone && shouted(line) {
+            Some((2, line.trim(), 1))
+        } else if pending.is_empty() {
+            let next = lines[at + 1..].iter().find(|l| !l.trim().is_empty());
+            numbered(line, next, alone).map(|level| (level, line.trim(), 1))
         } else {
-            (alone && shouted(line)).then(|| (2, line.trim(), 1))
+            None
         };
         if let Some((level, title, taken)) = heading {
             flush(&mut builder, &mut pending, width);
@@ -80,7 +87,47 @@ fn shouted(line: &str) -> bool {
     letters >= 4
         && reflow::columns(title) <= 70
         && title.chars().filter(|c| c.is_alphabetic()).all(char::is_uppercase)
-        && !title.ends_with(['.', ',', ';', '!', '?'])
+        && !ends_sentence(title)
+}
+
+/// Whether the text's first line names it: short, no sentence, and set apart from what follows.
+fn first_line(line: &str, next: Option<&&str>) -> bool {
+    let title = line.trim();
+    let apart = next.is_none_or(|l| l.trim().is_empty()) || shouted(title);
+    apart
+        && next.is_some()
+        && reflow::columns(title) <= 80
+        && title.chars().filter(|c| c.is_alphabetic()).count() >= 3
+        && reflow::list_item(title).is_none()
+        && !title.contains([':', '：', '|', '\t'])
+        && !ends_sentence(title)
+}
+
+/// The level of a numbered title: `1. Title` above running text, `2.3 Title` or `一、总则` on a line of its own.
+fn numbered(line: &str, next: Option<&&str>, alone: bool) -> Option<usize> {
+    let title = line.trim();
+    let next = next?.trim();
+    if reflow::columns(title) > 60 || ends_sentence(title) || title.ends_with([':', '：']) {
+        return None;
+    }
+    let digits = title.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = &title[..title.len() - digits.len()];
+    if number.starts_with(|c: char| c.is_ascii_digit()) && digits.starts_with([' ', '\t']) && number.len() <= 8 {
+        // Items of a list follow each other; a title is followed by longer text that is no item.
+        let text = reflow::list_item(next).is_none() && reflow::columns(next) > reflow::columns(title);
+        let parts = number.split('.').filter(|p| !p.is_empty()).count();
+        return (text && (number.contains('.') || alone)).then_some(1 + parts.min(4));
+    }
+    let chinese = |c: char| "一二三四五六七八九十百".contains(c) || c.is_ascii_digit();
+    let rest = title.trim_start_matches(chinese);
+    let listed = rest.len() < title.len() && rest.starts_with('、');
+    let inner = title.strip_prefix('第').map(|t| t.trim_start_matches(chinese));
+    let chapter = inner.is_some_and(|t| t.starts_with(['章', '节', '编', '部']));
+    (alone && (listed || chapter) && reflow::list_item(next).is_none_or(|_| listed)).then_some(2)
+}
+
+fn ends_sentence(title: &str) -> bool {
+    title.ends_with(['.', ',', ';', '!', '?', '。', '，', '；', '！', '？'])
 }
 
 fn is_rule(line: &str) -> bool {

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use lopdf::content::{Content, Operation};
 use lopdf::{Dictionary, Document, Object, ObjectId};
 
 use super::fonts::{Font, Fonts, Text, dereference, number};
 use super::guard;
+use super::lexer::{Lexer, Value};
 use super::matrix::Matrix;
 
 /// Forms within forms.
@@ -72,7 +72,7 @@ pub(super) fn read(document: &mut Document, id: ObjectId, fonts: &mut Fonts) -> 
         (resources.unwrap_or_default(), media.unwrap_or([0.0, 0.0, 612.0, 792.0]))
     };
     let mut reader = Reader { document, fonts, found: Found::default(), media, operations: 0 };
-    reader.run(&content, &resources, Matrix::IDENTITY, 0)?;
+    reader.run(&content, &resources, Matrix::IDENTITY, 0);
     let mut found = reader.found;
     found.height = (media[3] - media[1]).abs() as f32;
     Some(found)
@@ -119,8 +119,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn run(&mut self, content: &[u8], resources: &Dictionary, ctm: Matrix, depth: usize) -> Option<()> {
-        let operations = Content::decode(content).ok()?.operations;
+    fn run(&mut self, content: &[u8], resources: &Dictionary, ctm: Matrix, depth: usize) {
         let mut state = State {
             ctm,
             font: None,
@@ -136,91 +135,93 @@ impl Reader<'_> {
         let mut path = Path::default();
         // Marked content: whether each open one is a page's furniture by its tag.
         let mut marked: Vec<bool> = Vec::new();
-        for operation in &operations {
+        let mut lexer = Lexer::new(content);
+        let mut operands: Vec<Value> = Vec::new();
+        while let Some(operator) = lexer.operator(&mut operands) {
             self.operations += 1;
             if self.operations > MOST_OPERATIONS || (self.operations % 4096 == 0 && guard::overdue()) {
                 break;
             }
-            let numbers = numbers(operation);
-            match (operation.operator.as_str(), numbers.as_slice()) {
-                ("q", _) if saved.len() < 512 => saved.push(state.clone()),
-                ("Q", _) => {
+            let mut given = [0.0; 6];
+            let numbers = numbers(&operands, &mut given);
+            match (operator, numbers) {
+                (b"q", _) if saved.len() < 512 => saved.push(state.clone()),
+                (b"Q", _) => {
                     if let Some(before) = saved.pop() {
                         state = before;
                     }
                 }
-                ("cm", &[a, b, c, d, e, f]) => state.ctm = Matrix([a, b, c, d, e, f]).then(&state.ctm),
-                ("BT" | "ET", _) => (line, text) = (Matrix::IDENTITY, Matrix::IDENTITY),
-                ("Tc", &[n]) => state.char_spacing = n,
-                ("Tw", &[n]) => state.word_spacing = n,
-                ("Tz", &[n]) => state.scale = n / 100.0,
-                ("TL", &[n]) => state.leading = n,
-                ("Ts", &[n]) => state.rise = n,
-                ("Tf", _) => self.font(operation, resources, &mut state),
-                ("Td", &[x, y]) => {
+                (b"cm", &[a, b, c, d, e, f]) => state.ctm = Matrix([a, b, c, d, e, f]).then(&state.ctm),
+                (b"BT" | b"ET", _) => (line, text) = (Matrix::IDENTITY, Matrix::IDENTITY),
+                (b"Tc", &[n]) => state.char_spacing = n,
+                (b"Tw", &[n]) => state.word_spacing = n,
+                (b"Tz", &[n]) => state.scale = n / 100.0,
+                (b"TL", &[n]) => state.leading = n,
+                (b"Ts", &[n]) => state.rise = n,
+                (b"Tf", _) => self.font(&operands, resources, &mut state),
+                (b"Td", &[x, y]) => {
                     line = Matrix::translation(x, y).then(&line);
                     text = line;
                 }
-                ("TD", &[x, y]) => {
+                (b"TD", &[x, y]) => {
                     state.leading = -y;
                     line = Matrix::translation(x, y).then(&line);
                     text = line;
                 }
-                ("Tm", &[a, b, c, d, e, f]) => {
+                (b"Tm", &[a, b, c, d, e, f]) => {
                     line = Matrix([a, b, c, d, e, f]);
                     text = line;
                 }
-                ("T*", _) => {
+                (b"T*", _) => {
                     line = Matrix::translation(0.0, -state.leading).then(&line);
                     text = line;
                 }
-                ("Tj" | "'" | "\"" | "TJ", _) => {
-                    if operation.operator == "\""
-                        && let &[word, char, ..] = numbers.as_slice()
+                (b"Tj" | b"'" | b"\"" | b"TJ", _) => {
+                    if operator == b"\""
+                        && let &[word, char, ..] = numbers
                     {
                         (state.word_spacing, state.char_spacing) = (word, char);
                     }
-                    if matches!(operation.operator.as_str(), "'" | "\"") {
+                    if matches!(operator, b"'" | b"\"") {
                         line = Matrix::translation(0.0, -state.leading).then(&line);
                         text = line;
                     }
                     let hidden = marked.contains(&true);
-                    if let Some(Object::Array(parts)) = operation.operands.first() {
-                        for part in parts {
-                            match part {
-                                Object::String(bytes, _) => self.show(bytes, &state, &mut text, hidden),
-                                other => {
-                                    let back =
-                                        number(other).unwrap_or(0.0) / 1000.0 * state.size * state.scale;
-                                    text = Matrix::translation(-back, 0.0).then(&text);
-                                }
+                    let parts = match operands.last() {
+                        Some(Value::Array(parts)) => parts.as_slice(),
+                        Some(string) => std::slice::from_ref(string),
+                        None => &[],
+                    };
+                    for part in parts {
+                        match part {
+                            Value::String(bytes) => self.show(bytes, &state, &mut text, hidden),
+                            other => {
+                                let back = other.number().unwrap_or(0.0) / 1000.0 * state.size * state.scale;
+                                text = Matrix::translation(-back, 0.0).then(&text);
                             }
                         }
-                    } else if let Some(Object::String(bytes, _)) = operation.operands.last() {
-                        self.show(bytes, &state, &mut text, hidden);
                     }
                 }
-                ("Do", _) => self.form(operation, resources, &state, depth),
-                ("BMC" | "BDC", _) => marked.push(is_furniture(operation)),
-                ("EMC", _) => {
+                (b"Do", _) => self.form(&operands, resources, &state, depth),
+                (b"BMC" | b"BDC", _) => marked.push(is_furniture(&operands)),
+                (b"EMC", _) => {
                     marked.pop();
                 }
-                ("m", &[x, y]) => path.move_to(state.ctm.apply(x, y)),
-                ("l", &[x, y]) => path.line_to(state.ctm.apply(x, y)),
-                ("re", &[x, y, w, h]) => path.rectangle(&state.ctm, x, y, w, h),
-                ("S" | "s", _) => path.stroke(&mut self.found.rules),
-                ("f" | "F" | "f*", _) => path.fill(&mut self.found.rules),
-                ("B" | "B*" | "b" | "b*", _) => path.stroke(&mut self.found.rules),
-                ("n", _) => path = Path::default(),
+                (b"m", &[x, y]) => path.move_to(state.ctm.apply(x, y)),
+                (b"l", &[x, y]) => path.line_to(state.ctm.apply(x, y)),
+                (b"re", &[x, y, w, h]) => path.rectangle(&state.ctm, x, y, w, h),
+                (b"S" | b"s", _) => path.stroke(&mut self.found.rules),
+                (b"f" | b"F" | b"f*", _) => path.fill(&mut self.found.rules),
+                (b"B" | b"B*" | b"b" | b"b*", _) => path.stroke(&mut self.found.rules),
+                (b"n", _) => path = Path::default(),
                 _ => {}
             }
         }
-        Some(())
     }
 
-    fn font(&mut self, operation: &Operation, resources: &Dictionary, state: &mut State) {
-        let [Object::Name(name), size] = operation.operands.as_slice() else { return };
-        state.size = number(size).unwrap_or(0.0);
+    fn font(&mut self, operands: &[Value], resources: &Dictionary, state: &mut State) {
+        let [Value::Name(name), Value::Number(size)] = operands else { return };
+        state.size = *size;
         let object = resources
             .get(b"Font")
             .ok()
@@ -249,11 +250,11 @@ impl Reader<'_> {
         });
     }
 
-    fn form(&mut self, operation: &Operation, resources: &Dictionary, state: &State, depth: usize) {
+    fn form(&mut self, operands: &[Value], resources: &Dictionary, state: &State, depth: usize) {
         if depth >= MOST_DEPTH {
             return;
         }
-        let Some(Object::Name(name)) = operation.operands.first() else { return };
+        let Some(Value::Name(name)) = operands.first() else { return };
         let document = &*self.document;
         let Some(Object::Stream(form)) = resources
             .get(b"XObject")
@@ -282,24 +283,26 @@ impl Reader<'_> {
     }
 }
 
-fn numbers(operation: &Operation) -> Vec<f64> {
-    if operation.operands.len() > 6 {
-        return Vec::new();
+/// The operands that are numbers, six at most.
+fn numbers<'a>(operands: &[Value], given: &'a mut [f64; 6]) -> &'a [f64] {
+    let mut count = 0;
+    for (slot, value) in given.iter_mut().zip(operands.iter().filter_map(Value::number)) {
+        *slot = value;
+        count += 1;
     }
-    operation.operands.iter().filter_map(number).collect()
+    &given[..count]
 }
 
 /// Marked as a page's header, footer or watermark (ISO 32000-1, 14.8.2.2).
-fn is_furniture(operation: &Operation) -> bool {
-    let [Object::Name(tag), Object::Dictionary(properties)] = operation.operands.as_slice() else {
-        return false;
-    };
+fn is_furniture(operands: &[Value]) -> bool {
+    let [Value::Name(tag), Value::Dictionary(properties)] = operands else { return false };
     let named = |key: &[u8], names: &[&[u8]]| {
-        properties.get(key).is_ok_and(|o| o.as_name().is_ok_and(|n| names.contains(&n)))
+        properties.chunks(2).any(|pair| match pair {
+            [Value::Name(k), Value::Name(value)] => k == key && names.contains(&value.as_slice()),
+            _ => false,
+        })
     };
-    tag == b"Artifact"
-        && named(b"Type", &[b"Pagination"])
-        && named(b"Subtype", &[b"Header", b"Footer", b"Watermark"])
+    tag == b"Artifact" && named(b"Type", &[b"Pagination"]) && named(b"Subtype", &[b"Header", b"Footer", b"Watermark"])
 }
 
 /// Places a glyph; slanted text (watermarks) and text off the page have no place.

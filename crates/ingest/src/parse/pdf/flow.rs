@@ -44,13 +44,24 @@ impl Style {
             }
         }
         let body = by_size.iter().max_by_key(|(_, n)| **n).map_or(20, |(s, _)| *s) as f32 / 2.0;
-        let mut sizes: Vec<i32> = rows()
-            .filter(|r| r.size >= 1.12 * body && r.len() <= LONGEST_HEADING && looks_like_title(&r.text()))
-            .map(|r| half_points(r.size))
-            .collect();
-        sizes.sort_unstable();
-        // Sizes half a point apart are one level.
-        sizes.dedup_by(|b, a| *b - *a <= 1);
+        // Sizes of headings with the pages that they are on; sizes half a point apart are one.
+        let mut found: Vec<(i32, usize)> = Vec::new();
+        for (number, page) in pages.iter().enumerate() {
+            for row in &page.rows {
+                if row.size >= 1.12 * body && row.len() <= LONGEST_HEADING && looks_like_title(&row.text()) {
+                    found.push((half_points(row.size), number));
+                }
+            }
+        }
+        found.sort_unstable();
+        let mut sizes: Vec<i32> = Vec::new();
+        for group in found.chunk_by(|a, b| b.0 - a.0 <= 1) {
+            // A size of the title page alone is no level of its own.
+            let several = group.iter().any(|(_, page)| *page != group[0].1);
+            if several || pages.len() <= 3 {
+                sizes.extend(group.first().map(|(size, _)| *size));
+            }
+        }
         sizes.reverse();
         sizes.truncate(4);
         Self { body, bold_stands_out: bold * 3 < all, sizes, words, hasher }
@@ -59,7 +70,7 @@ impl Style {
     /// The level of a heading set in `size`; bold lines of the body's size come below all larger ones.
     fn level(&self, size: f32) -> usize {
         let half = half_points(size);
-        self.sizes.iter().position(|s| half >= *s - 1).unwrap_or(self.sizes.len()) + 1
+        self.sizes.iter().position(|s| half >= *s).unwrap_or(self.sizes.len()) + 1
     }
 
     fn knows(&self, word: &str) -> bool {
@@ -117,9 +128,10 @@ impl<'a> Writer<'a> {
             return;
         }
         for group in columns::in_reading_order(page.rows) {
+            let right = percentile(group.iter().map(Row::x1).collect(), 92);
             for part in grid::parts(group, &page.rules) {
                 match part {
-                    Part::Rows(rows) => self.rows(&rows),
+                    Part::Rows(rows) => self.rows(&rows, right),
                     Part::Table(table) => {
                         self.builder.table(&table);
                         self.page_began = false;
@@ -131,8 +143,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn rows(&mut self, rows: &[Row]) {
-        let right = percentile(rows.iter().map(Row::x1).collect(), 92);
+    /// Running text of a column whose lines end at `right`.
+    fn rows(&mut self, rows: &[Row], right: f32) {
         let pitch = usual_pitch(rows);
         let mut draft = Draft::default();
         let mut list: Vec<Item> = Vec::new();
@@ -224,7 +236,8 @@ impl<'a> Writer<'a> {
             let whole = format!("{}{tail}", head.trim_end_matches('-'));
             let compound = format!("{head}{tail}");
             // "long-" + "term" stays "long-term" where the document writes it so.
-            if self.style.knows(&compound) && !self.style.knows(&whole) {
+            let prefix = matches!(bare(head).as_str(), "self" | "well" | "non" | "cross" | "long" | "short" | "high" | "low");
+            if !self.style.knows(&whole) && (prefix || self.style.knows(&compound)) {
                 text.push_str(line);
             } else {
                 text.pop();

@@ -7,15 +7,15 @@ use super::Page;
 /// Rows from each edge that are looked at.
 const EDGE: usize = 4;
 
-/// Documents with fewer pages keep everything.
+/// Of these, those that count wherever they stand.
+const OUTERMOST: usize = 2;
+
+/// Text recurs anywhere near the edges on at least so many pages; at exactly one height two are enough.
 const FEWEST_PAGES: usize = 3;
 
 /// Removes rows at the edges whose text, digits aside, recurs on enough pages.
 pub(super) fn remove(pages: &mut [Page]) {
     let read = pages.iter().filter(|p| !p.rows.is_empty()).count();
-    if read < FEWEST_PAGES {
-        return;
-    }
     // Anywhere among the edge rows; and at exactly this height, for chapters' running titles.
     let mut by_text: HashMap<(bool, String), usize> = HashMap::new();
     let mut by_place: HashMap<(bool, String, i32), usize> = HashMap::new();
@@ -36,7 +36,6 @@ pub(super) fn remove(pages: &mut [Page]) {
             *by_text.entry(text).or_default() += 1;
         }
     }
-    if std::env::var("DBG").is_ok() { for page in pages.iter().take(9) { eprintln!("h={} n={}", page.height, page.rows.len()); for r in page.rows.iter().take(4).chain(page.rows.iter().rev().take(5)) { eprintln!("   y={} {}", r.y, r.text()); } } }
     for page in pages.iter_mut() {
         let mut gone: Vec<usize> = edges(page)
             .into_iter()
@@ -44,9 +43,9 @@ pub(super) fn remove(pages: &mut [Page]) {
                 let key = key(&page.rows[*index].text());
                 let place = (*top, key.clone(), place(page, *index));
                 let everywhere =
-                    by_text.get(&(*top, key)).is_some_and(|n| *n >= FEWEST_PAGES && n * 10 >= read * 6);
-                let here = by_place.get(&place).is_some_and(|n| *n >= FEWEST_PAGES && n * 4 >= read);
-                everywhere || (here && in_margin(page, *index))
+                    by_text.get(&(*top, key.clone())).is_some_and(|n| *n >= FEWEST_PAGES && n * 10 >= read * 6);
+                let here = by_place.get(&place).is_some_and(|n| *n >= 2 && n * 4 >= read);
+                everywhere || in_margin(page, *index) && (here || counts_pages(&key))
             })
             .map(|(index, _)| index)
             .collect();
@@ -63,20 +62,23 @@ fn edges(page: &Page) -> Vec<(usize, bool)> {
     let count = page.rows.len();
     let top = (0..count.min(EDGE)).map(|i| (i, true));
     let bottom = (count.saturating_sub(EDGE)..count).map(|i| (i, false));
-    // A body line can recur too, but not in the middle of the page.
+    // The outermost rows count wherever a short page ends; the next ones only near the edge, for body lines recur too.
     top.chain(bottom)
-        .filter(|(i, top)| match page.height {
-            h if h > 0.0 => {
-                let share = page.rows[*i].y / h;
-                if *top { share > 0.78 } else { share < 0.22 }
-            }
-            _ => true,
+        .filter(|(i, top)| {
+            let rank = if *top { *i } else { count - 1 - *i };
+            let share = page.rows[*i].y / page.height.max(1.0);
+            rank < OUTERMOST || (*top && share > 0.8) || (!*top && share < 0.2)
         })
         .collect()
 }
 
 fn place(page: &Page, index: usize) -> i32 {
     (page.rows[index].y / 4.0).round() as i32
+}
+
+/// `Page 3 of 12` and its like, which even a single page has.
+fn counts_pages(key: &str) -> bool {
+    ["page#of#", "seite#von#", "page#sur#", "第#页共#页", "第#页/共#页", "第#頁共#頁"].iter().any(|p| key.contains(p))
 }
 
 fn in_margin(page: &Page, index: usize) -> bool {

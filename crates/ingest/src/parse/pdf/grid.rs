@@ -177,8 +177,14 @@ fn add(cell: &mut String, text: &str) {
 
 /// A table by alignment that starts with the first row.
 fn aligned(rows: &[Row]) -> Option<(usize, Vec<Vec<String>>)> {
-    if rows.first()?.segments.len() < 2 {
-        return None;
+    let first = rows.first()?;
+    if first.segments.len() < 2 {
+        // A heading over the value columns may stand alone on the first line.
+        let left = rows.iter().take(8).map(Row::x0).fold(f32::MAX, f32::min);
+        let near = rows.get(1).is_some_and(|next| next.segments.len() > 1 && first.y - next.y < 2.0 * first.size);
+        if !near || first.x0() < left + 10.0 * first.size {
+            return None;
+        }
     }
     let taken = extent(rows);
     let body = &rows[..taken];
@@ -198,66 +204,69 @@ fn aligned(rows: &[Row]) -> Option<(usize, Vec<Vec<String>>)> {
     Some((taken, cells(body, &columns)))
 }
 
-/// How many rows belong together: rows of several segments, with lines of one between them.
+/// How many rows belong together: rows of several segments, with a few lines of one between them.
 fn extent(rows: &[Row]) -> usize {
     let pitch = percentile(rows.windows(2).take(40).map(|w| w[0].y - w[1].y).collect(), 50).clamp(4.0, 60.0);
+    let (mut left, mut right) = (rows[0].x0(), rows[0].x1());
     let mut end = 1;
-    let mut at = 1;
     let mut singles = 0;
-    while at < rows.len() {
-        let gap = rows[at - 1].y - rows[at].y;
-        let size = rows[at].size.max(rows[at - 1].size);
+    for at in 1..rows.len() {
+        let row = &rows[at];
+        let gap = rows[at - 1].y - row.y;
+        let size = row.size.max(rows[at - 1].size);
         if gap > (2.6 * pitch).max(3.2 * size) || gap < 0.0 {
             break;
         }
-        if rows[at].segments.len() > 1 {
+        if row.segments.len() > 1 {
             (singles, end) = (0, at + 1);
-        } else {
-            let only = &rows[at].segments[0];
-            singles += 1;
-            // A line of running text over the whole width ends the table.
-            let width = rows[..end].iter().map(Row::x1).fold(0.0, f32::max) - rows[0].x0();
-            if singles > 2 || (only.x1 - only.x0 > 0.75 * width && only.chars() > 60) {
-                break;
-            }
+            (left, right) = (left.min(row.x0()), right.max(row.x1()));
+            continue;
         }
-        at += 1;
+        singles += 1;
+        let long = row.x1() - row.x0() > 0.75 * (right - left) && row.len() > 60;
+        // A long line is a label only where a row of several follows at once; else running text has begun.
+        let label = row.x0() < left + 4.0 * size
+            && gap < 1.6 * pitch
+            && rows.get(at + 1).is_some_and(|next| next.segments.len() > 1 && row.y - next.y < 1.6 * pitch);
+        if singles > 3 || (long && !label) {
+            break;
+        }
     }
     end
 }
 
-/// The x-intervals of the columns: what most segments leave free parts them.
+/// The x-intervals of the columns, from the rows that have most of them; few rows may cross the space between.
 fn spans(rows: &[&Row]) -> Vec<(f32, f32)> {
-    let overlapped = |s: &Segment, row: &Row| {
-        row.segments.iter().filter(|o| o.x0 < s.x1 - 1.0 && o.x1 > s.x0 + 1.0).count()
-    };
-    let mut intervals: Vec<(f32, f32)> = Vec::new();
-    for (i, row) in rows.iter().enumerate() {
-        for segment in &row.segments {
-            // A heading over several columns does not join them.
-            let others = rows.iter().enumerate().filter(|(j, _)| *j != i);
-            let (mut over_one, mut over_many) = (0, 0);
-            for (_, other) in others {
-                match overlapped(segment, other) {
-                    0 => {}
-                    1 => over_one += 1,
-                    _ => over_many += 1,
-                }
+    let most = rows.iter().map(|r| r.segments.len()).max().unwrap_or(0);
+    let full: Vec<&&Row> = rows.iter().filter(|r| r.segments.len() * 10 >= most * 7).collect();
+    let mut ends: Vec<(f32, i32)> =
+        full.iter().flat_map(|r| &r.segments).flat_map(|s| [(s.x0, 1), (s.x1.max(s.x0 + 0.1), -1)]).collect();
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let few = full.len() as i32 / 10;
+    let mut covering = 0;
+    let mut columns: Vec<(f32, f32)> = Vec::new();
+    for (x, step) in ends {
+        let before = covering;
+        covering += step;
+        if before <= few && covering > few {
+            match columns.last_mut() {
+                Some(last) if x < last.1 + 1.5 => last.1 = x,
+                _ => columns.push((x, x)),
             }
-            if over_many <= over_one {
-                intervals.push((segment.x0, segment.x1));
-            }
+        } else if before > few && covering <= few
+            && let Some(last) = columns.last_mut()
+        {
+            last.1 = x;
         }
     }
-    intervals.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut merged: Vec<(f32, f32)> = Vec::new();
-    for (x0, x1) in intervals {
-        match merged.last_mut() {
-            Some(last) if x0 < last.1 + 1.5 => last.1 = last.1.max(x1),
-            _ => merged.push((x0, x1)),
+    // What the fullest rows leave out but others fill.
+    for segment in rows.iter().flat_map(|r| &r.segments) {
+        if columns.iter().all(|c| segment.x1 < c.0 - 2.0 || segment.x0 > c.1 + 2.0) {
+            columns.push((segment.x0, segment.x1));
+            columns.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
     }
-    merged
+    columns
 }
 
 /// Whether most columns share a left edge, a right edge or a middle over the rows.
@@ -288,37 +297,65 @@ fn columns_align(rows: &[&Row], columns: &[(f32, f32)]) -> bool {
     counted >= 2 && good * 10 >= counted * 6
 }
 
-/// Fills the cells; header lines are joined, and so are labels and cells that were wrapped.
+/// Fills the cells; header lines are joined, and so are labels that were wrapped.
 fn cells(rows: &[Row], columns: &[(f32, f32)]) -> Vec<Vec<String>> {
     let mut table: Vec<Vec<String>> = Vec::new();
-    let mut tops: Vec<f32> = Vec::new();
+    let mut labelled = false;
     for row in rows {
         let mut cells = vec![String::new(); columns.len()];
-        for segment in &row.segments {
-            let over: Vec<usize> = (0..columns.len())
-                .filter(|c| {
-                    let (a, b) = columns[*c];
-                    let shared = segment.x1.min(b) - segment.x0.max(a);
-                    shared > 0.35 * (b - a).min(segment.x1 - segment.x0)
-                })
-                .collect();
-            let nearest = || {
-                let middle = (segment.x0 + segment.x1) / 2.0;
-                let distance = |c: &usize| ((columns[*c].0 + columns[*c].1) / 2.0 - middle).abs();
-                (0..columns.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)))
-            };
-            match over.as_slice() {
-                [] => nearest().into_iter().for_each(|c| add(&mut cells[c], &segment.text)),
-                // A line of its own stands in the label column alone.
-                _ if row.segments.len() == 1 && over[0] == 0 => add(&mut cells[0], &segment.text),
-                _ => over.iter().for_each(|c| add(&mut cells[*c], &segment.text)),
+        let first_column = |s: &Segment| s.x0 < columns.get(1).map_or(f32::MAX, |c| c.0 - 1.0);
+        let label = row.segments.first().filter(|s| first_column(s));
+        let heads = !labelled && label.is_none_or(|s| is_remark(&s.text));
+        labelled |= !heads;
+        for (nth, segment) in row.segments.iter().enumerate() {
+            let own = row.segments.iter().filter(|s| !first_column(s)).count();
+            if heads && !first_column(segment) && own + 1 < columns.len() && !segment.text.ends_with(':') {
+                headed(row, nth, columns).into_iter().for_each(|c| add(&mut cells[c], &segment.text));
+                continue;
             }
+            let column = if row.segments.len() == 1 { alone(segment, columns) } else { None };
+            let column = column.unwrap_or_else(|| nearest(segment, columns));
+            add(&mut cells[column], &segment.text);
         }
         table.push(cells);
-        tops.push(row.y);
     }
-    let table = joined_labels(table);
-    joined_header(table)
+    joined_header(joined_labels(table))
+}
+
+/// The column that shares most with `segment`, else the nearest.
+fn nearest(segment: &Segment, columns: &[(f32, f32)]) -> usize {
+    let distance = |c: &(f32, f32)| {
+        let shared = segment.x1.min(c.1) - segment.x0.max(c.0);
+        // Shared width counts against distance.
+        if shared > 0.0 { -shared } else { (segment.x0 - c.1).max(c.0 - segment.x1) }
+    };
+    let by_distance = |a: &usize, b: &usize| distance(&columns[*a]).total_cmp(&distance(&columns[*b]));
+    (0..columns.len()).min_by(by_distance).unwrap_or(0)
+}
+
+/// Where a line of its own goes: the column whose edge it shares, as a wrapped cell does; else the label column.
+fn alone(segment: &Segment, columns: &[(f32, f32)]) -> Option<usize> {
+    let near = |a: f32, b: f32| (a - b).abs() < 0.6 * segment.size;
+    let within = |c: &(f32, f32)| segment.x0 > c.0 - segment.size && segment.x1 < c.1 + segment.size;
+    let shared = columns.iter().skip(1).position(|c| (near(segment.x0, c.0) || near(segment.x1, c.1)) && within(c));
+    Some(shared.map_or(0, |c| c + 1))
+}
+
+/// The columns below segment `nth` of a header line that has fewer segments than there are columns.
+fn headed(row: &Row, nth: usize, columns: &[(f32, f32)]) -> Vec<usize> {
+    let middle = |c: usize| (columns[c].0 + columns[c].1) / 2.0;
+    let pitch = percentile((2..columns.len()).map(|c| middle(c) - middle(c - 1)).collect(), 50);
+    let away = |s: &Segment, x: f32| (s.x0 - x).max(x - s.x1).max(0.0);
+    let label = |s: &&Segment| s.x0 < columns.get(1).map_or(f32::MAX, |c| c.0 - 1.0);
+    let own = (1..columns.len())
+        .filter(|c| {
+            let x = middle(*c);
+            let here = away(&row.segments[nth], x);
+            let best = row.segments.iter().filter(|s| !label(s)).map(|s| away(s, x)).fold(f32::MAX, f32::min);
+            here <= best && here < 0.75 * pitch.max(row.size)
+        })
+        .collect::<Vec<_>>();
+    if own.is_empty() { vec![nearest(&row.segments[nth], columns)] } else { own }
 }
 
 /// A label that goes on in the next row, in lower case, is one label.
@@ -344,7 +381,7 @@ fn joined_labels(table: Vec<Vec<String>>) -> Vec<Vec<String>> {
 
 /// Leading rows without a label are the header's lines.
 fn joined_header(mut table: Vec<Vec<String>>) -> Vec<Vec<String>> {
-    let unlabelled = table.iter().take_while(|r| r[0].is_empty()).count();
+    let unlabelled = table.iter().take_while(|r| r[0].is_empty() || is_remark(&r[0])).count();
     if unlabelled == 0 || unlabelled >= table.len() || unlabelled > 5 {
         return table;
     }
@@ -363,6 +400,11 @@ fn joined_header(mut table: Vec<Vec<String>>) -> Vec<Vec<String>> {
         }
     }
     [vec![header], rest].concat()
+}
+
+/// `(In millions)`: belongs to the header though it stands where labels do.
+fn is_remark(label: &str) -> bool {
+    label.starts_with('(') && label.ends_with(')')
 }
 
 /// A year, or words: not a figure of the body.

@@ -11,6 +11,9 @@ const SEGMENT_GAP: f32 = 1.1;
 /// The same where space characters stand in the gap: justified lines have wide ones.
 const SPACED_SEGMENT_GAP: f32 = 1.7;
 
+/// The same between two figures, which do not follow each other in running text.
+const FIGURE_GAP: f32 = 0.38;
+
 /// A gap of this many times the font size separates words.
 const WORD_GAP: f32 = 0.16;
 
@@ -94,17 +97,10 @@ pub(super) fn rows(found: Found) -> Vec<Row> {
 
 fn rows_of(mut glyphs: Vec<Glyph>, walls: &[&Rule]) -> Vec<Row> {
     glyphs.sort_by(|a, b| b.y.total_cmp(&a.y).then(a.x0.total_cmp(&b.x0)));
-    // Baselines: the largest glyph of a cluster sets its line, so that raised and lowered small ones join it.
-    let mut clusters: Vec<(f32, f32, Vec<Glyph>)> = Vec::new();
+    // The largest glyph of a cluster sets its baseline.
+    let mut clusters: Vec<Cluster> = Vec::new();
     for glyph in glyphs {
-        let near = clusters.iter_mut().rev().take(4).find(|(y, size, members)| {
-            let down = (*y - glyph.y).abs();
-            let (small, large) = (glyph.size.min(*size), glyph.size.max(*size));
-            let raised = small < 0.82 * large;
-            down <= if raised { 0.48 * large } else { 0.3 * small }
-                // A raised glyph touches the line that it belongs to.
-                && (!raised || down <= 0.3 * small || touches(members, &glyph, large))
-        });
+        let near = clusters.iter_mut().rev().take(4).find(|(y, size, _)| (*y - glyph.y).abs() <= 0.3 * glyph.size.min(*size));
         match near {
             Some((y, size, members)) => {
                 if glyph.size > *size * 1.05 {
@@ -115,8 +111,70 @@ fn rows_of(mut glyphs: Vec<Glyph>, walls: &[&Rule]) -> Vec<Row> {
             None => clusters.push((glyph.y, glyph.size, vec![glyph])),
         }
     }
-    clusters.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let clusters = with_raised(clusters.into_iter().flat_map(parted).collect());
     clusters.into_iter().filter_map(|(y, _, members)| row(y, members, walls)).collect()
+}
+
+/// A baseline, its largest font size, its glyphs.
+type Cluster = (f32, f32, Vec<Glyph>);
+
+/// A cluster, or the two that it is where lines are set so close that their glyphs overlap.
+fn parted(mut cluster: Cluster) -> Vec<Cluster> {
+    let (_, size, glyphs) = &mut cluster;
+    glyphs.sort_by(|a, b| a.x0.total_cmp(&b.x0));
+    let apart = |a: &Glyph, b: &Glyph| (a.y - b.y).abs() > 0.06 * a.size;
+    let overlapping = |w: &[Glyph]| {
+        let [a, b] = w else { return false };
+        apart(a, b) && !is_blank(a) && !is_blank(b) && a.x1 - b.x0 > 0.35 * (a.x1 - a.x0).min(b.x1 - b.x0)
+    };
+    if glyphs.windows(2).filter(|w| overlapping(w)).count() < 3 {
+        return vec![cluster];
+    }
+    let mut heights: Vec<f32> = glyphs.iter().map(|g| g.y).collect();
+    heights.sort_by(f32::total_cmp);
+    let gap = |w: &[f32]| w.get(1).zip(w.first()).map_or(0.0, |(b, a)| b - a);
+    let Some(widest) = heights.windows(2).max_by(|a, b| gap(a).total_cmp(&gap(b))) else { return vec![cluster] };
+    let middle = widest.iter().sum::<f32>() / 2.0;
+    let size = *size;
+    let (above, below): (Vec<Glyph>, Vec<Glyph>) = cluster.2.into_iter().partition(|g| g.y > middle);
+    let part = |glyphs: Vec<Glyph>| (glyphs.first().map_or(0.0, |g| g.y), size, glyphs);
+    [part(above), part(below)].into_iter().filter(|c| !c.2.is_empty()).collect()
+}
+
+/// Clusters from top to bottom; one of small raised or lowered glyphs joins the line that it belongs to.
+fn with_raised(mut clusters: Vec<Cluster>) -> Vec<Cluster> {
+    clusters.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut out: Vec<Cluster> = Vec::with_capacity(clusters.len());
+    let mut raised: Option<Cluster> = None;
+    for mut cluster in clusters {
+        if let Some(above) = raised.take() {
+            if belongs(&above, &cluster, 0.75) {
+                cluster.2.extend(above.2);
+            } else {
+                out.push(above);
+            }
+        }
+        match out.last_mut() {
+            Some(line) if belongs(&cluster, line, 0.45) => line.2.extend(cluster.2),
+            // It may belong to the line below, which comes next.
+            _ => raised = Some(cluster),
+        }
+    }
+    out.extend(raised);
+    out
+}
+
+/// Whether all of `small` is marks on `line`: footnote numbers, trade marks, exponents.
+fn belongs(small: &Cluster, line: &Cluster, reach: f32) -> bool {
+    let size = line.1;
+    small.1 < 0.82 * size
+        && (small.0 - line.0).abs() < reach * size
+        && small.2.len() <= line.2.len().max(3)
+        && small.2.iter().filter(|g| !is_blank(g)).any(|g| touches(&line.2, g, 0.6 * size))
+}
+
+fn is_blank(glyph: &Glyph) -> bool {
+    glyph.text.first().is_none_or(char::is_whitespace)
 }
 
 fn touches(members: &[Glyph], glyph: &Glyph, size: f32) -> bool {
@@ -131,8 +189,7 @@ fn row(y: f32, mut glyphs: Vec<Glyph>, walls: &[&Rule]) -> Option<Row> {
     let mut spaced = false;
     let mut gaps: Vec<bool> = Vec::new();
     for glyph in glyphs {
-        let blank = glyph.text.first().is_none_or(char::is_whitespace);
-        if blank {
+        if is_blank(&glyph) {
             spaced = true;
             continue;
         }
@@ -159,7 +216,8 @@ fn row(y: f32, mut glyphs: Vec<Glyph>, walls: &[&Rule]) -> Option<Row> {
                     && w.y0 < y + 0.3 * size
                     && w.y1 > y + 0.1 * size
             });
-        if gap > wide * size || walled {
+        let figures = gap > FIGURE_GAP * size && ends_figure(last) && starts_figure(&glyph);
+        if gap > wide * size || walled || figures {
             segments.extend(segment(&std::mem::take(&mut current), &gaps));
             gaps.clear();
         } else {
@@ -181,6 +239,14 @@ fn row(y: f32, mut glyphs: Vec<Glyph>, walls: &[&Rule]) -> Option<Row> {
         segments.reverse();
     }
     Some(Row { y, size, segments })
+}
+
+fn ends_figure(glyph: &Glyph) -> bool {
+    glyph.text.first().is_some_and(|c| c.is_ascii_digit() || matches!(c, ')' | '%' | '—' | '–'))
+}
+
+fn starts_figure(glyph: &Glyph) -> bool {
+    glyph.text.first().is_some_and(|c| c.is_ascii_digit() || matches!(c, '(' | '$' | '€' | '£' | '¥' | '—' | '–'))
 }
 
 /// Glyphs and, after each but the last, whether a space follows.

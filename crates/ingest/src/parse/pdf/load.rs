@@ -107,7 +107,7 @@ pub(super) fn title(document: &Document) -> Option<String> {
     let title = lopdf::decode_text_string(info.get_deref(b"Title", document).ok()?).ok()?;
     let title = super::clean::inline(&title);
     let plain = title.to_lowercase();
-    let made_up = title.chars().filter(|c| c.is_alphanumeric()).count() < 3
+    let made_up = title.chars().filter(|c| c.is_alphabetic()).count() < 3
         || plain.starts_with("microsoft word")
         || plain.contains("untitled")
         || ["(anonymous)", "unspecified", "document", "powerpoint presentation"].contains(&plain.as_str())

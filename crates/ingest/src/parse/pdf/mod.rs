@@ -1,7 +1,7 @@
 //! PDF: glyphs with their places become lines, lines become columns, tables, headings and paragraphs.
 //!
 //! The rooms, in the order of the work: [`load`] opens the file within limits; [`fonts`] asks `pdf-extract` once per font
-//! how its codes read; [`content`] runs a page's operators and gives placed glyphs and ruled lines; [`lines`] makes rows of
+//! how its codes read; [`lexer`] and [`content`] run a page's operators and give placed glyphs and ruled lines; [`lines`] makes rows of
 //! them; [`furniture`] takes away what recurs on the pages' edges; [`columns`] finds the reading order; [`grid`] finds
 //! tables; [`flow`] writes headings, lists and paragraphs.
 
@@ -11,6 +11,7 @@ mod flow;
 mod fonts;
 mod furniture;
 mod grid;
+mod lexer;
 mod lines;
 mod load;
 mod matrix;

@@ -1,10 +1,13 @@
 //! HTML: the main content as blocks; navigation, scripts, forms and what is hidden are left out.
 
+mod list;
+mod table;
+
 use lore_core::{Limits, Parsed};
 use scraper::{ElementRef, Html, Node};
 
 use super::ParseError;
-use super::builder::{Builder, Item};
+use super::builder::Builder;
 use super::{clean, encoding};
 
 /// Elements nested deeper than this are read as plain text.
@@ -12,9 +15,6 @@ const MOST_DEPTH: usize = 400;
 
 /// Stands for a `br` in running text; a control character, which no text keeps.
 const BREAK: char = '\u{1E}';
-
-/// Most columns or rows that one cell may span.
-const MOST_SPAN: usize = 100;
 
 /// Parses an HTML page.
 pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError> {
@@ -231,197 +231,6 @@ impl Walker<'_> {
         hidden_style || value.attr("hidden").is_some() || value.attr("aria-hidden") == Some("true")
     }
 
-    /// Adds the items of a list; gives the tables found within, which follow the list.
-    fn list<'a>(&self, list: ElementRef<'a>, depth: usize, items: &mut Vec<Item>) -> Vec<ElementRef<'a>> {
-        let mut tables = Vec::new();
-        let mut number = list.value().attr("start").and_then(|s| s.parse::<i64>().ok()).unwrap_or(1);
-        let ordered = list.value().name() == "ol";
-        for child in list.child_elements().filter(|e| !self.skipped(*e)) {
-            let name = child.value().name();
-            if matches!(name, "ul" | "ol") {
-                if depth < MOST_DEPTH {
-                    tables.extend(self.list(child, depth + 1, items));
-                }
-                continue;
-            }
-            let marker = if ordered { format!("{number}.") } else { "-".to_owned() };
-            number = number.saturating_add(1);
-            let mut text = String::new();
-            let mut nested = Vec::new();
-            self.item(child, &mut text, &mut nested, &mut tables);
-            items.push(Item { depth, marker, text: clean::inline(&text) });
-            for inner in nested {
-                if depth < MOST_DEPTH {
-                    tables.extend(self.list(inner, depth + 1, items));
-                }
-            }
-        }
-        tables
-    }
-
-    /// Splits a list item into its text, the lists and the tables within.
-    fn item<'a>(
-        &self,
-        element: ElementRef<'a>,
-        text: &mut String,
-        lists: &mut Vec<ElementRef<'a>>,
-        tables: &mut Vec<ElementRef<'a>>,
-    ) {
-        let mut open: Vec<_> = element.children().rev().collect();
-        while let Some(node) = open.pop() {
-            match node.value() {
-                Node::Text(t) => text.push_str(t),
-                Node::Element(_) => {
-                    let Some(element) = ElementRef::wrap(node).filter(|e| !self.skipped(*e)) else {
-                        continue;
-                    };
-                    match element.value().name() {
-                        "ul" | "ol" => lists.push(element),
-                        "table" => tables.push(element),
-                        name => {
-                            if is_block(name) || name == "br" {
-                                text.push(' ');
-                            }
-                            open.extend(node.children().rev());
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// `dt` and `dd`: an item per term, its definition behind a colon.
-    fn definitions(&mut self, list: ElementRef<'_>) {
-        let mut items: Vec<Item> = Vec::new();
-        let mut after_term = false;
-        for element in list.descendent_elements() {
-            match element.value().name() {
-                "dt" => {
-                    items.push(Item {
-                        depth: 0,
-                        marker: "-".into(),
-                        text: clean::inline(&flat_text(element)),
-                    });
-                    after_term = true;
-                }
-                "dd" => {
-                    let text = clean::inline(&flat_text(element));
-                    match items.last_mut() {
-                        Some(item) => {
-                            let colon =
-                                if !after_term || item.text.ends_with([':', '：']) { " " } else { ": " };
-                            item.text.push_str(colon);
-                            item.text.push_str(&text);
-                        }
-                        None => items.push(Item { depth: 0, marker: "-".into(), text }),
-                    }
-                    after_term = false;
-                }
-                _ => {}
-            }
-        }
-        self.builder.list(&items);
-    }
-
-    fn table(&mut self, table: ElementRef<'_>, depth: usize) {
-        let rows = own_rows(table);
-        let cells = |row: ElementRef<'_>| row.child_elements().filter(|e| is_cell(e.value().name())).count();
-        let layout = rows.iter().all(|row| cells(*row) <= 1)
-            || (matches!(table.value().attr("role"), Some("presentation" | "none")))
-            || (rows.len() <= 3 && table.descendent_elements().filter(|e| e.value().name() == "table").count() > 1);
-        if layout {
-            self.children(table, depth + 1);
-            self.flush();
-            return;
-        }
-        if let Some(caption) = table.child_elements().find(|e| e.value().name() == "caption") {
-            self.builder.paragraph(&flat_text(caption));
-        }
-        let grid = self.grid(&rows);
-        self.builder.table(&grid);
-    }
-
-    /// The cells of a table; a cell that spans columns or rows is repeated in each.
-    fn grid(&self, rows: &[ElementRef<'_>]) -> Vec<Vec<String>> {
-        let mut grid: Vec<Vec<String>> = Vec::new();
-        // Per column: the text that hangs down from above, and for how many more rows.
-        let mut hanging: Vec<(String, usize)> = Vec::new();
-        for row in rows.iter().filter(|row| !self.skipped(**row)) {
-            let mut cells: Vec<String> = Vec::new();
-            let hang = |cells: &mut Vec<String>, hanging: &mut Vec<(String, usize)>| {
-                while let Some((text, left)) = hanging.get_mut(cells.len()).filter(|(_, left)| *left > 0) {
-                    *left -= 1;
-                    cells.push(text.clone());
-                }
-            };
-            for cell in row.child_elements().filter(|e| is_cell(e.value().name())) {
-                hang(&mut cells, &mut hanging);
-                let span = |name: &str| {
-                    let n = cell.value().attr(name).and_then(|v| v.trim().parse::<usize>().ok()).unwrap_or(1);
-                    n.clamp(1, MOST_SPAN)
-                };
-                let text =
-                    if self.skipped(cell) { String::new() } else { clean::inline(&self.cell_text(cell)) };
-                let (wide, tall) = (span("colspan"), span("rowspan"));
-                for _ in 0..wide {
-                    let column = cells.len();
-                    if tall > 1 {
-                        if hanging.len() <= column {
-                            hanging.resize(column + 1, (String::new(), 0));
-                        }
-                        hanging[column] = (text.clone(), tall - 1);
-                    }
-                    cells.push(text.clone());
-                }
-            }
-            hang(&mut cells, &mut hanging);
-            grid.push(cells);
-        }
-        grid
-    }
-
-    fn cell_text(&self, cell: ElementRef<'_>) -> String {
-        let mut text = String::new();
-        let mut open: Vec<_> = cell.children().rev().collect();
-        while let Some(node) = open.pop() {
-            match node.value() {
-                Node::Text(t) => text.push_str(t),
-                Node::Element(_) => {
-                    let Some(element) = ElementRef::wrap(node).filter(|e| !self.skipped(*e)) else {
-                        continue;
-                    };
-                    let name = element.value().name();
-                    if is_block(name) || matches!(name, "br" | "li" | "td" | "th" | "tr") || is_heading(name)
-                    {
-                        text.push(' ');
-                    }
-                    open.extend(node.children().rev());
-                }
-                _ => {}
-            }
-        }
-        text
-    }
-}
-
-/// Rows of `table` itself, not of tables within it.
-fn own_rows(table: ElementRef<'_>) -> Vec<ElementRef<'_>> {
-    let mut rows = Vec::new();
-    for child in table.child_elements() {
-        match child.value().name() {
-            "tr" => rows.push(child),
-            "thead" | "tbody" | "tfoot" => {
-                rows.extend(child.child_elements().filter(|e| e.value().name() == "tr"));
-            }
-            _ => {}
-        }
-    }
-    rows
-}
-
-fn is_cell(name: &str) -> bool {
-    matches!(name, "td" | "th")
 }
 
 fn is_heading(name: &str) -> bool {
