@@ -35,6 +35,11 @@ pub fn local_url(mut address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
+/// Whether `error` says that there was no connection.
+pub fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect))
+}
+
 /// A server that owns the data folder, as the folder's owner speaks to it.
 #[derive(Clone, Debug)]
 pub struct Client {

@@ -20,12 +20,14 @@ use crate::client::Client;
 use crate::intake::{self, Teller};
 use crate::progress::{self, Progress, Unit};
 use crate::settings::Settings;
-use crate::{open, print, signals};
+use crate::{client, open, print, signals};
 
 /// How often the owner of the indexes is looked at.
 const LOOK: Duration = Duration::from_millis(300);
 /// A server whose indexes do not move for so long is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A server that cannot be reached for so long is not waited for.
+const REACH: Duration = Duration::from_secs(3);
 
 /// Take in files and folders
 #[derive(Debug, Args)]
@@ -167,8 +169,15 @@ async fn caught_up(client: &Client, last: u64) -> anyhow::Result<bool> {
     let (mut most, mut moved) = (0, Instant::now());
     let mut first = None;
     loop {
-        // A server that starts up answers with an error until it is ready.
-        if let Ok(readiness) = client.get::<Readiness>("/readyz").await {
+        let answer = client.get::<Readiness>("/readyz").await;
+        // A server that starts up answers with an error until it is ready; one in another container cannot be reached.
+        if answer.as_ref().is_err_and(client::is_unreachable) && moved.elapsed() > REACH {
+            shown.finish(
+                "it cannot be reached from here; the documents will be found when it has indexed them",
+            );
+            return Ok(false);
+        }
+        if let Ok(readiness) = answer {
             let Some(lag) = readiness.lag else { return Ok(false) };
             let followed = readiness.last_change.saturating_sub(lag);
             if followed >= last {
