@@ -384,7 +384,11 @@ async fn open_vectors(
             let seq = call(catalog, move |catalog| catalog.checkpoint(&checkpoint)).await?;
             if seq <= last {
                 let generations = generations.clone();
-                blocking(move || Ok(sweep(&generations))).await?;
+                blocking(move || {
+                    sweep(&generations);
+                    Ok(())
+                })
+                .await?;
                 return Ok((Generation { name, store: Arc::new(store) }, seq));
             }
             tracing::warn!("the catalog is older than the vectors, which are built again");

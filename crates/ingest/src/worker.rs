@@ -85,12 +85,7 @@ async fn step(ingester: &Ingester, worker: &str) -> Result<Option<Ended>, Ingest
     ended.map(Some)
 }
 
-fn work(
-    ingester: &Ingester,
-    worker: &str,
-    job: &Job,
-    document: &NewDocument,
-) -> Result<Ended, IngestError> {
+fn work(ingester: &Ingester, worker: &str, job: &Job, document: &NewDocument) -> Result<Ended, IngestError> {
     let catalog = ingester.catalog();
     let fail = |reason: &str| -> Result<Ended, IngestError> {
         tracing::warn!(reason, "an upload could not be read");
@@ -112,13 +107,8 @@ fn work(
         Ok(content) => content,
         Err(reason) => return fail(&reason),
     };
-    let version = NewVersion {
-        content_hash: prepared.hash,
-        size: prepared.size,
-        pipeline: PIPELINE,
-        parsed,
-        chunks,
-    };
+    let version =
+        NewVersion { content_hash: prepared.hash, size: prepared.size, pipeline: PIPELINE, parsed, chunks };
     let committed = catalog.commit_job(&job.id, worker, &prepared.document, &version)?;
     if committed.is_none() {
         tracing::info!("the lease was lost; the result was dropped");

@@ -58,6 +58,23 @@ fn overlap(expected: &str, read: &str) -> (f64, f64) {
     (shared as f64 / total(&a), shared as f64 / total(&b))
 }
 
+/// The expected text without links' targets and marks of pictures, which are not read.
+fn without_targets(text: &str) -> String {
+    let text = text.replace("<!-- image -->", "");
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("](") {
+        out.push_str(&rest[..at]);
+        let mut open = 0;
+        let end = rest[at + 1..].find(|c| {
+            open += i32::from(c == '(') - i32::from(c == ')');
+            open == 0
+        });
+        rest = &rest[at + 1 + end.map_or(1, |e| e + 1)..];
+    }
+    out + rest
+}
+
 #[test]
 fn every_file_parses_or_says_why_not() {
     let Some(folder) = shared() else { return };
@@ -86,19 +103,20 @@ fn every_file_parses_or_says_why_not() {
     assert!(refused.iter().any(|(name, _)| name.starts_with("pdf_password")));
 }
 
-/// Floors stand a little below what is reached, so that a change that loses content shows.
+/// Floors stand a little below what is reached, so that a change that loses content shows. What is missing: charts
+/// (docx, xlsx), formulas as LaTeX (docx), comments (pptx), menus (html), glyphs without a character (pdf).
 #[test]
 fn content_is_what_people_expect() {
     let Some(folder) = shared() else { return };
     let floors = [
         ("asciidoc", 0.95),
         ("csv", 0.99),
-        ("docx", 0.90),
-        ("html", 0.93),
+        ("docx", 0.92),
+        ("html", 0.94),
         ("md", 0.97),
-        ("pdf", 0.90),
-        ("pptx", 0.97),
-        ("xlsx", 0.95),
+        ("pdf", 0.93),
+        ("pptx", 0.92),
+        ("xlsx", 0.80),
     ];
     for (format, floor) in floors {
         let mut recalls = Vec::new();
@@ -107,10 +125,11 @@ fn content_is_what_people_expect() {
             let truth = path.parent().unwrap().with_file_name("groundtruth");
             let stem = path.file_stem().unwrap().to_str().unwrap();
             let candidates = [truth.join(format!("{name}.md")), truth.join(format!("{stem}.md"))];
-            let Some(expected) = candidates.iter().find_map(|p| std::fs::read_to_string(p).ok()) else { continue };
+            let Some(expected) = candidates.iter().find_map(|p| std::fs::read_to_string(p).ok()) else {
+                continue;
+            };
             let Ok(parsed) = read(&path) else { continue };
-            // Pictures stand as comments in the expected text, and links with their targets.
-            let expected = expected.replace("<!-- image -->", "").replace("&amp;", "&").replace("&lt;", "<");
+            let expected = without_targets(&expected).replace("&amp;", "&").replace("&lt;", "<");
             let (recall, precision) = overlap(&expected, &parsed.text);
             println!("{format}/{name}: recall {recall:.3} precision {precision:.3}");
             recalls.push(recall);
@@ -128,7 +147,9 @@ fn the_company_corpus_parses() {
         println!("skipped: {} is absent", folder.display());
         return;
     }
-    for path in files(&folder).into_iter().filter(|p| !p.file_name().unwrap().to_str().unwrap().starts_with('.')) {
+    for path in
+        files(&folder).into_iter().filter(|p| !p.file_name().unwrap().to_str().unwrap().starts_with('.'))
+    {
         let parsed = read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert!(parsed.text.chars().count() > 100, "{}", path.display());
         let chinese = path.components().any(|c| c.as_os_str() == "zh");
@@ -149,7 +170,8 @@ fn long_reports_keep_memory_low() {
         println!("skipped: {} is absent", folder.display());
         return;
     }
-    let pdfs: Vec<PathBuf> = files(&folder).into_iter().filter(|p| p.extension().is_some_and(|e| e == "pdf")).collect();
+    let pdfs: Vec<PathBuf> =
+        files(&folder).into_iter().filter(|p| p.extension().is_some_and(|e| e == "pdf")).collect();
     // Two of the twenty in CI; all of them with LORE_ALL_REPORTS set.
     let take = if std::env::var_os("LORE_ALL_REPORTS").is_some() { pdfs.len() } else { 2 };
     let (mut pages, started) = (0, std::time::Instant::now());

@@ -118,7 +118,9 @@ fn damaged_real_files_never_panic() {
     for kind in ["csv", "docx", "email", "html", "md", "pdf", "pptx", "xlsx"] {
         for entry in std::fs::read_dir(folder.join(kind).join("sources")).unwrap().flatten() {
             let path = entry.path();
-            let Some(format) = path.extension().and_then(|e| Format::from_extension(e.to_str()?)) else { continue };
+            let Some(format) = path.extension().and_then(|e| Format::from_extension(e.to_str()?)) else {
+                continue;
+            };
             let bytes = std::fs::read(&path).unwrap();
             if bytes.len() > 120_000 {
                 continue;

@@ -32,7 +32,8 @@ impl Catalog {
         })
     }
 
-    /// Stores vectors.
+    /// Stores vectors of texts that live chunks have; others are passed over, because their documents were deleted or
+    /// changed since they were read, and nothing of them must stay.
     pub fn put_vectors(&self, embedder: &str, vectors: &[(ContentHash, Vec<f32>)]) -> Result<()> {
         if vectors.is_empty() {
             return Ok(());
@@ -43,7 +44,8 @@ impl Catalog {
                 .prepare_cached("SELECT pk FROM embedders WHERE name = ?1")?
                 .query_row([embedder], |row| row.get(0))?;
             let mut statement = tx.prepare_cached(
-                "INSERT INTO vectors (text_hash, embedder, vector) VALUES (?1, ?2, ?3)
+                "INSERT INTO vectors (text_hash, embedder, vector)
+                 SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM chunks WHERE text_hash = ?1)
                  ON CONFLICT (text_hash, embedder) DO UPDATE SET vector = excluded.vector",
             )?;
             for (hash, vector) in vectors {

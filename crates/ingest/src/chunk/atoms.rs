@@ -165,8 +165,7 @@ fn split_table(
         line.contains('-') && line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '))
     };
     // The delimiter row is the second line; a table without one has no header to repeat.
-    let header_end =
-        starts.first().filter(|start| is_delimiter(**start..line_end(1))).map(|_| line_end(1));
+    let header_end = starts.first().filter(|start| is_delimiter(**start..line_end(1))).map(|_| line_end(1));
     let header = header_end.and_then(|end| trimmed(text, block.bytes.start..end)).and_then(|bytes| {
         let count = tokens.count(&text[bytes.clone()]);
         (count <= budget / 2).then_some((bytes, count))
@@ -179,7 +178,12 @@ fn split_table(
         let Some(bytes) = trimmed(text, from..to) else { continue };
         from = to;
         let body = header_end.is_none_or(|end| bytes.start >= end);
-        let mut row = block.part(text, bytes, if rows == 1 && header_end.is_some() { Border::Glued } else { Border::Line }, tokens);
+        let mut row = block.part(
+            text,
+            bytes,
+            if rows == 1 && header_end.is_some() { Border::Glued } else { Border::Line },
+            tokens,
+        );
         row.table = Some(Table { number, header: header.clone(), body });
         if rows == 0 {
             row.before = block.before;

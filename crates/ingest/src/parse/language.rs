@@ -39,7 +39,8 @@ pub(crate) fn detect(text: &str) -> Option<String> {
         return Some(code.to_owned());
     }
     let info = whatlang::detect(&sample)?;
-    let prose = text.lines().filter(is_prose).map(|l| l.chars().filter(|c| c.is_alphabetic()).count()).sum::<usize>();
+    let prose =
+        text.lines().filter(is_prose).map(|l| l.chars().filter(|c| c.is_alphabetic()).count()).sum::<usize>();
     // Tables of names read like any language; there more is asked.
     let sure = if prose > 80 {
         info.is_reliable() || (info.confidence() > 0.5 && other > 400)
@@ -88,7 +89,8 @@ fn function_words(text: &str, lang: whatlang::Lang) -> usize {
         _ => return 3,
     };
     let lower = text.to_lowercase();
-    let mut found: Vec<&str> = lower.split(|c: char| !c.is_alphabetic()).filter(|w| words.contains(w)).collect();
+    let mut found: Vec<&str> =
+        lower.split(|c: char| !c.is_alphabetic()).filter(|w| words.contains(w)).collect();
     found.sort_unstable();
     found.dedup();
     found.len()

@@ -99,21 +99,44 @@ fn too_many(limits: &Limits) -> ParseError {
     ParseError::too_large("the number of cells", limit, "split the workbook")
 }
 
-/// Blocks of rows without a blank row between; each is a table, or a paragraph where it is one cell wide and one high.
+/// Blocks of rows without a blank row between; each is a table, or several side by side.
 fn tables(rows: &Rows, builder: &mut Builder) {
-    let mut block: Vec<&BTreeMap<u32, String>> = Vec::new();
-    let mut last: Option<u32> = None;
+    let mut block = Rows::new();
     for (at, row) in rows {
-        if last.is_some_and(|l| l + 1 < *at) {
-            table(&block, builder);
-            block.clear();
+        if block.last_key_value().is_some_and(|(last, _)| last + 1 < *at) {
+            beside(std::mem::take(&mut block), builder);
         }
-        block.push(row);
-        last = Some(*at);
+        block.insert(*at, row.clone());
     }
-    table(&block, builder);
+    beside(block, builder);
 }
 
+/// Tables side by side have an empty column between them and start or end in different rows.
+fn beside(block: Rows, builder: &mut Builder) {
+    let mut columns: Vec<u32> = block.values().flat_map(|row| row.keys().copied()).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let gap = columns.windows(2).find(|w| w[0] + 1 < w[1]).map(|w| w[1]);
+    if let Some(gap) = gap {
+        let (mut left, mut right) = (Rows::new(), Rows::new());
+        for (at, row) in &block {
+            for (column, text) in row {
+                let side = if *column < gap { &mut left } else { &mut right };
+                side.entry(*at).or_default().insert(*column, text.clone());
+            }
+        }
+        let extent = |rows: &Rows| (rows.keys().next().copied(), rows.keys().next_back().copied());
+        if extent(&left) != extent(&right) && left.len() > 1 && right.len() > 1 {
+            tables(&left, builder);
+            tables(&right, builder);
+            return;
+        }
+    }
+    let rows: Vec<&BTreeMap<u32, String>> = block.values().collect();
+    table(&rows, builder);
+}
+
+/// A table, or paragraphs where it is one cell wide.
 fn table(block: &[&BTreeMap<u32, String>], builder: &mut Builder) {
     let mut block = block;
     // Lines of a single cell above a wider table are its title, not its header.

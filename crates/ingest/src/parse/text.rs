@@ -112,7 +112,10 @@ fn numbered(line: &str, next: Option<&&str>, alone: bool) -> Option<usize> {
     }
     let digits = title.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let number = &title[..title.len() - digits.len()];
-    if number.starts_with(|c: char| c.is_ascii_digit()) && digits.starts_with([' ', '\t']) && number.len() <= 8 {
+    if number.starts_with(|c: char| c.is_ascii_digit())
+        && digits.starts_with([' ', '\t'])
+        && number.len() <= 8
+    {
         // Items of a list follow each other; a title is followed by longer text that is no item.
         let text = reflow::list_item(next).is_none() && reflow::columns(next) > reflow::columns(title);
         let parts = number.split('.').filter(|p| !p.is_empty()).count();

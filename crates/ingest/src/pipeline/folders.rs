@@ -216,7 +216,8 @@ impl Ingester {
 
     fn documents_under(&self, root: &Path) -> Result<Vec<(DocumentId, String, String)>, IngestError> {
         let prefix = format!("{}/", file_uri(root).trim_end_matches('/'));
-        let mut query = DocumentQuery { source_prefix: Some(prefix), limit: PAGE, ..DocumentQuery::default() };
+        let mut query =
+            DocumentQuery { source_prefix: Some(prefix), limit: PAGE, ..DocumentQuery::default() };
         let mut out = Vec::new();
         loop {
             let page = self.catalog.documents(&query)?;
@@ -229,12 +230,7 @@ impl Ingester {
     }
 }
 
-fn finish(
-    report: &mut IngestReport,
-    events: &mut dyn FnMut(IngestEvent),
-    name: String,
-    outcome: Outcome,
-) {
+fn finish(report: &mut IngestReport, events: &mut dyn FnMut(IngestEvent), name: String, outcome: Outcome) {
     report.count(&outcome);
     events(IngestEvent::Finished { name, outcome });
 }

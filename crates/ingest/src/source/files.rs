@@ -133,7 +133,9 @@ pub fn walk(path: &Path, exclude: &[PathBuf]) -> Result<Walk, WalkError> {
     builder.filter_entry(move |entry| {
         let mut manifests = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let path = entry.path();
-        if excluded.iter().any(|e| path.starts_with(e)) || manifests.above(path).iter().any(|m| m.ignores(path)) {
+        if excluded.iter().any(|e| path.starts_with(e))
+            || manifests.above(path).iter().any(|m| m.ignores(path))
+        {
             return false;
         }
         if entry.file_type().is_some_and(|t| t.is_dir()) {
@@ -162,7 +164,8 @@ fn take(entry: &DirEntry, root: &Path, base: &Path, manifests: &Manifests, found
     let path = entry.path();
     let Some(kind) = entry.file_type() else { return };
     let name = slashed(path.strip_prefix(base).unwrap_or(path));
-    let mut skip = |reason: &str| found.skipped.push(SkippedFile { name: name.clone(), reason: reason.into() });
+    let mut skip =
+        |reason: &str| found.skipped.push(SkippedFile { name: name.clone(), reason: reason.into() });
     if kind.is_dir() || path.file_name().is_some_and(|n| n == MANIFEST || n == IGNORE_FILE) {
         return;
     }
@@ -205,7 +208,9 @@ pub fn file_uri(path: &Path) -> String {
     let mut out = String::from("file://");
     for byte in path.to_string_lossy().bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => out.push(byte as char),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                out.push(byte as char)
+            }
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }

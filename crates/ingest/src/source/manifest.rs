@@ -99,7 +99,8 @@ impl Manifest {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io(error)),
             Ok(file) if file.len() > LARGEST => {
-                let message = format!("the manifest is larger than {LARGEST} bytes; split it among the folders");
+                let message =
+                    format!("the manifest is larger than {LARGEST} bytes; split it among the folders");
                 return Err(ManifestError::Invalid { path, line: 0, message });
             }
             Ok(_) => {}

@@ -243,7 +243,8 @@ impl Layout {
             let path = place.join("config.json");
             let file: PoolingFile = read_json(&path)?;
             pooling = file.mode(&path)?;
-            if !file.include_prompt && !(query_prefix.is_empty() && passage_prefix.is_empty()) {
+            let prompts = !query_prefix.is_empty() || !passage_prefix.is_empty();
+            if prompts && !file.include_prompt {
                 return Err(ModelsError::unsupported(
                     &path,
                     "prompts left out of the pooling (include_prompt false)",

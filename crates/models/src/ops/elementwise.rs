@@ -5,12 +5,14 @@ use super::{LANES, Lanes};
 
 /// erf(x)/x as a quotient of polynomials in x², fitted to |x| <= 3.92 (weighted least squares with Lawson's
 /// reweighting); beyond, erf is 1 within f32. Absolute error of erf evaluated in f32: 3.2e-7.
+#[allow(clippy::approx_constant, reason = "a fitted coefficient, near the constant but not it")]
 const ERF_P: [f32; 6] =
     [1.128379, 0.192_764_39, 0.053_060_506, 0.003_868_335_9, 0.000_287_478_64, 2.034_721e-6];
 const ERF_Q: [f32; 6] = [1.0, 0.504_164_64, 0.115_084_74, 0.015_172_315, 0.001_188_115_4, 3.807_045_5e-5];
 const ERF_END: f32 = 3.92;
 
 /// (2^x - 1)/x on [-0.5, 0.5], minimax in the relative error of 2^x: 2e-9 before rounding.
+#[allow(clippy::approx_constant, reason = "a fitted coefficient, near the constant but not it")]
 const EXP2: [f32; 6] =
     [0.693_147_2, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_5, 0.000_153_533_6];
 /// Adding it to a small number leaves that number, rounded to an integer, in the low bits.

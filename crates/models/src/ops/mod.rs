@@ -8,6 +8,7 @@
 //!
 //! Each kernel has a plain version that any target compiles; on x86-64 the same steps run with AVX2 or AVX-512 where
 //! the machine has them ([`Isa::detect`]).
+#![allow(clippy::needless_range_loop, reason = "a lane's index runs over several arrays at once")]
 
 pub mod attention;
 pub mod elementwise;

@@ -109,14 +109,21 @@ impl<'a> Hub<'a> {
             options,
         };
         let ask = hub.client.head(hub.url("config.json")).send();
-        let answer =
-            match tokio::time::timeout(options.first_answer.saturating_sub(start.elapsed()), ask).await {
-                Ok(answer) => answer.map_err(|error| hub.unreachable(root_cause(&error)))?,
-                Err(_) => {
-                    let waited = start.elapsed().as_secs_f32();
-                    return Err(hub.unreachable(format!("no answer within {waited:.1} s")));
-                }
-            };
+        let answer = match tokio::time::timeout(options.first_answer.saturating_sub(start.elapsed()), ask)
+            .await
+        {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if error.is_connect() && error.is_timeout() => {
+                return Err(
+                    hub.unreachable(format!("no connection within {:.1} s", start.elapsed().as_secs_f32()))
+                );
+            }
+            Ok(Err(error)) => return Err(hub.unreachable(root_cause(&error))),
+            Err(_) => {
+                let waited = start.elapsed().as_secs_f32();
+                return Err(hub.unreachable(format!("no answer within {waited:.1} s")));
+            }
+        };
         // Some mirrors know no HEAD; the listing or the first file will tell.
         if !answer.status().is_success() && answer.status() != StatusCode::METHOD_NOT_ALLOWED {
             return Err(hub.refused(&answer));

@@ -8,7 +8,12 @@ use super::{MOST_DEPTH, Walker, flat_text, is_block};
 
 impl Walker<'_> {
     /// Adds the items of a list; gives the tables found within, which follow the list.
-    pub(super) fn list<'a>(&self, list: ElementRef<'a>, depth: usize, items: &mut Vec<Item>) -> Vec<ElementRef<'a>> {
+    pub(super) fn list<'a>(
+        &self,
+        list: ElementRef<'a>,
+        depth: usize,
+        items: &mut Vec<Item>,
+    ) -> Vec<ElementRef<'a>> {
         let mut tables = Vec::new();
         let mut number = list.value().attr("start").and_then(|s| s.parse::<i64>().ok()).unwrap_or(1);
         let ordered = list.value().name() == "ol";

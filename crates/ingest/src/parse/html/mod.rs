@@ -230,7 +230,6 @@ impl Walker<'_> {
         });
         hidden_style || value.attr("hidden").is_some() || value.attr("aria-hidden") == Some("true")
     }
-
 }
 
 fn is_heading(name: &str) -> bool {

@@ -14,7 +14,8 @@ impl Walker<'_> {
         let cells = |row: ElementRef<'_>| row.child_elements().filter(|e| is_cell(e.value().name())).count();
         let layout = rows.iter().all(|row| cells(*row) <= 1)
             || (matches!(table.value().attr("role"), Some("presentation" | "none")))
-            || (rows.len() <= 3 && table.descendent_elements().filter(|e| e.value().name() == "table").count() > 1);
+            || (rows.len() <= 3
+                && table.descendent_elements().filter(|e| e.value().name() == "table").count() > 1);
         if layout {
             self.children(table, depth + 1);
             self.flush();

@@ -302,7 +302,9 @@ fn is_furniture(operands: &[Value]) -> bool {
             _ => false,
         })
     };
-    tag == b"Artifact" && named(b"Type", &[b"Pagination"]) && named(b"Subtype", &[b"Header", b"Footer", b"Watermark"])
+    tag == b"Artifact"
+        && named(b"Type", &[b"Pagination"])
+        && named(b"Subtype", &[b"Header", b"Footer", b"Watermark"])
 }
 
 /// Places a glyph; slanted text (watermarks) and text off the page have no place.

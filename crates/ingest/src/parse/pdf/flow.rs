@@ -20,6 +20,8 @@ pub(super) struct Style {
     body: f32,
     /// Whether bold lines stand out.
     bold_stands_out: bool,
+    /// Whether bold lines in capitals stand above other bold lines.
+    capitals: bool,
     /// Sizes of headings, largest first, in half points.
     sizes: Vec<i32>,
     /// Hashes of the document's words in lower case.
@@ -64,13 +66,23 @@ impl Style {
         }
         sizes.reverse();
         sizes.truncate(4);
-        Self { body, bold_stands_out: bold * 3 < all, sizes, words, hasher }
+        let plain_bold =
+            |r: &&Row| r.bold() && r.len() <= LONGEST_HEADING && half_points(r.size) <= (2.24 * body) as i32;
+        let (loud, quiet): (Vec<&Row>, Vec<&Row>) =
+            rows().filter(plain_bold).partition(|r| in_capitals(&r.text()));
+        let capitals = loud.len() >= 3 && quiet.len() >= 3;
+        Self { body, bold_stands_out: bold * 3 < all, capitals, sizes, words, hasher }
     }
 
     /// The level of a heading set in `size`; bold lines of the body's size come below all larger ones.
-    fn level(&self, size: f32) -> usize {
+    fn level(&self, size: f32, text: &str) -> usize {
         let half = half_points(size);
-        self.sizes.iter().position(|s| half >= *s).unwrap_or(self.sizes.len()) + 1
+        match self.sizes.iter().position(|s| half >= *s) {
+            Some(nth) => nth + 1,
+            // A title page's sizes are above all.
+            None if size >= 1.12 * self.body => 1,
+            None => self.sizes.len() + 1 + usize::from(self.capitals && !in_capitals(text)),
+        }
     }
 
     fn knows(&self, word: &str) -> bool {
@@ -86,8 +98,15 @@ fn bare(word: &str) -> String {
     word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
 }
 
+/// Words, and not a remark in brackets.
 fn looks_like_title(text: &str) -> bool {
-    text.chars().filter(|c| c.is_alphabetic()).count() >= 2
+    let bracketed = text.starts_with(['(', '（', '[']) && text.ends_with([')', '）', ']']);
+    !bracketed && text.chars().filter(|c| c.is_alphabetic()).count() >= 2
+}
+
+fn in_capitals(text: &str) -> bool {
+    let mut letters = text.chars().filter(|c| c.is_alphabetic()).peekable();
+    letters.peek().is_some() && letters.all(char::is_uppercase)
 }
 
 /// Writes pages into a builder.
@@ -236,7 +255,10 @@ impl<'a> Writer<'a> {
             let whole = format!("{}{tail}", head.trim_end_matches('-'));
             let compound = format!("{head}{tail}");
             // "long-" + "term" stays "long-term" where the document writes it so.
-            let prefix = matches!(bare(head).as_str(), "self" | "well" | "non" | "cross" | "long" | "short" | "high" | "low");
+            let prefix = matches!(
+                bare(head).as_str(),
+                "self" | "well" | "non" | "cross" | "long" | "short" | "high" | "low"
+            );
             if !self.style.knows(&whole) && (prefix || self.style.knows(&compound)) {
                 text.push_str(line);
             } else {
@@ -265,7 +287,7 @@ impl<'a> Writer<'a> {
             && self.style.bold_stands_out
             && draft.lines <= 2
             && draft.size >= 0.9 * self.style.body;
-        (large || (bold && text.chars().count() <= 110)) && !is_bullet(text)
+        (large || (bold && text.chars().count() <= 60 * draft.lines.max(2))) && !is_bullet(text)
     }
 
     fn finish(&mut self, draft: Draft, list: &mut Vec<Item>, indents: &mut Vec<f32>) {
@@ -290,7 +312,7 @@ impl<'a> Writer<'a> {
             indents.clear();
         }
         if self.is_heading(&draft) {
-            let level = self.style.level(draft.size);
+            let level = self.style.level(draft.size, text);
             self.builder.heading(level, text);
         } else if self.page_began && self.continues(text) {
             self.builder.continue_last(text);

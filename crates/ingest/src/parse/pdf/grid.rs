@@ -42,17 +42,23 @@ pub(super) fn parts(rows: Vec<Row>, rules: &[Rule]) -> Vec<Part> {
 /// Joins what belongs together though gaps part it: currency signs, closing brackets, list marks.
 fn prepared(mut row: Row) -> Row {
     let mut out: Vec<Segment> = Vec::with_capacity(row.segments.len());
-    for segment in row.segments {
+    for mut segment in row.segments {
+        if let Some((mark, amount)) = segment.text.split_once(' ')
+            && is_currency(mark)
+            && amount.starts_with(|c: char| c.is_ascii_digit() || c == '(')
+            && !amount.contains(' ')
+        {
+            segment.text = format!("{mark}{amount}");
+        }
         let Some(last) = out.last_mut() else {
             out.push(segment);
             continue;
         };
-        let sign = |t: &str| matches!(t, "$" | "€" | "£" | "¥" | "￥" | "US$" | "($" | "(" | "$(");
         let closing = matches!(segment.text.as_str(), ")" | "%" | ")%" | "%)" | "pts" | "bps");
         let amount = segment
             .text
             .starts_with(|c: char| c.is_ascii_digit() || matches!(c, '(' | '.' | '-' | '—' | '–'));
-        if sign(&last.text) && amount || closing {
+        if is_currency(&last.text) && amount || closing {
             last.text.push_str(&segment.text);
             last.x1 = segment.x1;
         } else {
@@ -76,6 +82,11 @@ fn prepared(mut row: Row) -> Row {
     }
     row.segments = out;
     row
+}
+
+/// A sign that stands before an amount, apart from it in some tables.
+fn is_currency(text: &str) -> bool {
+    matches!(text, "$" | "€" | "£" | "¥" | "￥" | "US$" | "($" | "(" | "$(")
 }
 
 /// `•`, `1.`, `(a)`, `2.3`, `iv)`.
@@ -181,7 +192,8 @@ fn aligned(rows: &[Row]) -> Option<(usize, Vec<Vec<String>>)> {
     if first.segments.len() < 2 {
         // A heading over the value columns may stand alone on the first line.
         let left = rows.iter().take(8).map(Row::x0).fold(f32::MAX, f32::min);
-        let near = rows.get(1).is_some_and(|next| next.segments.len() > 1 && first.y - next.y < 2.0 * first.size);
+        let near =
+            rows.get(1).is_some_and(|next| next.segments.len() > 1 && first.y - next.y < 2.0 * first.size);
         if !near || first.x0() < left + 10.0 * first.size {
             return None;
         }
@@ -253,7 +265,8 @@ fn spans(rows: &[&Row]) -> Vec<(f32, f32)> {
                 Some(last) if x < last.1 + 1.5 => last.1 = x,
                 _ => columns.push((x, x)),
             }
-        } else if before > few && covering <= few
+        } else if before > few
+            && covering <= few
             && let Some(last) = columns.last_mut()
         {
             last.1 = x;
@@ -337,7 +350,8 @@ fn nearest(segment: &Segment, columns: &[(f32, f32)]) -> usize {
 fn alone(segment: &Segment, columns: &[(f32, f32)]) -> Option<usize> {
     let near = |a: f32, b: f32| (a - b).abs() < 0.6 * segment.size;
     let within = |c: &(f32, f32)| segment.x0 > c.0 - segment.size && segment.x1 < c.1 + segment.size;
-    let shared = columns.iter().skip(1).position(|c| (near(segment.x0, c.0) || near(segment.x1, c.1)) && within(c));
+    let shared =
+        columns.iter().skip(1).position(|c| (near(segment.x0, c.0) || near(segment.x1, c.1)) && within(c));
     Some(shared.map_or(0, |c| c + 1))
 }
 
@@ -362,7 +376,9 @@ fn headed(row: &Row, nth: usize, columns: &[(f32, f32)]) -> Vec<usize> {
 fn joined_labels(table: Vec<Vec<String>>) -> Vec<Vec<String>> {
     let mut out: Vec<Vec<String>> = Vec::with_capacity(table.len());
     for row in table {
-        let goes_on = row[0].starts_with(|c: char| c.is_lowercase());
+        let open = |r: &Vec<String>| r[0].matches('(').count() > r[0].matches(')').count();
+        let goes_on = row[0].starts_with(|c: char| c.is_lowercase())
+            || !row[0].is_empty() && out.last().is_some_and(open);
         let label_only = |r: &Vec<String>| !r[0].is_empty() && r[1..].iter().all(String::is_empty);
         match out.last_mut() {
             Some(last)

@@ -68,7 +68,8 @@ impl<'a> Lexer<'a> {
         while let Some(byte) = self.bytes.get(self.at) {
             match byte {
                 b'%' => {
-                    let line = self.bytes[self.at..].iter().take_while(|b| !matches!(b, b'\r' | b'\n')).count();
+                    let line =
+                        self.bytes[self.at..].iter().take_while(|b| !matches!(b, b'\r' | b'\n')).count();
                     self.at += line;
                 }
                 b if is_blank(*b) => self.at += 1,
@@ -100,7 +101,11 @@ impl<'a> Lexer<'a> {
             }
             b'<' if next == Some(b'<') => {
                 self.at += 2;
-                Some(Value::Dictionary(self.until(depth, |lexer| lexer.bytes[lexer.at..].starts_with(b">>"), 2)))
+                Some(Value::Dictionary(self.until(
+                    depth,
+                    |lexer| lexer.bytes[lexer.at..].starts_with(b">>"),
+                    2,
+                )))
             }
             b'<' => {
                 self.at += 1;
@@ -271,7 +276,8 @@ fn unescaped(word: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(word.len());
     let mut at = 0;
     while at < word.len() {
-        let code = word.get(at + 1..at + 3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
+        let code =
+            word.get(at + 1..at + 3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
         match code {
             Some(code) if word[at] == b'#' => {
                 out.push(code);

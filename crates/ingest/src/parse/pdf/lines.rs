@@ -100,7 +100,11 @@ fn rows_of(mut glyphs: Vec<Glyph>, walls: &[&Rule]) -> Vec<Row> {
     // The largest glyph of a cluster sets its baseline.
     let mut clusters: Vec<Cluster> = Vec::new();
     for glyph in glyphs {
-        let near = clusters.iter_mut().rev().take(4).find(|(y, size, _)| (*y - glyph.y).abs() <= 0.3 * glyph.size.min(*size));
+        let near = clusters
+            .iter_mut()
+            .rev()
+            .take(4)
+            .find(|(y, size, _)| (*y - glyph.y).abs() <= 0.3 * glyph.size.min(*size));
         match near {
             Some((y, size, members)) => {
                 if glyph.size > *size * 1.05 {
@@ -133,7 +137,9 @@ fn parted(mut cluster: Cluster) -> Vec<Cluster> {
     let mut heights: Vec<f32> = glyphs.iter().map(|g| g.y).collect();
     heights.sort_by(f32::total_cmp);
     let gap = |w: &[f32]| w.get(1).zip(w.first()).map_or(0.0, |(b, a)| b - a);
-    let Some(widest) = heights.windows(2).max_by(|a, b| gap(a).total_cmp(&gap(b))) else { return vec![cluster] };
+    let Some(widest) = heights.windows(2).max_by(|a, b| gap(a).total_cmp(&gap(b))) else {
+        return vec![cluster];
+    };
     let middle = widest.iter().sum::<f32>() / 2.0;
     let size = *size;
     let (above, below): (Vec<Glyph>, Vec<Glyph>) = cluster.2.into_iter().partition(|g| g.y > middle);
@@ -246,7 +252,10 @@ fn ends_figure(glyph: &Glyph) -> bool {
 }
 
 fn starts_figure(glyph: &Glyph) -> bool {
-    glyph.text.first().is_some_and(|c| c.is_ascii_digit() || matches!(c, '(' | '$' | '€' | '£' | '¥' | '—' | '–'))
+    glyph
+        .text
+        .first()
+        .is_some_and(|c| c.is_ascii_digit() || matches!(c, '(' | '$' | '€' | '£' | '¥' | '—' | '–'))
 }
 
 /// Glyphs and, after each but the last, whether a space follows.

@@ -17,7 +17,7 @@ const ROWS: usize = 12;
 /// Panels of a task: 96 outputs; their weights stay in the L2 cache while all tokens pass.
 const GROUP: usize = 8;
 /// Inputs multiplied before moving on, so that two blocks of activations fit the L1 cache.
-const DEPTH: usize = 384;
+const DEPTH: usize = 128;
 
 /// A linear layer, its weights packed for the tiles: `[panel of 12 outputs][input][12]`, zero-filled at the end.
 #[derive(Debug)]
