@@ -312,8 +312,11 @@ fn workbooks() {
     );
 }
 
+/// x, y, size, bold, text.
+type Placed<'a> = (f32, f32, f32, bool, &'a str);
+
 /// A PDF whose pages show the given lines: x, y, size, bold, text.
-fn pdf(pages: &[Vec<(f32, f32, f32, bool, &str)>]) -> Vec<u8> {
+fn pdf(pages: &[Vec<Placed>]) -> Vec<u8> {
     let mut document = Document::with_version("1.5");
     let root = document.new_object_id();
     let font = |document: &mut Document, base: &str| {

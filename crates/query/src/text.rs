@@ -34,9 +34,7 @@ pub fn numbers(text: &str) -> BTreeSet<String> {
     let chars: Vec<char> = text.chars().collect();
     for (i, &c) in chars.iter().enumerate() {
         let digit_next = chars.get(i + 1).is_some_and(char::is_ascii_digit);
-        if c.is_ascii_digit() {
-            current.push(c);
-        } else if c == '.' && !current.is_empty() && digit_next {
+        if c.is_ascii_digit() || (c == '.' && !current.is_empty() && digit_next) {
             current.push(c);
         } else if c == ',' && !current.is_empty() && digit_next {
             // A thousands separator: dropped.

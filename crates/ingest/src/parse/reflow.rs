@@ -95,7 +95,7 @@ fn list(builder: &mut Builder, lines: &[&str], first: usize, width: usize) -> us
         let line = lines[at];
         let indent = columns(line) - columns(line.trim_start());
         if let Some((marker, text)) = list_item(line) {
-            while indents.last().is_some_and(|i| *i >= indent + 1 && indents.len() > 1) {
+            while indents.last().is_some_and(|i| *i > indent && indents.len() > 1) {
                 indents.pop();
             }
             if indents.last().is_none_or(|i| *i + 1 < indent) {

@@ -67,7 +67,7 @@ fn rows(
             continue;
         }
         *cells_left = cells_left.checked_sub(1).ok_or_else(|| too_many(limits))?;
-        if *cells_left % 4096 == 0 && guard::overdue() {
+        if cells_left.is_multiple_of(4096) && guard::overdue() {
             return Err(ParseError::TimedOut { seconds: 0 });
         }
         let (row, column) = cell.get_position();

@@ -142,7 +142,7 @@ impl<R: BufRead> Stream<R> {
             if nodes > MOST_NODES || open.len() > MOST_DEPTH {
                 return Err(ParseError::corrupt(self.format, "its XML is too large or too deep"));
             }
-            if nodes % 4096 == 0 && guard::overdue() {
+            if nodes.is_multiple_of(4096) && guard::overdue() {
                 return Err(ParseError::TimedOut { seconds: 0 });
             }
             self.buffer.clear();

@@ -84,11 +84,9 @@ impl Writer {
         match element.name.as_str() {
             "p" => self.paragraph(element),
             "tbl" => self.table(element),
-            "sdt" | "sdtContent" | "customXml" | "ins" | "moveTo" | "smartTag" => {
-                // A table of contents repeats the headings.
-                if !is_contents(element) {
-                    element.children().for_each(|child| self.block(child));
-                }
+            // A table of contents repeats the headings.
+            "sdt" | "sdtContent" | "customXml" | "ins" | "moveTo" | "smartTag" if !is_contents(element) => {
+                element.children().for_each(|child| self.block(child));
             }
             "AlternateContent" => {
                 if let Some(choice) = element.child("Choice").or(element.child("Fallback")) {

@@ -139,7 +139,8 @@ impl Reader<'_> {
         let mut operands: Vec<Value> = Vec::new();
         while let Some(operator) = lexer.operator(&mut operands) {
             self.operations += 1;
-            if self.operations > MOST_OPERATIONS || (self.operations % 4096 == 0 && guard::overdue()) {
+            if self.operations > MOST_OPERATIONS || (self.operations.is_multiple_of(4096) && guard::overdue())
+            {
                 break;
             }
             let mut given = [0.0; 6];

@@ -206,11 +206,7 @@ impl<'a> Writer<'a> {
         if gap > usual || reflow::list_item(text).is_some() || starts_with_mark(text) {
             return false;
         }
-        if draft.bold != row.bold()
-            && (draft.bold || self.style.bold_stands_out)
-            && draft.lines == 1
-            && draft.bold
-        {
+        if draft.bold && !row.bold() && draft.lines == 1 {
             // A bold line above running text is a heading; a bold start of a paragraph fills its line.
             let filled = x1 > right - 4.0 * size;
             if !filled {

@@ -98,9 +98,10 @@ fn read_page(document: &mut Document, id: lopdf::ObjectId, number: u32, fonts: &
     }
     let text = guard::caught(|| {
         let mut text = String::new();
-        let mut output = pdf_extract::PlainTextOutput::new(&mut text);
-        let done = pdf_extract::output_doc_page(document, &mut output, number).is_ok();
-        drop(output);
+        let done = {
+            let mut output = pdf_extract::PlainTextOutput::new(&mut text);
+            pdf_extract::output_doc_page(document, &mut output, number).is_ok()
+        };
         done.then_some(text)
     });
     let text = text
