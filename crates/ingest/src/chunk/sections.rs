@@ -87,7 +87,7 @@ fn blocks(parsed: &Parsed, index: &CharIndex) -> Vec<(BlockKind, Range<usize>)> 
 /// Joins each section of fewer than `min` tokens with the sibling or child that follows, where both fit the budget.
 ///
 /// A heading with nothing under it always goes to the child that follows. What could not join forwards joins the
-/// sibling or parent before it.
+/// sibling or parent before it. Sections under different top headings stay apart: joined, they would have no heading.
 pub(super) fn merge_tiny(
     sections: Vec<Section>,
     min: usize,
@@ -100,7 +100,8 @@ pub(super) fn merge_tiny(
             let room = budget(&group.headings);
             let joins = |next: &Section| {
                 let title_alone = !group.body && next.level > group.level;
-                title_alone || (next.level >= group.level && group.tokens + next.tokens <= room)
+                let related = group.headings.first() == next.headings.first();
+                title_alone || (related && next.level >= group.level && group.tokens + next.tokens <= room)
             };
             match sections.next_if(joins) {
                 Some(next) => group.join(next),
@@ -108,7 +109,8 @@ pub(super) fn merge_tiny(
             }
         }
         let last = out.last_mut().filter(|last| {
-            let near = last.level <= group.level && last.body;
+            let near =
+                last.level <= group.level && last.body && last.headings.first() == group.headings.first();
             let tiny = group.tokens < min || !group.body;
             near && tiny && last.tokens + group.tokens <= budget(&last.headings)
         });

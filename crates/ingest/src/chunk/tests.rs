@@ -65,7 +65,7 @@ fn tiny_sections_join_their_sibling() {
     let parsed = markdown(text);
     let chunks = chunk(&parsed, &config(200), &counter());
     let paths: Vec<_> = chunks.iter().map(|c| c.headings.join(" > ")).collect();
-    assert_eq!(paths, ["FAQ", "Other"].map(String::from).into_iter().take(paths.len()).collect::<Vec<_>>());
+    assert_eq!(paths, ["FAQ", "Other"]);
     let none = ChunkConfig { min_tokens: 0, ..config(200) };
     let paths: Vec<_> = chunk(&parsed, &none, &counter()).iter().map(|c| c.headings.join(" > ")).collect();
     assert_eq!(paths, ["FAQ > One?", "FAQ > Two?", "Other"]);
@@ -184,18 +184,16 @@ fn text_is_counted_a_few_times_at_most() {
     let english = "Each of the many different employees gets thirty days of paid leave, as agreed. ";
     let mixed = format!(
         "{}\n\n{}\n\n{}",
-        english.repeat(4_000),
-        "所有员工每年都有三十天的带薪年假。".repeat(6_000),
-        "长".repeat(60_000)
+        english.repeat(400),
+        "所有员工每年都有三十天的带薪年假。".repeat(600),
+        "长".repeat(6_000)
     );
-    for text in [mixed, table(20_000), "a b ".repeat(100_000)] {
+    for text in [mixed, table(2_000), "a b ".repeat(10_000)] {
         counted.store(0, Ordering::Relaxed);
         let parsed = Parsed { text, ..Parsed::default() };
-        let began = std::time::Instant::now();
         assert!(chunk(&parsed, &config(200), &count).len() > 100);
         let times = counted.load(Ordering::Relaxed) / parsed.text.len();
         assert!(times <= 12, "each byte was counted {times} times");
-        assert!(began.elapsed().as_secs() < 20, "took {:?}", began.elapsed());
     }
 }
 

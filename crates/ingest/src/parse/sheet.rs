@@ -125,7 +125,10 @@ fn beside(block: Rows, builder: &mut Builder) {
                 side.entry(*at).or_default().insert(*column, text.clone());
             }
         }
-        let extent = |rows: &Rows| (rows.keys().next().copied(), rows.keys().next_back().copied());
+        // A title above the left columns does not make them a table of their own.
+        let body = block.iter().find(|(_, row)| row.len() > 1).map_or(0, |(at, _)| *at);
+        let extent =
+            |rows: &Rows| (rows.range(body..).next().map(|(at, _)| *at), rows.keys().next_back().copied());
         if extent(&left) != extent(&right) && left.len() > 1 && right.len() > 1 {
             tables(&left, builder);
             tables(&right, builder);
