@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{BodyDataStream, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use futures::StreamExt as _;
 use lore_core::DocumentId;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +15,10 @@ use crate::state::AppState;
 
 /// Longest message of a parser that is passed on, in characters: it may quote the body.
 const MESSAGE_CHARS: usize = 300;
+/// Most of a refused body that is read to its end.
+const DISCARDED_BYTES: usize = 64 << 20;
+/// Longest time that a refused body is read.
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// A JSON body within the limit for JSON bodies.
 #[derive(Debug)]
@@ -47,16 +52,44 @@ pub async fn json_within<T: DeserializeOwned>(
 }
 
 async fn body_within(request: Request, limit: usize, timeout: Duration) -> Result<Bytes, ApiError> {
-    refuse_declared(request.headers(), limit)?;
-    let body: Body = request.into_body();
-    let read = tokio::time::timeout(timeout, to_bytes(body, limit)).await.map_err(|_| slow_body())?;
-    read.map_err(|error| {
-        if is_length_limit(&error) {
-            over(limit)
-        } else {
-            ApiError::bad_request("bad_body", "the body broke off").because(error)
+    // A client that waits for leave to send the body hears the refusal before it sends any.
+    let waits = request.headers().contains_key(header::EXPECT);
+    if waits {
+        refuse_declared(request.headers(), limit)?;
+    }
+    let mut body = request.into_body().into_data_stream();
+    let read = async {
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.next().await {
+            let piece =
+                piece.map_err(|e| ApiError::bad_request("bad_body", "the body broke off").because(e))?;
+            if bytes.len() + piece.len() > limit {
+                return Err(over(limit));
+            }
+            bytes.extend_from_slice(&piece);
         }
-    })
+        Ok(Bytes::from(bytes))
+    };
+    let read = tokio::time::timeout(timeout, read).await.map_err(|_| slow_body())?;
+    if read.as_ref().is_err_and(|e| e.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE) {
+        discard(body).await;
+    }
+    read
+}
+
+/// Reads and drops the rest of a refused body: most clients read the answer only once they have sent everything, and
+/// would see a broken pipe instead of the reason. Ends after [`DISCARDED_BYTES`] or [`DISCARD_TIME`].
+async fn discard(mut body: BodyDataStream) {
+    let mut left = DISCARDED_BYTES;
+    let rest = async {
+        while let Some(Ok(piece)) = body.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIME, rest).await;
 }
 
 /// Refuses a body whose declared length is over `limit`, before any of it is read.
@@ -80,17 +113,6 @@ pub fn slow_body() -> ApiError {
 /// 413 for a body of more than `limit` bytes.
 pub fn over(limit: usize) -> ApiError {
     ApiError::too_large(format!("the request is larger than {limit} bytes, which is the limit"))
-}
-
-fn is_length_limit(error: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.to_string() == "length limit exceeded" {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// Whether the request's content type is `wanted`, parameters aside.

@@ -118,7 +118,8 @@ fn finish(mut response: Response, id: &RequestId) -> Response {
 fn log(error: &ApiError) {
     let (status, code) = (error.status().as_u16(), error.code());
     let cause = error.cause().unwrap_or(error.message());
-    if error.status().is_server_error() {
+    // Not being ready, or busy, is a state and not a fault.
+    if error.status().is_server_error() && error.status() != StatusCode::SERVICE_UNAVAILABLE {
         tracing::error!(status, code, cause, "request failed");
     } else {
         tracing::debug!(status, code, cause, "request refused");
