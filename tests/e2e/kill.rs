@@ -88,5 +88,5 @@ fn kill_during_ingestion_and_deletion() {
         }
         acknowledged = listed;
     }
-    println!("{kills} kills: catalog and indexes agreed after each, nothing acknowledged was lost");
+    eprintln!("{kills} kills: catalog and indexes agreed after each, nothing acknowledged was lost");
 }
