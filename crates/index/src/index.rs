@@ -150,6 +150,14 @@ impl Index {
         self.inner.owner.publish(url, token)
     }
 
+    /// Asks whether the vectors can be searched now; one try, a few seconds at most.
+    ///
+    /// # Errors
+    /// `Unreachable` where they are on a server that does not answer.
+    pub async fn reach_vectors(&self) -> Result<()> {
+        self.inner.current().vectors.store.reach().await
+    }
+
     /// Chunks nearest to the unit vector `query` (cosine), best first. ACL and filter are applied in the index.
     pub async fn search_dense(
         &self,
@@ -287,6 +295,7 @@ impl Index {
     }
 
     /// Inverse document frequency of the words of `text` in the lexical index, analysed as the index does: (token, idf).
+    /// Of a very long text only the rarest words. Reads their postings, so it blocks.
     pub fn term_weights(&self, text: &str) -> Result<Vec<(String, f32)>> {
         self.inner.current().lexical.store.term_weights(text)
     }

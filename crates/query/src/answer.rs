@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lore_core::{
-    AnswerEvent, AnswerSummary, Caller, Citation, NearDocument, Question, SearchMode, Span, Timings, Verdict,
+    AnswerEvent, AnswerSummary, Caller, Citation, Limits, ModelError, NearDocument, Question, SearchMode,
+    Span, Timings, Verdict,
 };
+use lore_index::IndexError;
 use tokio::sync::mpsc;
 
 use crate::config::AnswerConfig;
@@ -25,6 +27,7 @@ pub struct Answerer {
     retriever: Retriever,
     extractor: Extractor,
     config: Arc<AnswerConfig>,
+    question_chars: usize,
 }
 
 /// What the extractive answerer found before it decides: for answering and for calibration.
@@ -43,7 +46,14 @@ pub struct Findings {
 impl Answerer {
     /// An extractive answerer over `retriever`.
     pub fn new(retriever: Retriever, config: AnswerConfig) -> Self {
-        Self { retriever, extractor: Extractor::default(), config: Arc::new(config) }
+        let question_chars = Limits::default().question_chars;
+        Self { retriever, extractor: Extractor::default(), config: Arc::new(config), question_chars }
+    }
+
+    /// The same with another limit, in characters, for a question, for each earlier one, and for what is looked for.
+    #[must_use]
+    pub fn with_question_chars(self, question_chars: usize) -> Self {
+        Self { question_chars, ..self }
     }
 
     /// The retriever.
@@ -75,13 +85,42 @@ impl Answerer {
         receiver
     }
 
+    /// The whole answer at once.
+    ///
+    /// # Errors
+    /// As [`Answerer::findings`].
+    pub async fn answer(&self, question: &Question, caller: &Caller) -> Result<AnswerSummary> {
+        let (events, mut receiver) = mpsc::channel(EVENT_BUFFER);
+        let work = async move {
+            // The channel closes with the work, also where it fails.
+            self.run(question, caller, &events).await
+        };
+        let listening = async {
+            let mut summary = None;
+            while let Some(event) = receiver.recv().await {
+                if let AnswerEvent::Done(done) = event {
+                    summary = Some(done);
+                }
+            }
+            summary.ok_or(QueryError::Cancelled)
+        };
+        tokio::try_join!(work, listening).map(|((), summary)| summary)
+    }
+
     /// Retrieval and scored sentences, without a decision.
     ///
     /// # Errors
-    /// Fails on an empty question and where an index, the catalog or the embedder fails.
+    /// Fails on a question that is empty or over the limit, and where an index, the catalog or the embedder fails.
     pub async fn findings(&self, question: &Question, caller: &Caller) -> Result<Findings> {
         let started = Instant::now();
-        let rewritten = standalone(&question.text, &question.history);
+        let limit = self.question_chars;
+        for text in question.history.iter().map(|turn| &turn.question).chain([&question.text]) {
+            let chars = text.chars().count();
+            if chars > limit {
+                return Err(QueryError::QuestionTooLong { chars, limit });
+            }
+        }
+        let rewritten = standalone(&question.text, &question.history, limit);
         let request = SearchRequest {
             query: rewritten.clone(),
             mode: SearchMode::Hybrid,
@@ -116,7 +155,7 @@ impl Answerer {
         events: &mpsc::Sender<AnswerEvent>,
     ) -> Result<()> {
         let started = Instant::now();
-        let findings = self.findings(question, caller).await?;
+        let mut findings = self.findings(question, caller).await?;
         let listed = findings.passages.iter().map(|p| p.passage.clone()).collect();
         send(events, AnswerEvent::Sources { passages: listed }).await?;
 
@@ -135,8 +174,10 @@ impl Answerer {
             timings: Timings::default(),
         };
         if confidence >= self.config.support_threshold {
-            let index = self.retriever.index();
-            let chosen = select(index, &findings.rewritten, &findings.candidates, &self.config)?;
+            let (index, config) = (self.retriever.index().clone(), self.config.clone());
+            let (asked, ranked) = (findings.rewritten.clone(), std::mem::take(&mut findings.candidates));
+            let chosen =
+                tokio::task::spawn_blocking(move || select(&index, &asked, &ranked, &config)).await??;
             self.write(&findings, &chosen, &mut summary, events).await?;
             summary.answered = true;
         } else {
@@ -241,11 +282,25 @@ pub fn not_found(question: &str, nearest: &[NearDocument]) -> String {
 /// The event that tells a caller of a failure, without internals.
 fn error_event(error: &QueryError) -> AnswerEvent {
     let (code, message) = match error {
-        QueryError::EmptyQuestion | QueryError::QuestionTooLong { .. } => ("bad_question", error.to_string()),
-        QueryError::Model(lore_core::ModelError::Overloaded { .. }) => ("overloaded", error.to_string()),
-        _ => ("internal", "the question could not be answered; the server's log says why".to_owned()),
+        QueryError::EmptyQuestion => ("bad_question", error.to_string()),
+        QueryError::QuestionTooLong { .. } => ("question_too_long", error.to_string()),
+        QueryError::Model(model) | QueryError::Index(IndexError::Model(model)) => match model {
+            ModelError::Overloaded { .. } => ("overloaded", model.to_string()),
+            ModelError::Stopped { .. } => {
+                ("model_unavailable", "a model is not running; try again in a moment".to_owned())
+            }
+            ModelError::Failed { .. } => internal(),
+        },
+        QueryError::Index(IndexError::Unreachable { .. }) => {
+            ("vectors_unavailable", "the vector store cannot be reached; try again in a moment".to_owned())
+        }
+        _ => internal(),
     };
     AnswerEvent::Error { code: code.into(), message }
+}
+
+fn internal() -> (&'static str, String) {
+    ("internal", "the question could not be answered; the server's log says why".to_owned())
 }
 
 async fn send(events: &mpsc::Sender<AnswerEvent>, event: AnswerEvent) -> Result<()> {

@@ -41,9 +41,24 @@ pub enum QueryError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A question of an evaluation failed.
+    #[error("question {id}: {source}")]
+    Question {
+        /// Its id.
+        id: String,
+        /// The cause.
+        source: Box<QueryError>,
+    },
     /// A background task ended early.
     #[error("the work was cancelled")]
     Cancelled,
+}
+
+impl QueryError {
+    /// This error as that of evaluation question `id`.
+    pub(crate) fn of_question(self, id: &str) -> Self {
+        Self::Question { id: id.to_owned(), source: Box::new(self) }
+    }
 }
 
 impl From<tokio::task::JoinError> for QueryError {

@@ -104,13 +104,11 @@ impl Extractor {
         passages: &[FoundPassage],
         model: &Linear,
     ) -> Result<Vec<Candidate>> {
-        let terms = Terms::new(index, question)?;
-        let wanted = AnswerType::of(question);
         let foreign = query_vector.is_none();
-        let mut drafts: Vec<Draft> = Vec::new();
-        for (number, found) in passages.iter().enumerate() {
-            drafts.extend(drafts_of(index, question, &terms, wanted, foreign, number, found)?);
-        }
+        let (searched, asked, found) = (index.clone(), question.to_owned(), passages.to_vec());
+        // Reads postings and takes texts apart: not on a thread that serves requests.
+        let drafting = move || all_drafts(&searched, &asked, foreign, &found);
+        let mut drafts = tokio::task::spawn_blocking(drafting).await??;
         if let Some(query) = query_vector {
             self.add_semantics(index.embedder(), query, &mut drafts).await?;
         }
@@ -208,6 +206,16 @@ pub fn select(
 struct Draft {
     candidate: Candidate,
     embed_text: String,
+}
+
+fn all_drafts(index: &Index, question: &str, foreign: bool, passages: &[FoundPassage]) -> Result<Vec<Draft>> {
+    let terms = Terms::new(index, question)?;
+    let wanted = AnswerType::of(question);
+    let mut drafts = Vec::new();
+    for (number, found) in passages.iter().enumerate() {
+        drafts.extend(drafts_of(index, question, &terms, wanted, foreign, number, found)?);
+    }
+    Ok(drafts)
 }
 
 fn drafts_of(

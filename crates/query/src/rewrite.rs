@@ -5,6 +5,8 @@
 //! the phrase of the earlier question that begins with the same one. Where nothing can be replaced, the earlier
 //! question's words are added.
 
+use std::borrow::Cow;
+
 use lore_core::Turn;
 
 use crate::text::{is_cjk, word_set};
@@ -37,17 +39,40 @@ const REFERENCES: [&str; 19] = [
 const CHINESE_REFERENCES: [&str; 12] =
     ["它", "他", "她", "这个", "那个", "那边", "那里", "这些", "那些", "呢", "该", "同样"];
 
-/// The question as it should be looked for: `question` itself where it stands alone, else made whole with the last turn.
-pub fn standalone(question: &str, history: &[Turn]) -> String {
-    let Some(last) = history.last() else { return question.trim().to_owned() };
-    if !depends(question) {
-        return question.trim().to_owned();
+/// The question as it should be looked for: `question` itself where it stands alone, else made whole with the turns
+/// before it, the nearest first, for as long as all of it has at most `limit` characters.
+pub fn standalone(question: &str, history: &[Turn], limit: usize) -> String {
+    let mut pieces: Vec<Cow<'_, str>> = Vec::new();
+    let (mut question, mut turns) = (question, history);
+    let mut left = limit;
+    loop {
+        let earlier = turns.split_last().filter(|_| depends(question));
+        let replaced = earlier.and_then(|(last, _)| replace_phrase(&last.question, question));
+        let replaced = replaced.filter(|text| text.chars().count() <= left);
+        let (piece, next) = match (replaced, earlier) {
+            (Some(whole), _) => (Cow::Owned(whole), None),
+            (None, Some(next)) => (Cow::Borrowed(strip_opener(question)), Some(next)),
+            (None, None) => (Cow::Borrowed(question.trim()), None),
+        };
+        let chars = piece.chars().count() + usize::from(!pieces.is_empty());
+        if chars > left && !pieces.is_empty() {
+            break;
+        }
+        left = left.saturating_sub(chars);
+        pieces.push(piece);
+        let Some((last, before)) = next else { break };
+        (question, turns) = (&last.question, before);
     }
-    if let Some(replaced) = replace_phrase(&last.question, question) {
-        return replaced;
+    let mut out = String::new();
+    while let Some(piece) = pieces.pop() {
+        if pieces.is_empty() {
+            out.push_str(&piece);
+        } else {
+            out.push_str(piece.trim_end_matches(['?', '？', '.', '。']));
+            out.push(' ');
+        }
     }
-    let before = standalone(&last.question, &history[..history.len() - 1]);
-    format!("{} {}", before.trim_end_matches(['?', '？', '.', '。']), strip_opener(question))
+    out
 }
 
 /// Whether a question needs its conversation to be understood: it opens like a continuation, points back with a
@@ -127,7 +152,7 @@ mod tests {
     fn a_place_replaces_a_place() {
         let history = turn("How many vacation days does a new employee in Munich get?");
         assert_eq!(
-            standalone("And in Shanghai?", &history),
+            standalone("And in Shanghai?", &history, 4000),
             "How many vacation days does a new employee in Shanghai get?"
         );
     }
@@ -136,14 +161,14 @@ mod tests {
     fn a_whole_question_stays() {
         let history = turn("How many vacation days does a new employee in Munich get?");
         let question = "Which torque do the mounting screws need on the sensor bracket?";
-        assert_eq!(standalone(question, &history), question);
+        assert_eq!(standalone(question, &history, 4000), question);
     }
 
     #[test]
     fn a_pronoun_brings_the_earlier_words() {
         let history = turn("What is the range of the FJ-200?");
         assert_eq!(
-            standalone("How much does it cost?", &history),
+            standalone("How much does it cost?", &history, 4000),
             "What is the range of the FJ-200 How much does it cost?"
         );
     }
@@ -151,11 +176,33 @@ mod tests {
     #[test]
     fn chinese_follow_up() {
         let history = turn("上海员工有多少天年假？");
-        assert_eq!(standalone("那苏州呢？", &history), "上海员工有多少天年假 苏州呢？");
+        assert_eq!(standalone("那苏州呢？", &history, 4000), "上海员工有多少天年假 苏州呢？");
+    }
+
+    #[test]
+    fn a_conversation_of_hints_goes_back_to_what_it_is_about() {
+        let history: Vec<Turn> = ["What is the range of the FJ-200?", "How much does it cost?"]
+            .iter()
+            .flat_map(|q| turn(q))
+            .collect();
+        let whole = "What is the range of the FJ-200 How much does it cost is it new?";
+        assert_eq!(standalone("And is it new?", &history, 4000), whole);
+    }
+
+    #[test]
+    fn a_long_conversation_gives_its_newest_turns_and_no_more_than_the_limit() {
+        let long = format!("And what about it, {}?", "word ".repeat(700));
+        let history: Vec<Turn> = (0..32).flat_map(|_| turn(&long)).collect();
+        let question = "And how much does it cost?";
+        let text = standalone(question, &history, 4000);
+        assert!(text.chars().count() <= 4000, "{}", text.chars().count());
+        assert!(text.ends_with("how much does it cost?") && text.contains("word"), "{text}");
+        // The first piece that does not fit ends it.
+        assert_eq!(standalone(question, &history, 100), "how much does it cost?");
     }
 
     #[test]
     fn without_history_nothing_changes() {
-        assert_eq!(standalone(" And in Shanghai? ", &[]), "And in Shanghai?");
+        assert_eq!(standalone(" And in Shanghai? ", &[], 4000), "And in Shanghai?");
     }
 }

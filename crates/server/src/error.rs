@@ -151,7 +151,10 @@ impl ApiError {
     pub fn of_event(code: &str, message: &str) -> Self {
         match code {
             "bad_question" => Self::invalid("bad_question", message.to_owned()),
+            "question_too_long" => Self::invalid("question_too_long", message.to_owned()),
             "overloaded" => Self::too_many(1, message.to_owned()),
+            "model_unavailable" => Self::unavailable("model_unavailable", message.to_owned()),
+            "vectors_unavailable" => Self::unavailable("vectors_unavailable", message.to_owned()),
             "timeout" => Self::timed_out(),
             "shutting_down" => Self::shutting_down(),
             _ => Self::internal(message),
@@ -236,6 +239,11 @@ impl From<IndexError> for ApiError {
                 Self::unavailable("busy", "the data is in use by another process; try again in a moment")
                     .because(error)
             }
+            IndexError::Unreachable { .. } => Self::unavailable(
+                "vectors_unavailable",
+                "the vector store cannot be reached; try again in a moment",
+            )
+            .because(error),
             IndexError::Invalid(message) => Self::invalid("invalid", message),
             IndexError::Cancelled => Self::shutting_down(),
             error => Self::internal(error),
@@ -246,9 +254,8 @@ impl From<IndexError> for ApiError {
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::EmptyQuestion | QueryError::QuestionTooLong { .. } => {
-                Self::invalid("bad_question", error.to_string())
-            }
+            QueryError::EmptyQuestion => Self::invalid("bad_question", error.to_string()),
+            QueryError::QuestionTooLong { .. } => Self::invalid("question_too_long", error.to_string()),
             QueryError::Index(error) => error.into(),
             QueryError::Model(error) => error.into(),
             QueryError::Cancelled => Self::shutting_down(),
@@ -260,5 +267,22 @@ impl From<QueryError> for ApiError {
 impl From<tokio::task::JoinError> for ApiError {
     fn from(error: tokio::task::JoinError) -> Self {
         if error.is_cancelled() { Self::shutting_down() } else { Self::internal(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_from_a_fault() {
+        let unreachable =
+            || IndexError::Unreachable { url: "http://10.0.0.7:6334".into(), reason: "refused".into() };
+        for error in [ApiError::from(unreachable()), ApiError::from(QueryError::from(unreachable()))] {
+            assert_eq!((error.status().as_u16(), error.code()), (503, "vectors_unavailable"));
+            assert!(!error.message().contains("10.0.0.7"), "{}", error.message());
+        }
+        let of_event = |code| ApiError::of_event(code, "x").status().as_u16();
+        assert_eq!((of_event("vectors_unavailable"), of_event("model_unavailable")), (503, 503));
     }
 }

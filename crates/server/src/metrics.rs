@@ -91,7 +91,7 @@ impl Metrics {
         if let Some(lag) = lag(state, last) {
             gauge!("lore_index_lag").set(lag as f64);
         }
-        gauge!("lore_ready").set(if state.missing().is_empty() { 1.0 } else { 0.0 });
+        gauge!("lore_ready").set(if state.missing_now().await.is_empty() { 1.0 } else { 0.0 });
         for (queue, gate) in [("questions", state.questions()), ("uploads", state.uploads())] {
             gauge!("lore_queue_running", "queue" => queue).set(gate.running() as f64);
             gauge!("lore_queue_waiting", "queue" => queue).set(gate.waiting() as f64);

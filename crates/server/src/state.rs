@@ -124,6 +124,18 @@ impl AppState {
         reasons
     }
 
+    /// [`AppState::missing`], and whether the vector store answers, which may take a few seconds.
+    pub async fn missing_now(&self) -> Vec<String> {
+        let mut reasons = self.missing();
+        if let (true, Some(engine)) = (reasons.is_empty(), self.inner.engine.get())
+            && let Err(error) = engine.retriever.index().reach_vectors().await
+        {
+            tracing::debug!(%error, "the vector store does not answer");
+            reasons.push("the vector store cannot be reached".to_owned());
+        }
+        reasons
+    }
+
     /// The catalog's answer to `work`, which runs where blocking is allowed.
     ///
     /// # Errors
@@ -165,6 +177,11 @@ impl AppState {
     /// What the server was given.
     pub fn options(&self) -> &Options {
         &self.inner.options
+    }
+
+    /// Whether every caller needs a key: because of the address, or because the settings say so.
+    pub fn keys_required(&self) -> bool {
+        self.inner.options.require_keys || self.inner.options.http.require_keys
     }
 
     /// Bounds of requests.

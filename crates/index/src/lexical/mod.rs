@@ -177,15 +177,11 @@ impl LexicalIndex {
         self.snapshot().search(&terms, &conditions(filter, access), limit).map_err(|e| self.failed(e))
     }
 
-    /// Inverse document frequency of each distinct term of `text`, in order of first occurrence.
+    /// Inverse document frequency of each distinct term of `text`, in order of first occurrence; of a very long text
+    /// only of its rarest terms.
     pub fn term_weights(&self, text: &str) -> Result<Vec<(String, f32)>> {
         let snapshot = self.snapshot();
-        let mut seen = std::collections::HashSet::new();
-        let terms = analyzer::query_terms(text).into_iter().filter(|term| seen.insert(term.clone()));
-        terms
-            .map(|term| snapshot.weight(&term).map(|weight| (term, weight)))
-            .collect::<tantivy::Result<_>>()
-            .map_err(|e| self.failed(e))
+        snapshot.weights(&analyzer::query_terms(text)).map_err(|e| self.failed(e))
     }
 
     /// Chunks in the index.

@@ -9,7 +9,7 @@
 //! million postings, a few milliseconds.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use lore_core::{ChunkId, ScoredChunk};
@@ -138,7 +138,8 @@ impl Snapshot {
                 }
             }
         }
-        let mut best: BinaryHeap<Reverse<Found>> = BinaryHeap::with_capacity(limit + 1);
+        let mut best: BinaryHeap<Reverse<Found>> =
+            BinaryHeap::with_capacity(limit.min(self.live as usize).saturating_add(1));
         for (segment, scores) in scores.iter().enumerate() {
             let allowed = self.allowed(segment, conditions)?;
             let mut bar = if best.len() == limit { best.peek().map_or(0.0, |f| f.0.score) } else { 0.0 };
@@ -157,9 +158,12 @@ impl Snapshot {
         Ok(found.into_iter().map(|Reverse(f)| ScoredChunk { id: ChunkId(f.id), score: f.score }).collect())
     }
 
-    /// Inverse document frequency of a term.
-    pub(super) fn weight(&self, term: &str) -> tantivy::Result<f32> {
-        Ok(self.idf(self.hits(term)?.count))
+    /// Inverse document frequency of each distinct term, in order of first occurrence; of more than [`MAX_TERMS`] terms
+    /// only of those that a search scores.
+    pub(super) fn weights(&self, terms: &[String]) -> tantivy::Result<Vec<(String, f32)>> {
+        let mut scored: BTreeSet<&str> = self.rarest(terms)?.into_iter().map(|(term, _)| term).collect();
+        let distinct = terms.iter().filter(|term| scored.remove(term.as_str()));
+        distinct.map(|term| Ok((term.clone(), self.idf(self.hits(term)?.count)))).collect()
     }
 
     /// Robertson and Sparck Jones' weight, kept above zero as Lucene does.

@@ -85,6 +85,30 @@ fn finds_by_words_stems_codes_and_chinese() {
 }
 
 #[test]
+fn a_very_long_question_costs_no_more_than_its_rarest_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = LexicalIndex::create(folder.path(), &IndexConfig::default()).unwrap();
+    let many: Vec<String> = (0..500).map(|n| format!("common{n}x")).collect();
+    let body: &'static str = many.join(" ").leak();
+    put(&index, &[text("a", "", body), text("b", "", body), text("c", "", "rareword")]);
+    index.commit(Seq(1)).unwrap();
+    let question = format!("{body} rareword");
+    let weights = index.term_weights(&question).unwrap();
+    assert!(weights.len() <= 96, "{} words were weighed", weights.len());
+    assert!(weights.iter().any(|(term, _)| term.starts_with("rarew")), "{weights:?}");
+}
+
+#[test]
+fn a_limit_beyond_all_chunks_takes_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = LexicalIndex::create(folder.path(), &IndexConfig::default()).unwrap();
+    put(&index, &TEXTS);
+    index.commit(Seq(1)).unwrap();
+    let found = index.search("vacation", &Filter::default(), &Access::All, usize::MAX).unwrap();
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
 fn access_and_filters_hold() {
     let folder = tempfile::tempdir().unwrap();
     let index = LexicalIndex::create(folder.path(), &IndexConfig::default()).unwrap();

@@ -116,6 +116,17 @@ impl VectorStore {
         }
     }
 
+    /// Asks whether the vectors can be searched now; one try, a few seconds at most.
+    ///
+    /// # Errors
+    /// `Unreachable` where they are on a server that does not answer.
+    pub async fn reach(&self) -> Result<()> {
+        match self {
+            Self::Edge(_) => Ok(()),
+            Self::Server(store) => store.reach().await,
+        }
+    }
+
     /// Adds points, replacing those with the same ids. When it returns, searches find them.
     pub async fn upsert(&self, points: Vec<Point>) -> Result<()> {
         match self {
@@ -160,8 +171,12 @@ impl VectorStore {
         let conditions = conditions(filter, access);
         let mut found = match self {
             _ if limit == 0 => Vec::new(),
-            Self::Edge(store) => store.search(vector.to_vec(), &conditions, limit + TIES).await?,
-            Self::Server(store) => store.search(vector.to_vec(), &conditions, limit + TIES).await?,
+            Self::Edge(store) => {
+                store.search(vector.to_vec(), &conditions, limit.saturating_add(TIES)).await?
+            }
+            Self::Server(store) => {
+                store.search(vector.to_vec(), &conditions, limit.saturating_add(TIES)).await?
+            }
         };
         found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
         found.truncate(limit);

@@ -120,6 +120,17 @@ impl ServerStore {
         Self::create(backend, name, dimension).await.map(Some)
     }
 
+    pub(super) async fn reach(&self) -> Result<()> {
+        let asked = self.retry(1, || self.0.client.health_check());
+        match tokio::time::timeout(CONNECT, asked).await {
+            Ok(answer) => answer.map(|_| ()),
+            Err(_) => {
+                let reason = format!("no answer in {} s", CONNECT.as_secs());
+                Err(IndexError::Unreachable { url: self.0.url.clone(), reason })
+            }
+        }
+    }
+
     async fn exists(&self) -> Result<bool> {
         self.retry(TRIES, || self.0.client.collection_exists(&self.0.collection)).await
     }
@@ -338,5 +349,23 @@ fn chunk(id: Option<PointId>) -> Option<ChunkId> {
     match id?.point_id_options? {
         PointIdOptions::Uuid(id) => id.parse().ok(),
         PointIdOptions::Num(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_said_to_be_unreachable() {
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = serde_json::json!({"server": {"url": format!("http://{address}")}});
+        let backend: VectorBackend = serde_json::from_value(config).unwrap();
+        let store = ServerStore::connect(&backend, "test").unwrap();
+        let refused = store.reach().await.unwrap_err();
+        assert!(matches!(refused, IndexError::Unreachable { .. }), "{refused}");
+        assert!(refused.to_string().contains(&address.to_string()), "{refused}");
     }
 }

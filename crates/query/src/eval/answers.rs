@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use lore_core::{AnswerEvent, AnswerSummary, Caller, Filter, Question};
+use lore_core::{AnswerSummary, Caller, Filter, Question};
 use serde::Serialize;
 
 use crate::answer::Answerer;
-use crate::error::{QueryError, Result};
+use crate::error::Result;
 use crate::eval::dataset::EvalQuestion;
 use crate::eval::metrics::{contains, exact_match, percentile, token_f1};
 
@@ -115,20 +115,8 @@ pub fn as_asked(question: &EvalQuestion) -> (Question, Caller) {
 async fn ask(answerer: &Answerer, question: &EvalQuestion) -> Result<QuestionOutcome> {
     let started = Instant::now();
     let (asked, caller) = as_asked(question);
-    let mut events = answerer.ask(asked, &caller);
-    let mut summary = None;
-    while let Some(event) = events.recv().await {
-        match event {
-            AnswerEvent::Done(done) => summary = Some(done),
-            AnswerEvent::Error { message, .. } => {
-                tracing::error!(id = question.id, message, "a question failed");
-                return Err(QueryError::Cancelled);
-            }
-            _ => {}
-        }
-    }
+    let summary = answerer.answer(&asked, &caller).await.map_err(|error| error.of_question(&question.id))?;
     let ms = started.elapsed().as_secs_f64() * 1e3;
-    let summary = summary.ok_or(QueryError::Cancelled)?;
     Ok(judge(question, &summary, ms))
 }
 

@@ -49,7 +49,7 @@ struct Seen {
 /// Fits both models of [`SupportModel`] to `questions`.
 ///
 /// # Errors
-/// Fails where retrieval fails.
+/// Fails where retrieval fails; the question's id is in the message.
 pub async fn run(
     answerer: &Answerer,
     questions: &[EvalQuestion],
@@ -59,7 +59,8 @@ pub async fn run(
     let mut seen = Vec::with_capacity(questions.len());
     for (number, question) in questions.iter().enumerate() {
         let (asked, caller) = as_asked(question);
-        let findings = answerer.findings(&asked, &caller).await?;
+        let findings = answerer.findings(&asked, &caller).await;
+        let findings = findings.map_err(|error| error.of_question(&question.id))?;
         let candidates: Vec<(Candidate, bool)> = findings
             .candidates
             .into_iter()

@@ -109,7 +109,11 @@ fn check(request: &AskRequest, limits: &Limits) -> Result<(), ApiError> {
             ),
         ));
     }
-    Ok(())
+    // The answers are bounded by the body alone: they may be Lore's own.
+    request
+        .history
+        .iter()
+        .try_for_each(|turn| check_length("a question of the history", &turn.question, limits))
 }
 
 /// Refuses a question without words, and one over the limit.
@@ -117,14 +121,15 @@ pub(super) fn check_question(question: &str, limits: &Limits) -> Result<(), ApiE
     if question.trim().is_empty() {
         return Err(ApiError::invalid("bad_question", "the question is empty; write what you want to know"));
     }
-    let chars = question.chars().count();
-    if chars > limits.question_chars {
+    check_length("the question", question, limits)
+}
+
+fn check_length(what: &str, question: &str, limits: &Limits) -> Result<(), ApiError> {
+    let (chars, limit) = (question.chars().count(), limits.question_chars);
+    if chars > limit {
         return Err(ApiError::invalid(
             "question_too_long",
-            format!(
-                "the question has {chars} characters, the limit is {}; shorten it",
-                limits.question_chars
-            ),
+            format!("{what} has {chars} characters, the limit is {limit}; shorten it"),
         ));
     }
     Ok(())

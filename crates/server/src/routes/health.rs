@@ -51,7 +51,7 @@ pub struct Readiness {
     (status = 503, description = "Not yet, or not any more; the message says why", body = ErrorBody),
 ))]
 pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, ApiError> {
-    let missing = state.missing();
+    let missing = state.missing_now().await;
     if !missing.is_empty() {
         return Err(ApiError::unavailable("not_ready", format!("not ready: {}", missing.join("; "))));
     }

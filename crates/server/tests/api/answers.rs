@@ -293,6 +293,10 @@ async fn a_stopped_embedder_is_told() {
     drop(requests);
     let missing = world.get("/readyz").await.expect(503).json();
     assert_eq!(missing["error"]["message"], "not ready: the embedder has stopped");
+    for (path, body) in [("/v1/ask", ask(QUESTION)), ("/v1/search", json!({"query": QUESTION}))] {
+        let refused = world.json("POST", path, &body).await.expect(503);
+        assert_eq!(refused.code(), "model_unavailable", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ async fn bodies_of_errors() {
     let world = World::without_engine(Options { limits, ..open_options() });
     let turn = json!({"question": "a", "answer": "b"});
     let history = json!({"question": "And then?", "history": [turn, turn]}).to_string();
+    let turn = json!({"question": "Why why why why why why why?", "answer": "b"});
+    let long_turn = json!({"question": "And then?", "history": [turn]}).to_string();
     let cases: &[Case] = &[
         ("an unknown path", "GET", "/v2/ask", &[], ""),
         ("a wrong method", "GET", "/v1/ask", &[], ""),
@@ -48,6 +50,7 @@ async fn bodies_of_errors() {
         ("an empty question", "POST", "/v1/ask", &[JSON], r#"{"question": "  "}"#),
         ("a long question", "POST", "/v1/ask", &[JSON], r#"{"question": "Why why why why why why why?"}"#),
         ("a long history", "POST", "/v1/ask", &[JSON], &history),
+        ("a long question in the history", "POST", "/v1/ask", &[JSON], &long_turn),
         ("too many hits", "POST", "/v1/search", &[JSON], r#"{"query": "x", "limit": 101}"#),
         ("no engine yet", "POST", "/v1/ask", &[JSON], r#"{"question": "Why?"}"#),
         ("a page that is too long", "GET", "/v1/documents?limit=1000", &[], ""),
