@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, Version, header};
 use lore_core::{Access, Caller};
 use lore_index::ApiKey;
 use subtle::ConstantTimeEq as _;
@@ -21,6 +21,19 @@ use crate::state::AppState;
 
 /// Header in which an administrator names groups to ask as a member of.
 pub const GROUPS: &str = "x-lore-groups";
+
+/// Headers by which a proxy shows.
+const FORWARDED: [&str; 9] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+    "cf-connecting-ip",
+];
 
 /// Longest secret that is looked up, in bytes.
 const SECRET_BYTES: usize = 256;
@@ -39,7 +52,7 @@ impl FromRequestParts<AppState> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let caller = match secret(&parts.headers)? {
             Some(secret) => of_secret(secret, state).await?,
-            None if state.options().require_keys => {
+            None if state.keys_required() => {
                 return Err(ApiError::unauthorized(
                     "an API key is needed: send it as Authorization: Bearer lore_...; `lore keys create` makes one",
                 ));
@@ -120,7 +133,9 @@ fn caller_of(key: ApiKey) -> Caller {
 /// Lets only such requests through as a program or a page of this server on this machine makes.
 fn at_this_machine(parts: &Parts) -> Result<(), ApiError> {
     let headers = &parts.headers;
-    if ["forwarded", "x-forwarded-for", "x-forwarded-host"].iter().any(|name| headers.contains_key(*name)) {
+    // nginx adds none of the headers unless it is told to, but speaks HTTP/1.0 to what is behind it.
+    let old = parts.version == Version::HTTP_10 || parts.version == Version::HTTP_09;
+    if old || FORWARDED.iter().any(|name| headers.contains_key(*name)) {
         return Err(ApiError::forbidden("forbidden_proxy", "a request through a proxy needs an API key"));
     }
     let host = host(parts).filter(|host| is_loopback(host.host())).ok_or_else(|| {
@@ -219,7 +234,12 @@ mod tests {
         }
         assert_eq!(allowed(&[host, ("sec-fetch-site", "cross-site")]), Err("cross_site".into()));
         assert_eq!(allowed(&[host, ("sec-fetch-site", "same-origin")]), Ok(()));
-        assert_eq!(allowed(&[host, ("x-forwarded-for", "10.0.0.1")]), Err("forbidden_proxy".into()));
+        for name in FORWARDED {
+            assert_eq!(allowed(&[host, (name, "10.0.0.1")]), Err("forbidden_proxy".into()), "{name}");
+        }
+        let old = Request::builder().version(Version::HTTP_10).header("host", "localhost").body(()).unwrap();
+        let refused = at_this_machine(&old.into_parts().0).unwrap_err();
+        assert_eq!(refused.code(), "forbidden_proxy");
     }
 
     #[test]

@@ -14,12 +14,17 @@ pub struct HttpConfig {
     pub header_seconds: u64,
     /// Seconds in which a JSON body must have arrived; for uploads, the longest pause between two pieces.
     pub body_seconds: u64,
+    /// Seconds for which a client may take nothing of what is sent to it; then its connection is closed.
+    pub write_seconds: u64,
     /// Seconds that an answer or a search may take, waiting included.
     pub answer_seconds: u64,
     /// Seconds between two comments that keep an event stream open.
     pub keep_alive_seconds: u64,
     /// Seconds that running requests and streams get to end when the server is told to stop.
     pub grace_seconds: u64,
+    /// Whether every caller needs a key on loopback too, as behind a proxy on the same machine, whose requests cannot be
+    /// told from those of the person at this machine. On other addresses a key is always needed.
+    pub require_keys: bool,
     /// Uploads received at once; four times as many wait, more are refused with 429. Each holds a document in memory.
     pub uploads: usize,
 }
@@ -30,9 +35,11 @@ impl Default for HttpConfig {
             connections: 1024,
             header_seconds: 15,
             body_seconds: 30,
+            write_seconds: 30,
             answer_seconds: 120,
             keep_alive_seconds: 15,
             grace_seconds: 10,
+            require_keys: false,
             uploads: 4,
         }
     }
@@ -45,6 +52,10 @@ impl HttpConfig {
 
     pub(crate) fn body_timeout(&self) -> Duration {
         Duration::from_secs(self.body_seconds.max(1))
+    }
+
+    pub(crate) fn write_timeout(&self) -> Duration {
+        Duration::from_secs(self.write_seconds.max(1))
     }
 
     pub(crate) fn answer_timeout(&self) -> Duration {

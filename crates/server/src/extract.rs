@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{BodyDataStream, Bytes};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -15,10 +15,6 @@ use crate::state::AppState;
 
 /// Longest message of a parser that is passed on, in characters: it may quote the body.
 const MESSAGE_CHARS: usize = 300;
-/// Most of a refused body that is read to its end.
-const DISCARDED_BYTES: usize = 64 << 20;
-/// Longest time that a refused body is read.
-const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// A JSON body within the limit for JSON bodies.
 #[derive(Debug)]
@@ -53,8 +49,7 @@ pub async fn json_within<T: DeserializeOwned>(
 
 async fn body_within(request: Request, limit: usize, timeout: Duration) -> Result<Bytes, ApiError> {
     // A client that waits for leave to send the body hears the refusal before it sends any.
-    let waits = request.headers().contains_key(header::EXPECT);
-    if waits {
+    if request.headers().contains_key(header::EXPECT) {
         refuse_declared(request.headers(), limit)?;
     }
     let mut body = request.into_body().into_data_stream();
@@ -70,26 +65,7 @@ async fn body_within(request: Request, limit: usize, timeout: Duration) -> Resul
         }
         Ok(Bytes::from(bytes))
     };
-    let read = tokio::time::timeout(timeout, read).await.map_err(|_| slow_body())?;
-    if read.as_ref().is_err_and(|e| e.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE) {
-        discard(body).await;
-    }
-    read
-}
-
-/// Reads and drops the rest of a refused body: most clients read the answer only once they have sent everything, and
-/// would see a broken pipe instead of the reason. Ends after [`DISCARDED_BYTES`] or [`DISCARD_TIME`].
-async fn discard(mut body: BodyDataStream) {
-    let mut left = DISCARDED_BYTES;
-    let rest = async {
-        while let Some(Ok(piece)) = body.next().await {
-            left = left.saturating_sub(piece.len());
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(DISCARD_TIME, rest).await;
+    tokio::time::timeout(timeout, read).await.map_err(|_| slow_body())?
 }
 
 /// Refuses a body whose declared length is over `limit`, before any of it is read.

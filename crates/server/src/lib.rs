@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod auth;
+mod body;
 pub mod config;
 pub mod error;
 pub mod extract;
@@ -19,6 +20,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod metrics;
 pub mod openapi;
+mod patient;
 pub mod request;
 pub mod routes;
 pub mod serve;

@@ -15,6 +15,7 @@ use futures::FutureExt as _;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::body::Rest;
 use crate::error::ApiError;
 use crate::metrics;
 
@@ -67,15 +68,23 @@ pub async fn around(mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let mut account = Account::open(label(request.method()), route);
     let span = tracing::info_span!("request", %id, method = account.method, route = account.route);
+    let (request, rest) = Rest::of(request);
     async move {
-        let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(response) => response,
+        let (response, rest) = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => (response, Some(rest)),
             Err(panic) => {
-                ApiError::internal(format_args!("a handler panicked: {}", words(&*panic))).into_response()
+                let error = ApiError::internal(format_args!("a handler panicked: {}", words(&*panic)));
+                (error.into_response(), None)
             }
         };
         let response = finish(response, &id);
-        account.close(response.status());
+        let status = response.status();
+        account.close(status);
+        let refused = status.is_client_error() || status.is_server_error();
+        // A body that came too slowly would come no faster now.
+        if let Some(rest) = rest.filter(|_| refused && status != StatusCode::REQUEST_TIMEOUT) {
+            rest.discard().await;
+        }
         response
     }
     .instrument(span)

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::app::app;
 use crate::lifecycle::Phase;
+use crate::patient::Patient;
 use crate::state::AppState;
 
 /// Most bytes of a request's headers.
@@ -103,7 +104,8 @@ pub async fn serve(
         };
         // Events are small and should leave at once; without this only their delay differs.
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = http
+            .serve_connection(TokioIo::new(Patient::new(stream, config.write_timeout())), service.clone());
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             let _permit = permit;
@@ -129,14 +131,19 @@ pub async fn serve(
 
 /// Beyond loopback a key is required, and there must be one.
 async fn check(address: SocketAddr, state: &AppState) -> Result<(), ServeError> {
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    if !state.options().require_keys {
-        return Err(ServeError::Open { address });
+    let loopback = address.ip().is_loopback();
+    if !state.keys_required() {
+        return if loopback { Ok(()) } else { Err(ServeError::Open { address }) };
     }
     let catalog = state.catalog_handle().clone();
     let keys =
         tokio::task::spawn_blocking(move || catalog.keys()).await.map_err(|_| ServeError::Cancelled)??;
-    if keys.iter().all(|key| key.revoked_at.is_some()) { Err(ServeError::NoKeys { address }) } else { Ok(()) }
+    if keys.iter().any(|key| key.revoked_at.is_none()) {
+        return Ok(());
+    }
+    if loopback {
+        tracing::warn!("a key is required and there is none; make one with `lore keys create`");
+        return Ok(());
+    }
+    Err(ServeError::NoKeys { address })
 }

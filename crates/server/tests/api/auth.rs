@@ -20,6 +20,18 @@ async fn without_a_key_only_where_none_is_required() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_on_this_machine_the_settings_can_require_keys() {
+    let http = lore_server::HttpConfig { require_keys: true, ..Default::default() };
+    let world = World::without_engine(lore_server::Options { http, ..open_options() });
+    // What nginx sends where its configuration has no more than proxy_pass.
+    world.get("/v1/documents").await.expect(401);
+    world.get_as("local-secret", "/v1/documents").await.expect(200);
+    let (_, secret) = world.key(&[], false);
+    world.get_as(&secret, "/v1/documents").await.expect(200);
+    world.get("/healthz").await.expect(200);
+}
+
+#[tokio::test]
 async fn a_wrong_key_is_refused_on_loopback_too() {
     for world in [World::without_engine(open_options()), World::without_engine(keyed_options())] {
         for secret in ["lore_nobody_nothing", "local-secreT", "local-secret1", "x"] {

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use lore_core::Limits;
 use lore_server::{HttpConfig, Options, ServeError, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::support::{World, keyed_options, open_options};
+use crate::support::{World, form, keyed_options, open_options};
 
 pub struct Server {
     pub address: SocketAddr,
@@ -119,6 +120,53 @@ async fn a_body_that_does_not_come_is_given_up() {
     let stream = half_a_request(server.address).await;
     let answer = tokio::time::timeout(Duration::from_secs(10), rest(stream)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("slow_body"), "{answer}");
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap().unwrap();
+}
+
+/// Most clients read the answer only once they have sent everything.
+#[tokio::test]
+async fn a_refused_upload_is_read_to_its_end_and_told_why() {
+    let limits = Limits { document_bytes: 10 << 20, ..Limits::default() };
+    let world = World::without_engine(Options { limits, ..open_options() });
+    let server = start(&world).await;
+    for (name, megabytes, extra, status, code) in [
+        ("a.txt", 16, "", "413", "too_large"),
+        ("a.exe", 8, "", "415", "unsupported_media_type"),
+        ("a.txt", 8, "Authorization: Bearer lore_a_b\r\n", "401", "unauthorized"),
+    ] {
+        let (kind, body) = form(&[("file", Some(name), &vec![b'x'; megabytes << 20])]);
+        let head = format!(
+            "POST /v1/documents HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{extra}Content-Type: {kind}\r\n\
+             Content-Length: {}\r\n\r\n",
+            server.address,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let answer = rest(stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(code), "{answer}");
+    }
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_loses_its_place() {
+    let http = HttpConfig { write_seconds: 1, connections: 1, ..HttpConfig::default() };
+    let world = World::without_engine(with_http(http));
+    let server = start(&world).await;
+    let mut deaf = TcpStream::connect(server.address).await.unwrap();
+    let requests = format!("GET /openapi.json HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).repeat(1000);
+    let refused = async { while deaf.write_all(requests.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
+    // The only place is free again.
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(20), rest(stream)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     server.stop.send(()).unwrap();
     server.ended.await.unwrap().unwrap();
 }
