@@ -87,6 +87,12 @@ impl House {
         self.ok(&["ingest", self.docs().to_str().unwrap(), "--prune"]);
     }
 
+    /// Starts `lore` with `args`, which runs until it is stopped.
+    pub fn start(&self, args: &[&str]) -> Server {
+        let child = self.lore().args(args).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
+        Server { child, url: String::new(), token: String::new() }
+    }
+
     /// Starts a server on a free port of loopback and waits until it is ready.
     pub fn serve(&self) -> Server {
         let _ = std::fs::remove_file(self.data().join("owner.json"));
@@ -110,7 +116,9 @@ impl House {
 
 fn command(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lore"));
-    for name in ["LORE_CONFIG", "LORE_LISTEN", "LORE_QDRANT_URL", "LORE_OFFLINE", "LORE_LOG"] {
+    for name in
+        ["LORE_CONFIG", "LORE_LISTEN", "LORE_QDRANT_URL", "LORE_QDRANT_API_KEY", "LORE_OFFLINE", "LORE_LOG"]
+    {
         command.env_remove(name);
     }
     command.env("LORE_DATA_DIR", data);

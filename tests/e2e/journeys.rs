@@ -144,3 +144,30 @@ fn a_folder_that_changes() {
     assert_eq!((&before["answer"], &before["citations"]), (&after["answer"], &after["citations"]));
     house.ok(&["check"]);
 }
+
+#[test]
+fn a_followed_folder_leaves_the_indexes_to_other_commands() {
+    let house = House::new();
+    house.write("handbook.md", LEAVE);
+    let watch = house.start(&["ingest", house.docs().to_str().unwrap(), "--watch", "--quiet"]);
+    let question = "How many vacation days does a new employee in Munich get?";
+    watch.wait("the first document", |_| {
+        let out = house.run(&["ask", question]);
+        String::from_utf8(out.stdout).unwrap().contains("30 days")
+    });
+    // A server can be started beside it and follows what it takes in.
+    let server = house.serve();
+    house.write("pay.md", PAY);
+    server.wait("the second document", |s| {
+        s.ask(None, "What is the pay of a senior engineer in Leeds?").to_string().contains("61,000")
+    });
+    assert!(server.stop());
+    // And it takes over again when the server has gone.
+    house.write("vpn.txt", "The VPN client is installed from the software centre.\n");
+    watch.wait("the third document", |_| {
+        let out = house.run(&["search", "VPN client"]);
+        String::from_utf8(out.stdout).unwrap().contains("vpn.txt")
+    });
+    assert!(watch.stop());
+    house.ok(&["check"]);
+}

@@ -1,10 +1,11 @@
 //! Builds the parts from the settings: catalog, models, indexes, retriever, answerer.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use lore_core::{Embedder, Reranker};
-use lore_index::{Catalog, Index, Owner};
+use lore_index::{Catalog, Index, IndexError, Owner};
 use lore_inference as inference;
 use lore_models::source::{self, ModelSpec, ModelStore, SourceOptions};
 use lore_models::{Encoder, EncoderOptions};
@@ -13,6 +14,11 @@ use lore_query::{Answerer, Retriever};
 use crate::client::Client;
 use crate::progress::{self, Progress, Unit};
 use crate::settings::Settings;
+
+/// Longest wait for another command that has the indexes, such as one that follows a folder and takes them for a moment.
+const TURN: Duration = Duration::from_secs(15);
+/// How often it is looked whether they are free.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Runs `work` on a thread that may block.
 ///
@@ -142,7 +148,10 @@ pub async fn reranker(settings: &Settings) -> anyhow::Result<Option<Reranker>> {
 /// Fails where another process owns them, and where a model or an index cannot be opened.
 pub async fn index(settings: &Settings, command: &str) -> anyhow::Result<Index> {
     // The lock first: it is had at once or not at all.
-    let owner = Owner::take(&settings.data_dir, command)?;
+    owned(settings, Owner::take(&settings.data_dir, command)?).await
+}
+
+async fn owned(settings: &Settings, owner: Owner) -> anyhow::Result<Index> {
     let catalog = catalog(settings).await?;
     let embedder = embedder(settings).await?;
     Ok(Index::open(catalog, settings.config.index.clone(), embedder, owner).await?)
@@ -177,7 +186,8 @@ impl Parts {
     pub async fn over(settings: &Settings, index: Index) -> anyhow::Result<Self> {
         let reranker = reranker(settings).await?;
         let retriever = Retriever::new(index, reranker, settings.config.retrieve.clone());
-        let answerer = Answerer::new(retriever.clone(), settings.config.answer.clone());
+        let answerer = Answerer::new(retriever.clone(), settings.config.answer.clone())
+            .with_question_chars(settings.config.limits.question_chars);
         Ok(Self { retriever, answerer })
     }
 
@@ -204,7 +214,7 @@ pub enum Engine {
 /// The server that owns the data folder of `catalog`, else this process as `command`, with all changes applied.
 ///
 /// # Errors
-/// Fails where a process owns the folder that serves nothing, where nothing was ingested, and as [`index`].
+/// Fails where a process that serves nothing keeps the folder for long, where nothing was ingested, and as [`index`].
 pub async fn engine(settings: &Settings, catalog: &Catalog, command: &str) -> anyhow::Result<Engine> {
     if let Some(client) = server(settings).await? {
         return Ok(Engine::Remote(client));
@@ -217,7 +227,24 @@ pub async fn engine(settings: &Settings, catalog: &Catalog, command: &str) -> an
             settings.data_dir.display()
         );
     }
-    let index = index(settings, command).await?;
+    let started = Instant::now();
+    let mut told = false;
+    let owner = loop {
+        match Owner::take(&settings.data_dir, command) {
+            Ok(owner) => break owner,
+            Err(IndexError::Locked { by, .. }) if started.elapsed() < TURN => {
+                if let Some(client) = server(settings).await? {
+                    return Ok(Engine::Remote(client));
+                }
+                if !std::mem::replace(&mut told, true) {
+                    progress::say(&format!("waiting for {by}, which has the indexes"));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let index = owned(settings, owner).await?;
     follow(&index).await?;
     Ok(Engine::Local(Parts::over(settings, index).await?))
 }

@@ -19,6 +19,7 @@ use super::search::key_value;
 use crate::client::Client;
 use crate::intake::{self, Teller};
 use crate::progress::{self, Progress, Unit};
+use crate::service::FOLLOW_EVERY;
 use crate::settings::Settings;
 use crate::{client, open, print, signals};
 
@@ -51,6 +52,11 @@ pub struct Ingest {
     #[arg(long)]
     no_wait: bool,
 }
+
+/// A followed folder is indexed when the catalog stands still, and after this time where it does not.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Longest wait before following is tried again after an error.
+const BACK_OFF_MOST: Duration = Duration::from_secs(60);
 
 /// What `/readyz` says of the indexes.
 #[derive(Deserialize)]
@@ -215,21 +221,66 @@ async fn watch_folders(
         teller.end()
     });
     let mut watching = std::pin::pin!(watching);
-    let following = async {
-        if let Some(Follower::This(index)) = follower(settings, &catalog, &embedder, &stop).await? {
-            index.run(crate::service::FOLLOW_EVERY, stop.clone()).await?;
-            index.close().await?;
-        } else {
-            signals::stopped(stop.clone()).await;
-        }
-        anyhow::Ok(())
-    };
     tokio::select! {
         end = &mut watching => end??,
-        end = following => {
+        end = follow_changes(settings, &catalog, &embedder, &stop) => {
             end?;
             watching.await??;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the indexes to each change of the catalog until `stop`. They are taken for that alone and then freed, so that
+/// other commands and a server can have them; a server that has them is left to do it.
+async fn follow_changes(
+    settings: &Settings,
+    catalog: &Catalog,
+    embedder: &Embedder,
+    stop: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let (mut held, mut before) = (None, None);
+    let mut moving = Instant::now();
+    let mut wait = FOLLOW_EVERY;
+    while !*stop.borrow() {
+        let asked = catalog.clone();
+        let last = open::blocking(move || asked.last_seq()).await?;
+        let still = before.replace(last) == Some(last);
+        if held == Some(last) {
+            moving = Instant::now();
+        } else if still || moving.elapsed() >= SETTLE {
+            match catch_up(settings, catalog, embedder, stop).await {
+                Ok(()) => (held, wait) = (Some(last), FOLLOW_EVERY),
+                Err(error) => {
+                    wait = (wait * 2).min(BACK_OFF_MOST);
+                    let (error, seconds) = (print::chain(&error), wait.as_secs());
+                    tracing::warn!(error, seconds, "the indexes cannot follow; trying again");
+                }
+            }
+            moving = Instant::now();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = signals::stopped(stop.clone()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Applies the changes that wait, where no server does, and frees the indexes.
+async fn catch_up(
+    settings: &Settings,
+    catalog: &Catalog,
+    embedder: &Embedder,
+    stop: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let Some(Follower::This(index)) = follower(settings, catalog, embedder, stop).await? else {
+        return Ok(());
+    };
+    let followed = tokio::select! {
+        followed = index.follow(&|_, _| ()) => followed.map(|_| ()),
+        () = signals::stopped(stop.clone()) => Ok(()),
+    };
+    let closed = index.close().await;
+    Ok(followed.and(closed)?)
 }
