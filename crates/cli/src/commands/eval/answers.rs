@@ -17,9 +17,12 @@ use crate::settings::{Generator, Settings};
 /// Answers: F1, gold answer contained, citations, refusals
 #[derive(Debug, Args)]
 pub struct Answers {
-    /// SQuAD-format file, or questions (.jsonl) whose folder lies in a documents folder
+    /// SQuAD-format file, or questions (.jsonl)
     #[arg(long, value_name = "FILE")]
     dataset: PathBuf,
+    /// Documents of a .jsonl file [default: DIR, where the questions lie in DIR/questions]
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
     /// Who answers
     #[arg(long, default_value = "none")]
     generator: Generator,
@@ -40,6 +43,9 @@ pub struct Calibrate {
     /// As for `lore eval answers`; never the questions that are tested with
     #[arg(long, value_name = "FILE")]
     dataset: PathBuf,
+    /// As for `lore eval answers`
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
     /// Largest share of answerable questions that may be refused
     #[arg(long, default_value_t = 0.05)]
     max_false_refusals: f64,
@@ -55,7 +61,8 @@ impl Answers {
     /// Fails where the data set cannot be read, and where a question fails.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let Generator::None = self.generator;
-        let (corpus, mut questions) = open(&settings, &self.dataset, self.keep.as_deref()).await?;
+        let (corpus, mut questions) =
+            open(&settings, &self.dataset, self.documents.as_deref(), self.keep.as_deref()).await?;
         questions.truncate(self.limit.unwrap_or(usize::MAX));
         let shown = Progress::new("asking", Unit::Count("questions"));
         let total = questions.len() as u64;
@@ -81,7 +88,8 @@ impl Calibrate {
     /// # Errors
     /// As [`Answers::run`].
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let (corpus, questions) = open(&settings, &self.dataset, self.keep.as_deref()).await?;
+        let (corpus, questions) =
+            open(&settings, &self.dataset, self.documents.as_deref(), self.keep.as_deref()).await?;
         let shown = Progress::new("reading", Unit::Count("questions"));
         let total = questions.len() as u64;
         let progress = |done: usize| shown.set(done as u64, total);
@@ -102,16 +110,17 @@ impl Calibrate {
 async fn open(
     settings: &Settings,
     path: &Path,
+    documents: Option<&Path>,
     kept: Option<&Path>,
 ) -> anyhow::Result<(Corpus, Vec<EvalQuestion>)> {
     match path.extension().and_then(|e| e.to_str()) {
         Some("jsonl") => {
             let questions = dataset::own_questions(path)?;
-            let path = path.canonicalize()?;
-            let Some(folder) = path.parent().and_then(Path::parent) else {
-                bail!("{} lies in no documents folder", path.display());
-            };
-            Ok((Corpus::of_folder(settings, folder, kept).await?, questions))
+            let folder = documents_of(path, documents)?;
+            Ok((Corpus::of_folder(settings, &folder, kept).await?, questions))
+        }
+        Some("json") if documents.is_some() => {
+            bail!("a SQuAD-format file brings its own documents; leave --documents out")
         }
         Some("json") => {
             let (documents, questions) = dataset::squad(path)?;
@@ -121,6 +130,34 @@ async fn open(
     }
 }
 
+/// The folder of documents that the questions at `path` are about: the one `given`, or the one whose folder `questions`
+/// they lie in.
+fn documents_of(path: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let here = |path: &Path| path.canonicalize().with_context(|| format!("cannot read {}", path.display()));
+    let folder = match given {
+        Some(folder) => here(folder)?,
+        None => {
+            let path = here(path)?;
+            let questions = path.parent().filter(|folder| folder.ends_with("questions"));
+            match questions.and_then(Path::parent) {
+                Some(folder) => folder.to_owned(),
+                None => bail!(
+                    "{} does not lie in DIR/questions; name the folder of its documents with --documents DIR",
+                    path.display()
+                ),
+            }
+        }
+    };
+    let home = std::env::var_os("HOME").and_then(|home| Path::new(&home).canonicalize().ok());
+    if folder.parent().is_none() || home.as_ref() == Some(&folder) {
+        bail!(
+            "{} is not taken in as a whole; name a folder of documents with --documents DIR",
+            folder.display()
+        );
+    }
+    Ok(folder)
+}
+
 fn write_outcomes(path: &Path, outcomes: &[QuestionOutcome]) -> anyhow::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for outcome in outcomes {
@@ -128,4 +165,29 @@ fn write_outcomes(path: &Path, outcomes: &[QuestionOutcome]) -> anyhow::Result<(
         file.write_all(b"\n")?;
     }
     Ok(file.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn questions_name_their_documents_by_where_they_lie_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(folder.join("questions")).unwrap();
+        let (inside, outside) = (folder.join("questions/q.jsonl"), folder.join("q.jsonl"));
+        for path in [&inside, &outside] {
+            std::fs::write(path, "").unwrap();
+        }
+        assert_eq!(documents_of(&inside, None).unwrap(), folder);
+        let refused = documents_of(&outside, None).unwrap_err().to_string();
+        assert!(refused.contains("--documents"), "{refused}");
+        assert_eq!(documents_of(&outside, Some(&folder)).unwrap(), folder);
+        for whole in ["/".into(), std::env::var("HOME").unwrap_or("/".into())] {
+            let refused = documents_of(&inside, Some(Path::new(&whole))).unwrap_err().to_string();
+            assert!(refused.contains("as a whole"), "{refused}");
+        }
+    }
 }
