@@ -1,6 +1,6 @@
 //! Logs go to stderr; stdout belongs to results.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tracing_subscriber::EnvFilter;
 
 use crate::progress;
@@ -30,8 +30,13 @@ fn filter(level: &str) -> anyhow::Result<EnvFilter> {
         bare @ ("debug" | "trace") => format!("warn,lore={bare}"),
         _ => level.to_owned(),
     };
-    EnvFilter::try_new(&directives)
-        .with_context(|| format!("the log level {level:?} is none; use error, warn, info, debug or trace"))
+    let none = || format!("the log level {level:?} is none; use error, warn, info, debug or trace");
+    // A single word would be taken for the name of a module, and nothing logged.
+    if directives.chars().all(|c| c.is_ascii_alphabetic()) && !matches!(directives.as_str(), "off" | "error")
+    {
+        bail!("{}", none());
+    }
+    EnvFilter::try_new(&directives).with_context(none)
 }
 
 #[cfg(test)]
@@ -43,7 +48,9 @@ mod tests {
     fn levels_and_filters() {
         assert!(filter("info").is_ok());
         assert!(filter("lore_index=debug,warn").is_ok());
-        let error = filter("lore=loud").unwrap_err();
-        assert!(error.to_string().contains("lore=loud"), "{error}");
+        for wrong in ["lore=loud", "loud"] {
+            let error = filter(wrong).unwrap_err();
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
     }
 }

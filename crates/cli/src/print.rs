@@ -98,8 +98,9 @@ pub fn terminal_width() -> Option<usize> {
     if !stdout.is_terminal() {
         return None;
     }
-    let columns = rustix::termios::tcgetwinsize(&stdout).map_or(80, |size| usize::from(size.ws_col));
-    Some(columns.clamp(40, MAX_WIDTH))
+    let columns = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
+    // A terminal that nobody told its size, such as one that `script` makes, says 0.
+    Some(if columns == 0 { 80 } else { columns.clamp(40, MAX_WIDTH) })
 }
 
 /// Columns that a terminal gives to `text`: two for each East Asian wide character.

@@ -100,6 +100,8 @@ impl Progress {
     /// Says how far it is and what is being done now.
     pub fn set_with(&self, done: u64, total: u64, now: &str) {
         match &self.show {
+            // Where there is nothing to do, no bar flashes up.
+            Show::Bar(_) if (done, total) == (0, 0) => {}
             Show::Nothing => {}
             Show::Bar(bar) => {
                 bar.set_length(total);

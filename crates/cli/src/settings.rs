@@ -188,7 +188,16 @@ pub fn resolve(
         config.listen = listen;
     }
     if let Some(url) = env("LORE_QDRANT_URL") {
-        set_qdrant(&mut config.index.vectors, url, env("LORE_QDRANT_API_KEY"))?;
+        set_qdrant(&mut config.index.vectors, url)?;
+    }
+    if let Some(key) = env("LORE_QDRANT_API_KEY") {
+        match &mut config.index.vectors {
+            VectorBackend::Server { api_key, .. } => *api_key = Some(key),
+            VectorBackend::Edge => bail!(
+                "LORE_QDRANT_API_KEY is set, but no Qdrant server is; name one in LORE_QDRANT_URL or in \
+                 index.vectors.server.url, or unset the key"
+            ),
+        }
     }
     if let Some(offline) = env("LORE_OFFLINE") {
         config.offline = switch("LORE_OFFLINE", &offline)?;
@@ -272,14 +281,13 @@ fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// Points the vectors to the Qdrant server at `url`, keeping what the file says of shards and names.
-fn set_qdrant(vectors: &mut VectorBackend, url: String, key: Option<String>) -> anyhow::Result<()> {
-    if matches!(vectors, VectorBackend::Edge) {
+fn set_qdrant(vectors: &mut VectorBackend, url: String) -> anyhow::Result<()> {
+    match vectors {
+        VectorBackend::Server { url: at, .. } => *at = url,
         // Through serde, so that the defaults of the other fields stand in one place.
-        *vectors = serde_json::from_value(serde_json::json!({"server": {"url": url}}))?;
-    }
-    if let VectorBackend::Server { url: at, api_key, .. } = vectors {
-        *at = url;
-        *api_key = key.or(api_key.take());
+        VectorBackend::Edge => {
+            *vectors = serde_json::from_value(serde_json::json!({"server": {"url": url}}))?;
+        }
     }
     Ok(())
 }

@@ -143,6 +143,21 @@ fn a_qdrant_address_moves_the_vectors_there() {
 }
 
 #[test]
+fn a_qdrant_key_alone_goes_to_the_server_of_the_file_and_is_not_lost_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lore.yaml");
+    std::fs::write(&file, "index: {vectors: {server: {url: \"http://q:6334\", api_key: old}}}\n").unwrap();
+    let env = [("LORE_QDRANT_API_KEY", "new")];
+    let settings = with(&GlobalFlags::default(), &env, folder.path()).unwrap();
+    let VectorBackend::Server { url, api_key, .. } = settings.config.index.vectors else {
+        panic!("not a server");
+    };
+    assert_eq!((url.as_str(), api_key.as_deref()), ("http://q:6334", Some("new")));
+    let error = with(&GlobalFlags::default(), &env, Path::new("/nowhere")).unwrap_err().to_string();
+    assert!(error.contains("LORE_QDRANT_API_KEY") && error.contains("LORE_QDRANT_URL"), "{error}");
+}
+
+#[test]
 fn nonsense_in_the_environment_is_named() {
     let error = with(&GlobalFlags::default(), &[("LORE_OFFLINE", "maybe")], Path::new("/")).unwrap_err();
     assert_eq!(error.to_string(), "LORE_OFFLINE is \"maybe\"; set it to 1 or 0");

@@ -2,6 +2,7 @@
 //!
 //! Works beside a running server: the catalog may be used by several processes, and the indexes follow it.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -181,6 +182,12 @@ impl Delete {
                 )?;
             } else {
                 progress::say(&format!("deleted {}", document.name));
+                if let Some(path) = document.source.strip_prefix("file://").filter(|p| Path::new(p).exists())
+                {
+                    progress::say(&format!(
+                        "its file is still there and comes back when its folder is ingested again: {path}"
+                    ));
+                }
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use lore_core::{Caller, DocumentId, Filter, PageRange, SearchMode};
@@ -26,7 +26,7 @@ const SHOWN: usize = 300;
 #[derive(Clone, Debug, Default, Args)]
 pub struct Restrictions {
     /// As a member of these groups; everything is read without
-    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    #[arg(long, alias = "group", value_name = "GROUP", value_delimiter = ',')]
     pub groups: Option<Vec<String>>,
     /// Only documents with this tag; several values of one key are alternatives
     #[arg(long = "filter-tag", value_name = "KEY=VALUE", value_parser = key_value)]
@@ -153,6 +153,10 @@ impl Search {
     /// # Errors
     /// Fails where another process that serves nothing has the indexes, and where search does.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let most = settings.config.limits.search_hits;
+        if !(1..=most).contains(&self.limit) {
+            bail!("--limit is {}; it must be 1 to {most} (limits.search_hits in the settings)", self.limit);
+        }
         let catalog = open::catalog(&settings).await?;
         let filter = self.restrictions.filter(&catalog).await?;
         let request = SearchRequest {

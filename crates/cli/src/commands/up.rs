@@ -16,7 +16,7 @@ const CORPUS: &str = "docs-corpus";
 /// A question that the documents of [`CORPUS`] answer.
 const QUESTION: &str = "How many vacation days does a new employee in Munich get?";
 
-/// Fetch the embedder, ingest the documents beside this folder, serve
+/// Fetch the embedder, take in ./docs-corpus, serve
 #[derive(Debug, Args)]
 pub struct Up {
     /// Documents to take in [default: ./docs-corpus if there is one]

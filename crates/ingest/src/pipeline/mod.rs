@@ -179,7 +179,8 @@ impl Ingester {
         hash: Option<&ContentHash>,
         reason: String,
     ) -> Result<Outcome, IngestError> {
-        tracing::warn!(document = %document.name, %reason, "a document could not be read");
+        // The caller hears of it as an event and tells it.
+        tracing::debug!(document = %document.name, %reason, "a document could not be read");
         metrics::counter!("lore_ingest_failures_total").increment(1);
         let document = self.catalog.commit_failure(document, hash, &reason)?;
         Ok(Outcome::Failed { document, reason })
