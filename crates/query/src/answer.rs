@@ -12,11 +12,14 @@ use tokio::sync::mpsc;
 
 use crate::config::AnswerConfig;
 use crate::error::{QueryError, Result};
-use crate::extract::{Candidate, Extractor, select};
+use crate::asked::Asked;
+use crate::extract::{Candidate, Extractor};
 use crate::passages::{FoundPassage, passages};
 use crate::retrieve::{Retriever, SearchRequest};
 use crate::rewrite::standalone;
-use crate::{support, text};
+use crate::select::select;
+use crate::support::sigmoid;
+use crate::text;
 
 /// Events that wait for a slow reader; the answer waits with them.
 pub const EVENT_BUFFER: usize = 64;
@@ -37,10 +40,20 @@ pub struct Findings {
     pub rewritten: String,
     /// The passages, best first.
     pub passages: Vec<FoundPassage>,
-    /// Their sentences, best first.
+    /// The question, taken apart.
+    pub asked: Asked,
+    /// The passages' sentences, best first.
     pub candidates: Vec<Candidate>,
     /// Milliseconds until the passages were there.
     pub retrieve_ms: f64,
+}
+
+impl Findings {
+    /// Probability that the best sentence answers.
+    pub fn confidence(&self, config: &AnswerConfig) -> f32 {
+        let ranked: Vec<(usize, f32)> = self.candidates.iter().map(|c| (c.passage, c.score)).collect();
+        self.candidates.first().map_or(0.0, |best| config.support.confidence(&best.evidence, &ranked))
+    }
 }
 
 impl Answerer {
@@ -135,7 +148,7 @@ impl Answerer {
         let passages = tokio::task::spawn_blocking(move || passages(&catalog, &hits, limit)).await??;
         let retrieve_ms = millis(started);
         let vector = retrieval.query_vector.filter(|_| self.retriever.dense_understands(&rewritten));
-        let candidates = self
+        let (asked, candidates) = self
             .extractor
             .candidates(
                 self.retriever.index(),
@@ -145,7 +158,7 @@ impl Answerer {
                 &self.config.support.sentence,
             )
             .await?;
-        Ok(Findings { rewritten, passages, candidates, retrieve_ms })
+        Ok(Findings { rewritten, passages, asked, candidates, retrieve_ms })
     }
 
     async fn run(
@@ -155,15 +168,12 @@ impl Answerer {
         events: &mpsc::Sender<AnswerEvent>,
     ) -> Result<()> {
         let started = Instant::now();
-        let mut findings = self.findings(question, caller).await?;
+        let findings = self.findings(question, caller).await?;
         let listed = findings.passages.iter().map(|p| p.passage.clone()).collect();
         send(events, AnswerEvent::Sources { passages: listed }).await?;
 
         let answering = Instant::now();
-        let confidence = findings
-            .candidates
-            .first()
-            .map_or(0.0, |best| self.config.support.answerable.probability(&best.evidence));
+        let confidence = findings.confidence(&self.config);
         let mut summary = AnswerSummary {
             answer: String::new(),
             answered: false,
@@ -174,10 +184,7 @@ impl Answerer {
             timings: Timings::default(),
         };
         if confidence >= self.config.support_threshold {
-            let (index, config) = (self.retriever.index().clone(), self.config.clone());
-            let (asked, ranked) = (findings.rewritten.clone(), std::mem::take(&mut findings.candidates));
-            let chosen =
-                tokio::task::spawn_blocking(move || select(&index, &asked, &ranked, &config)).await??;
+            let chosen = select(&findings.asked, &findings.candidates, &findings.passages, &self.config);
             self.write(&findings, &chosen, &mut summary, events).await?;
             summary.answered = true;
         } else {
@@ -218,7 +225,7 @@ impl Answerer {
             summary.answer.push_str(&piece);
             send(events, AnswerEvent::Token { text: piece }).await?;
             let passage = &found.passage;
-            let score = support_score(candidate);
+            let score = sigmoid(candidate.score);
             let citation = Citation {
                 marker: passage.marker,
                 answer_span: Span::new(start, written),
@@ -239,11 +246,6 @@ impl Answerer {
         }
         Ok(())
     }
-}
-
-/// Probability that the sentence answers, by the sentence model.
-fn support_score(candidate: &Candidate) -> f32 {
-    1.0 / (1.0 + (-candidate.score).exp())
 }
 
 fn is_line(text: &str) -> bool {
@@ -310,5 +312,3 @@ async fn send(events: &mpsc::Sender<AnswerEvent>, event: AnswerEvent) -> Result<
 fn millis(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
-
-const _: () = assert!(support::FEATURES.len() == support::FEATURE_COUNT);

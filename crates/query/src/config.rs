@@ -70,10 +70,14 @@ pub struct AnswerConfig {
     pub passages: usize,
     /// Most sentences of an answer.
     pub max_sentences: usize,
-    /// A further sentence must cover at least this share of the question's term weight that is not covered yet.
+    /// A further sentence of the best one's document is taken when it is at least this likely, relative to the best.
+    pub same_document_ratio: f32,
+    /// ... and one of another document at this.
+    pub other_document_ratio: f32,
+    /// Where it covers this share of what the question asks and the answer lacks,
     pub min_gain: f32,
-    /// ... and score at least this share of the best sentence's score.
-    pub min_relative_score: f32,
+    /// this is enough.
+    pub gain_ratio: f32,
     /// Confidence below which the answer is "I could not find this".
     pub support_threshold: f32,
     /// The weights of the sentence score and of the confidence; `lore eval calibrate` computes them.
@@ -85,8 +89,10 @@ impl Default for AnswerConfig {
         Self {
             passages: 8,
             max_sentences: 3,
-            min_gain: 0.2,
-            min_relative_score: 0.7,
+            same_document_ratio: 0.1,
+            other_document_ratio: 0.3,
+            min_gain: 0.25,
+            gain_ratio: 0.02,
             support_threshold: 0.5,
             support: SupportModel::default(),
         }

@@ -1,18 +1,21 @@
 //! From a question to a cited answer.
 //!
 //! A question is rewritten with its conversation ([`rewrite`]), looked for ([`retrieve`], [`fuse`]), its hits become
-//! numbered passages ([`passages`]), the supporting sentences are scored and chosen ([`extract`], [`support`]), and the
-//! answer goes out as a stream of events ([`answer`]). [`eval`] measures all of it.
+//! numbered passages ([`passages`]), their sentences are scored by how they bear on what is asked ([`asked`], [`kind`],
+//! [`extract`], [`support`]), the fewest that answer are chosen ([`select`](mod@select)), and the answer goes out as a stream of events ([`answer`]). [`eval`] measures all of it.
 
 pub mod answer;
+pub mod asked;
 pub mod config;
 pub mod error;
 pub mod eval;
 pub mod extract;
 pub mod fuse;
+pub mod kind;
 pub mod passages;
 pub mod retrieve;
 pub mod rewrite;
+pub mod select;
 pub mod support;
 pub mod text;
 

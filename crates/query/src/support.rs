@@ -1,32 +1,52 @@
 //! The evidence that a sentence answers a question, and the two small linear models over it.
 //!
-//! One model orders sentences; the other says how likely the best one is an answer at all. Both are logistic regressions
-//! whose weights `lore eval calibrate` computes from questions with known sources; [`SupportModel::default`] holds what
-//! it computed on the training questions of `docs-corpus`.
+//! One model orders the sentences of a question; the other says how likely the best one is an answer at all. `lore eval
+//! calibrate` computes the weights of both from questions with known sources; [`SupportModel::default`] holds what it
+//! computed on the training questions of `docs-corpus`.
 
 use serde::{Deserialize, Serialize};
 
-/// Names of the features, in the order of [`Evidence::features`].
-pub const FEATURES: [&str; FEATURE_COUNT] = [
+/// Number of features of a sentence.
+pub const FEATURE_COUNT: usize = FEATURES.len();
+
+/// Names of the features of a sentence, in the order of [`Evidence::features`].
+pub const FEATURES: [&str; 32] = [
     "coverage",
+    "coverage_squared",
     "own_coverage",
     "passage_coverage",
+    "foreign_coverage",
     "semantic",
+    "semantic_gap",
     "passage_semantic",
     "retrieval",
+    "retrieval_share",
     "lexical_top",
     "specific_missing",
+    "passage_specific_missing",
+    "code_missing",
+    "passage_code_missing",
+    "code_unknown",
+    "name_missing",
+    "passage_name_missing",
+    "name_unknown",
+    "number_missing",
+    "word_missing",
+    "passage_word_missing",
     "rare_missing",
-    "type_match",
-    "type_miss",
+    "passage_rare_missing",
+    "kind",
+    "no_kind",
+    "noun",
+    "number",
     "length",
     "table_row",
     "foreign",
     "first_passage",
 ];
 
-/// Number of features.
-pub const FEATURE_COUNT: usize = 15;
+/// Names of what the second model sees besides the best sentence's features, in the order of [`Standing::features`].
+pub const STANDING: [&str; 4] = ["score", "gap", "passage_gap", "share"];
 
 /// What speaks for and against a sentence; all between -1 and 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,20 +59,30 @@ pub struct Evidence {
     pub passage_coverage: f32,
     /// Cosine of question and sentence; 0 where the embedder does not understand the language.
     pub semantic: f32,
+    /// How much nearer than this the nearest sentence is.
+    pub semantic_gap: f32,
     /// Cosine of question and the passage's best chunk.
     pub passage_semantic: f32,
     /// Fused score of the passage.
     pub retrieval: f32,
+    /// The same, relative to the best passage.
+    pub retrieval_share: f32,
     /// BM25 of the passage's best chunk, divided by the weight of the question's terms.
     pub lexical_top: f32,
-    /// Share of the question's names and codes that neither sentence nor headings nor title hold.
-    pub specific_missing: f32,
-    /// Weight of the rarest question term that the passage lacks, relative to the rarest term.
+    /// What the sentence with its headings and title lacks.
+    pub lacks: crate::asked::Lacks,
+    /// What the passage with its headings and title lacks.
+    pub passage_lacks: crate::asked::Lacks,
+    /// Whether a code of the question is in none of the passages.
+    pub code_unknown: f32,
+    /// Whether a name of the question is in none of the passages.
+    pub name_unknown: f32,
+    /// Weight of the rarest question term that sentence and headings lack, relative to the rarest term.
     pub rare_missing: f32,
-    /// The question asks for a kind of thing (number, date, person, money) and the sentence has one.
-    pub type_match: f32,
-    /// ... and the sentence has none.
-    pub type_miss: f32,
+    /// Weight of the rarest question term that the passage lacks, relative to the rarest term.
+    pub passage_rare_missing: f32,
+    /// Whether it has the kind of thing that is asked for.
+    pub meets: crate::kind::Meets,
     /// Length of the sentence: 1 at 60 words or more.
     pub length: f32,
     /// Whether it is a table row.
@@ -68,16 +98,33 @@ impl Evidence {
     pub fn features(&self) -> [f32; FEATURE_COUNT] {
         [
             self.coverage,
+            self.coverage * self.coverage,
             self.own_coverage,
             self.passage_coverage,
+            self.coverage * self.foreign,
             self.semantic,
+            self.semantic_gap,
             self.passage_semantic,
             self.retrieval,
+            self.retrieval_share,
             self.lexical_top,
-            self.specific_missing,
+            self.lacks.specific,
+            self.passage_lacks.specific,
+            self.lacks.code,
+            self.passage_lacks.code,
+            self.code_unknown,
+            self.lacks.name,
+            self.passage_lacks.name,
+            self.name_unknown,
+            self.lacks.number,
+            self.lacks.word,
+            self.passage_lacks.word,
             self.rare_missing,
-            self.type_match,
-            self.type_miss,
+            self.passage_rare_missing,
+            self.meets.kind,
+            self.meets.no_kind,
+            self.meets.noun,
+            self.meets.number,
             self.length,
             self.table_row,
             self.foreign,
@@ -86,57 +133,56 @@ impl Evidence {
     }
 }
 
-/// A logistic regression over [`Evidence`].
+/// Where the best sentence stands among the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// Its score.
+    pub score: f32,
+    /// How far the second is behind; at most [`Standing::MOST`].
+    pub gap: f32,
+    /// How far the best of another passage is behind; at most [`Standing::MOST`].
+    pub passage_gap: f32,
+    /// Its share of the probability, by the softmax of all scores.
+    pub share: f32,
+}
+
+impl Standing {
+    /// Largest gap that is told apart.
+    pub const MOST: f32 = 3.0;
+
+    /// Standing of the first of `ranked`: (passage, score), best first.
+    pub fn of(ranked: &[(usize, f32)]) -> Self {
+        let Some(&(passage, score)) = ranked.first() else { return Self::default() };
+        let behind = |other: Option<&(usize, f32)>| other.map_or(Self::MOST, |o| (score - o.1).min(Self::MOST));
+        let total: f32 = ranked.iter().map(|(_, s)| (s - score).exp()).sum();
+        Self {
+            score,
+            gap: behind(ranked.get(1)),
+            passage_gap: behind(ranked.iter().find(|(p, _)| *p != passage)),
+            share: 1.0 / total,
+        }
+    }
+
+    /// The features as a vector, in the order of [`STANDING`].
+    pub fn features(&self) -> [f32; STANDING.len()] {
+        [self.score, self.gap, self.passage_gap, self.share]
+    }
+}
+
+/// A linear model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
     /// Intercept.
     pub bias: f32,
-    /// One weight per feature, in the order of [`FEATURES`]; missing ones are 0.
+    /// One weight per feature; missing ones are 0.
     pub weights: Vec<f32>,
 }
 
 impl Linear {
-    /// The log-odds.
-    pub fn logit(&self, evidence: &Evidence) -> f32 {
-        self.bias + self.weights.iter().zip(evidence.features()).map(|(w, x)| w * x).sum::<f32>()
-    }
-
-    /// The probability.
-    pub fn probability(&self, evidence: &Evidence) -> f32 {
-        1.0 / (1.0 + (-self.logit(evidence)).exp())
-    }
-
-    /// Fits weights to examples by full-batch gradient descent with momentum on the logistic loss with an L2 penalty;
-    /// the positive and the negative class weigh the same in sum.
-    ///
-    /// `l2` is the penalty on each weight (not the bias), relative to the mean loss.
-    pub fn fit(examples: &[([f32; FEATURE_COUNT], bool)], l2: f32, steps: usize) -> Self {
-        let positives = examples.iter().filter(|(_, y)| *y).count().max(1) as f64;
-        let negatives = (examples.len() as f64 - positives).max(1.0);
-        let mut weights = [0f64; FEATURE_COUNT];
-        let mut bias = 0f64;
-        let mut velocity = [0f64; FEATURE_COUNT + 1];
-        for _ in 0..steps {
-            let mut gradient = [0f64; FEATURE_COUNT + 1];
-            for (x, y) in examples {
-                let logit: f64 = bias + x.iter().zip(weights).map(|(x, w)| f64::from(*x) * w).sum::<f64>();
-                let p = 1.0 / (1.0 + (-logit).exp());
-                let class = if *y { positives } else { negatives };
-                let error = (p - f64::from(u8::from(*y))) / (2.0 * class);
-                for (g, x) in gradient.iter_mut().zip(x) {
-                    *g += error * f64::from(*x);
-                }
-                gradient[FEATURE_COUNT] += error;
-            }
-            for (i, w) in weights.iter_mut().enumerate() {
-                velocity[i] = 0.9 * velocity[i] - 0.5 * (gradient[i] + f64::from(l2) * *w);
-                *w += velocity[i];
-            }
-            velocity[FEATURE_COUNT] = 0.9 * velocity[FEATURE_COUNT] - 0.5 * gradient[FEATURE_COUNT];
-            bias += velocity[FEATURE_COUNT];
-        }
-        Self { bias: bias as f32, weights: weights.iter().map(|w| *w as f32).collect() }
+    /// Weighted sum of the features and the intercept.
+    pub fn value(&self, features: &[f32]) -> f32 {
+        self.bias + self.weights.iter().zip(features).map(|(w, x)| w * x).sum::<f32>()
     }
 }
 
@@ -144,24 +190,35 @@ impl Linear {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupportModel {
-    /// Orders sentences.
+    /// Orders sentences, over [`FEATURES`].
     pub sentence: Linear,
-    /// How likely the best sentence answers.
+    /// Log-odds that the best sentence answers, over [`FEATURES`] and then [`STANDING`].
     pub answerable: Linear,
 }
 
+impl SupportModel {
+    /// Probability that the best of `ranked` (passage, score; best first) answers, whose evidence is `best`.
+    pub fn confidence(&self, best: &Evidence, ranked: &[(usize, f32)]) -> f32 {
+        sigmoid(self.answerable.value(&answerable_features(best, &Standing::of(ranked))))
+    }
+}
+
+/// What the second model sees.
+pub fn answerable_features(best: &Evidence, standing: &Standing) -> Vec<f32> {
+    let mut features = best.features().to_vec();
+    features.extend(standing.features());
+    features
+}
+
+/// The logistic function.
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
 impl Default for SupportModel {
+    #[allow(clippy::expect_used, reason = "the file is part of the binary, and a test reads it")]
     fn default() -> Self {
-        Self {
-            sentence: Linear {
-                bias: -6.0,
-                weights: vec![4.0, 2.0, 1.0, 4.0, 1.0, 2.0, 1.0, -1.5, -0.5, 0.7, -0.7, -0.3, 0.0, 0.0, 0.3],
-            },
-            answerable: Linear {
-                bias: -5.0,
-                weights: vec![3.0, 1.0, 2.0, 4.0, 2.0, 0.0, 1.0, -2.0, -1.0, 0.5, -0.5, 0.0, 0.0, 1.5, 0.0],
-            },
-        }
+        serde_json::from_str(include_str!("support.json")).expect("the weights that come with the binary")
     }
 }
 
@@ -170,22 +227,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fit_separates_what_can_be_separated() {
-        let examples: Vec<_> = (0..40)
-            .map(|i| {
-                let mut x = [0.0; FEATURE_COUNT];
-                x[0] = i as f32 / 40.0;
-                (x, i >= 20)
-            })
-            .collect();
-        let model = Linear::fit(&examples, 1e-4, 4000);
-        let correct = examples
-            .iter()
-            .filter(|(x, y)| {
-                let evidence = Evidence { coverage: x[0], ..Evidence::default() };
-                (model.probability(&evidence) > 0.5) == *y
-            })
-            .count();
-        assert!(correct >= 38, "{correct} of 40");
+    fn the_default_fits_the_features() {
+        let model = SupportModel::default();
+        assert_eq!(model.sentence.weights.len(), FEATURES.len());
+        assert_eq!(model.answerable.weights.len(), FEATURES.len() + STANDING.len());
+    }
+
+    #[test]
+    fn standing_by_hand() {
+        let standing = Standing::of(&[(0, 2.0), (0, 1.0), (1, 0.0)]);
+        assert_eq!((standing.gap, standing.passage_gap), (1.0, 2.0));
+        let total = 1.0 + (-1f32).exp() + (-2f32).exp();
+        assert!((standing.share - 1.0 / total).abs() < 1e-6);
+        assert_eq!(Standing::of(&[]), Standing::default());
     }
 }

@@ -99,6 +99,72 @@ pub fn specific_terms(question: &str) -> Vec<String> {
     out
 }
 
+/// Chinese words and phrases that carry the form of a question rather than its matter, the longest first.
+const CHINESE_FORM: [&str; 76] = [
+    "什么时候", "请问", "多少", "什么", "怎么", "如何", "哪个", "哪些", "哪家", "哪里", "哪种", "哪位", "哪天", "我们",
+    "可以", "需要", "多久", "多长", "多大", "多高", "为什么", "何时", "最多", "最少", "一个", "应该", "公司", "几", "吗",
+    "呢", "了", "的", "是", "在", "和", "我", "有", "要", "能", "会", "吧", "这", "那", "个", "谁", "哪", "被", "把", "给",
+    "得", "还", "就", "也", "都", "及", "与", "或", "应", "里", "上", "中", "对", "从", "到", "由", "用", "向", "让", "请",
+    "您", "你", "它", "他", "她", "为", "各",
+];
+
+/// English words that carry the form of a question rather than its matter, as the index stems them.
+const ENGLISH_FORM: [&str; 67] = [
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "could", "did", "do", "doe", "does", "for",
+    "from", "get", "had", "has", "have", "how", "i", "if", "in", "is", "it", "its", "long", "mani", "many",
+    "may", "me", "much", "must", "my", "of", "on", "one", "or", "our", "shall", "should", "so", "that",
+    "the", "their", "there", "they", "this", "to", "us", "was", "we", "were", "what", "when", "where",
+    "which", "who", "whom", "whose", "whi", "will", "with", "would", "you", "your",
+];
+
+/// Whether a word (lower case; English ones stemmed or not) carries the form of a question rather than its matter.
+pub fn is_function_word(word: &str) -> bool {
+    ENGLISH_FORM.contains(&word) || CHINESE_FORM.contains(&word)
+}
+
+/// `question` with its Chinese function words replaced by spaces, so that no term spans them.
+pub fn matter(question: &str) -> String {
+    if !question.chars().any(is_cjk) {
+        return question.to_owned();
+    }
+    // Places that are written with a function character lose nothing: "上海" is not "上" and "海".
+    let mut out = question.to_owned();
+    for kept in KEPT {
+        if out.contains(kept.0) {
+            out = out.replace(kept.0, kept.1);
+        }
+    }
+    for form in CHINESE_FORM {
+        if out.contains(form) {
+            out = out.replace(form, " ");
+        }
+    }
+    for kept in KEPT {
+        out = out.replace(kept.1, kept.0);
+    }
+    out
+}
+
+/// Words with a function character in them that stay whole, and private-use characters that stand for them meanwhile.
+const KEPT: [(&str, &str); 16] = [
+    ("上海", "\u{e000}"),
+    ("上报", "\u{e001}"),
+    ("中国", "\u{e002}"),
+    ("用户", "\u{e003}"),
+    ("费用", "\u{e004}"),
+    ("使用", "\u{e005}"),
+    ("应用", "\u{e006}"),
+    ("备用", "\u{e007}"),
+    ("个人", "\u{e008}"),
+    ("会议", "\u{e009}"),
+    ("对象", "\u{e00a}"),
+    ("上限", "\u{e00b}"),
+    ("有效", "\u{e00c}"),
+    ("目的", "\u{e00d}"),
+    ("响应", "\u{e00e}"),
+    ("供应", "\u{e00f}"),
+];
+
 /// Years (1990 to 2099) that a text names.
 pub fn years(text: &str) -> BTreeSet<i16> {
     numbers(text).iter().filter_map(|n| n.parse::<i16>().ok()).filter(|y| (1990..2100).contains(y)).collect()
@@ -126,6 +192,13 @@ mod tests {
     #[test]
     fn specific_terms_skip_the_first_word() {
         assert_eq!(specific_terms("How long is the AX-200's warranty in Munich?"), ["ax-200", "munich"]);
+    }
+
+    #[test]
+    fn matter_leaves_out_the_form_of_a_question() {
+        assert_eq!(matter("上海员工有多少天年假？").split_whitespace().collect::<String>(), "上海员工天年假？");
+        assert_eq!(matter("How many days?"), "How many days?");
+        assert!(is_function_word("many") && is_function_word("多少") && !is_function_word("vacat"));
     }
 
     #[test]

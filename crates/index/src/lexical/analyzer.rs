@@ -60,6 +60,38 @@ pub fn query_terms(query: &str) -> Vec<String> {
     if out.is_empty() { terms(query) } else { out }
 }
 
+/// What a Chinese word is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WordClass {
+    /// The name of a place, a person, an organisation or a product.
+    Name,
+    /// Another noun, a verb, an adjective.
+    Content,
+    /// Anything else.
+    Other,
+}
+
+/// A Chinese word with its class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChineseWord {
+    /// The word.
+    pub text: String,
+    /// Its class.
+    pub class: WordClass,
+}
+
+/// The Chinese words of `text` of two characters or more, in order, as jieba cuts and tags them.
+pub fn chinese_words(text: &str) -> Vec<ChineseWord> {
+    let chinese = |word: &str| word.chars().nth(1).is_some() && word.chars().all(|c| script(c) == Script::Han);
+    let class = |tag: &str| match tag {
+        "ns" | "nr" | "nrt" | "nt" | "nz" => WordClass::Name,
+        _ if tag.starts_with(['n', 'v', 'a', 'z', 's', 'j', 'b']) => WordClass::Content,
+        _ => WordClass::Other,
+    };
+    let tagged = JIEBA.tag(text, true).into_iter().filter(|tag| chinese(tag.word));
+    tagged.map(|tag| ChineseWord { text: tag.word.to_owned(), class: class(tag.tag) }).collect()
+}
+
 /// What a character belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Script {
@@ -291,6 +323,14 @@ mod tests {
     fn chinese_is_cut() {
         has("南京市长江大桥AX-200型号", &["南京市", "长江大桥", "大桥", "江大", "桥", "ax200", "型号"]);
         has("カタカナ", &["カタ", "タカ", "カナ"]);
+    }
+
+    #[test]
+    fn chinese_words_have_their_class() {
+        let words = chinese_words("北京办公室的核心工作时间是什么？");
+        assert!(words.contains(&ChineseWord { text: "北京".into(), class: WordClass::Name }), "{words:?}");
+        assert!(words.contains(&ChineseWord { text: "办公室".into(), class: WordClass::Content }), "{words:?}");
+        assert!(chinese_words("How many days?").is_empty());
     }
 
     #[test]

@@ -9,14 +9,13 @@ use crate::eval::dataset::EvalQuestion;
 use crate::eval::metrics::contains;
 use crate::extract::Candidate;
 use crate::passages::FoundPassage;
-use crate::support::{FEATURE_COUNT, Linear, SupportModel};
+use crate::eval::fit;
+use crate::support::{Linear, Standing, SupportModel, answerable_features, sigmoid};
 
-/// Sentences per question that the sentence model learns from.
-const SENTENCES: usize = 40;
-/// Penalty of the weights.
-const L2: f32 = 2e-4;
-/// Steps of gradient descent.
-const STEPS: usize = 6_000;
+/// Penalty of the sentence model's weights.
+const SENTENCE_L2: f64 = 1e-3;
+/// Penalty of the second model's weights.
+const ANSWERABLE_L2: f64 = 2e-2;
 /// Parts of the cross-validation.
 const FOLDS: usize = 5;
 
@@ -77,22 +76,21 @@ pub async fn run(
     let mut held_out: Vec<(f32, bool)> = Vec::new();
     for fold in 0..FOLDS {
         let (test, train): (Vec<&Seen>, Vec<&Seen>) = seen.iter().partition(|s| s.question % FOLDS == fold);
-        let model = fit(&train);
+        let model = learn(&train);
         for s in test {
-            let confidence =
-                best(s, &model.sentence).map_or(0.0, |c| model.answerable.probability(&c.evidence));
+            let confidence = confidence(s, &model);
             held_out.push((confidence, s.answerable));
         }
     }
     let (support_threshold, refusal_recall, false_refusals) = threshold(&held_out, max_false_refusals);
 
     let all: Vec<&Seen> = seen.iter().collect();
-    let support = fit(&all);
+    let support = learn(&all);
     let answerable = seen.iter().filter(|s| s.answerable).count().max(1) as f64;
     let right_first = seen
         .iter()
         .filter(|s| s.answerable)
-        .filter(|s| best_with_label(s, &support.sentence).is_some_and(|(_, right)| right))
+        .filter(|s| best_is_right(s, &support.sentence))
         .count();
     let reachable = seen.iter().filter(|s| s.answerable && s.candidates.iter().any(|(_, r)| *r)).count();
     Ok(Calibration {
@@ -119,33 +117,41 @@ fn is_right(question: &EvalQuestion, found: &FoundPassage, candidate: &Candidate
     })
 }
 
-fn fit(seen: &[&Seen]) -> SupportModel {
-    let mut sentences: Vec<([f32; FEATURE_COUNT], bool)> = Vec::new();
-    for s in seen.iter().filter(|s| s.answerable && s.candidates.iter().any(|(_, right)| *right)) {
-        for (i, (candidate, right)) in s.candidates.iter().enumerate() {
-            if *right || i < SENTENCES {
-                sentences.push((candidate.evidence.features(), *right));
-            }
-        }
-    }
-    let sentence = Linear::fit(&sentences, L2, STEPS);
-    let answers: Vec<([f32; FEATURE_COUNT], bool)> = seen
+fn learn(seen: &[&Seen]) -> SupportModel {
+    let questions: Vec<fit::Ranking> = seen
         .iter()
-        .filter_map(|s| best(s, &sentence).map(|c| (c.evidence.features(), s.answerable)))
+        .filter(|s| s.answerable && s.candidates.iter().any(|(_, right)| *right))
+        .map(|s| s.candidates.iter().map(|(c, right)| (c.evidence.features().to_vec(), *right)).collect())
         .collect();
-    let answerable = Linear::fit(&answers, L2, STEPS);
+    let sentence = fit::ranking(&questions, SENTENCE_L2);
+    let answers: Vec<(Vec<f32>, bool)> =
+        seen.iter().filter_map(|s| Some((best_features(s, &sentence)?, s.answerable))).collect();
+    let answerable = fit::logistic(&answers, ANSWERABLE_L2);
     SupportModel { sentence, answerable }
 }
 
-fn best<'a>(seen: &'a Seen, model: &Linear) -> Option<&'a Candidate> {
-    best_with_label(seen, model).map(|(candidate, _)| candidate)
+/// The candidates as `model` orders them: index and score, best first.
+fn ordered(seen: &Seen, model: &Linear) -> Vec<(usize, f32)> {
+    let score = |(i, (c, _)): (usize, &(Candidate, bool))| (i, model.value(&c.evidence.features()));
+    let mut order: Vec<(usize, f32)> = seen.candidates.iter().enumerate().map(score).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    order
 }
 
-fn best_with_label<'a>(seen: &'a Seen, model: &Linear) -> Option<(&'a Candidate, bool)> {
-    seen.candidates
-        .iter()
-        .max_by(|(a, _), (b, _)| model.logit(&a.evidence).total_cmp(&model.logit(&b.evidence)))
-        .map(|(candidate, right)| (candidate, *right))
+/// What the second model sees of a question; `None` where nothing was found.
+fn best_features(seen: &Seen, model: &Linear) -> Option<Vec<f32>> {
+    let order = ordered(seen, model);
+    let (best, _) = &seen.candidates[order.first()?.0];
+    let ranked: Vec<(usize, f32)> = order.iter().map(|(i, s)| (seen.candidates[*i].0.passage, *s)).collect();
+    Some(answerable_features(&best.evidence, &Standing::of(&ranked)))
+}
+
+fn confidence(seen: &Seen, model: &SupportModel) -> f32 {
+    best_features(seen, &model.sentence).map_or(0.0, |f| sigmoid(model.answerable.value(&f)))
+}
+
+fn best_is_right(seen: &Seen, model: &Linear) -> bool {
+    ordered(seen, model).first().is_some_and(|(i, _)| seen.candidates[*i].1)
 }
 
 /// The highest threshold with at most the given share of false refusals; with its refusal recall and false refusals.

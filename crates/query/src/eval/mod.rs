@@ -7,6 +7,7 @@
 pub mod answers;
 pub mod calibrate;
 pub mod dataset;
+pub mod fit;
 pub mod metrics;
 pub mod retrieval;
 
