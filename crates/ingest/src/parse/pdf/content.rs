@@ -1,13 +1,15 @@
 //! Runs the operators of a page that place text and draw lines (ISO 32000-1, chapters 8 and 9).
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use lopdf::{Dictionary, Document, Object, ObjectId};
+use lopdf::{Dictionary, Document, Object, ObjectId, Stream};
 
 use super::fonts::{Font, Fonts, Text, dereference, number};
-use super::guard;
 use super::lexer::{Lexer, Value};
 use super::matrix::Matrix;
+use super::streams::Budget;
+use super::{ParseError, guard};
 
 /// Forms within forms.
 const MOST_DEPTH: usize = 8;
@@ -20,6 +22,9 @@ const MOST_GLYPHS: usize = 400_000;
 
 /// Ruled lines of one page; drawings have more than tables.
 const MOST_RULES: usize = 6_000;
+
+/// Bytes of forms that are kept because pages use them again.
+const MOST_KEPT: usize = 32 << 20;
 
 /// A character on a page, in a frame turned so that its line runs to the right and y grows upward.
 #[derive(Clone, Debug)]
@@ -62,20 +67,92 @@ pub(super) struct Found {
     pub height: f32,
 }
 
+/// Decodes what pages show, within a budget that all pages share; forms that are used again are kept.
+pub(super) struct Contents {
+    budget: Budget,
+    forms: HashMap<ObjectId, Rc<[u8]>>,
+    kept: usize,
+    /// Set where the budget was spent.
+    over: Option<ParseError>,
+}
+
+impl Contents {
+    pub(super) fn new(limit: u64) -> Self {
+        Self { budget: Budget::new(limit), forms: HashMap::new(), kept: 0, over: None }
+    }
+
+    /// The content streams of a page, one after the other, each as often as it is named.
+    fn page(&mut self, document: &Document, page: ObjectId) -> Vec<u8> {
+        let mut content = Vec::new();
+        for id in document.get_page_contents(page) {
+            if let Ok(stream) = document.get_object(id).and_then(Object::as_stream) {
+                content.extend(self.decode(stream));
+                content.push(b'\n');
+            }
+            if self.over.is_some() {
+                break;
+            }
+        }
+        content
+    }
+
+    fn form(&mut self, id: Option<ObjectId>, form: &Stream) -> Rc<[u8]> {
+        if let Some(known) = id.and_then(|id| self.forms.get(&id)) {
+            return known.clone();
+        }
+        let content: Rc<[u8]> = self.decode(form).into();
+        if let Some(id) = id
+            && content.len() < MOST_KEPT
+        {
+            if self.kept + content.len() > MOST_KEPT {
+                self.forms.clear();
+                self.kept = 0;
+            }
+            self.kept += content.len();
+            self.forms.insert(id, content.clone());
+        }
+        content
+    }
+
+    fn decode(&mut self, stream: &Stream) -> Vec<u8> {
+        let decoded = match self.budget.decode(stream) {
+            Ok(Some(content)) => Ok(content),
+            // As it is, where a filter is unknown.
+            Ok(None) => self.budget.spend(stream.content.len()).map(|()| stream.content.clone()),
+            Err(error) => Err(error),
+        };
+        decoded.unwrap_or_else(|error| {
+            self.over.get_or_insert(error);
+            Vec::new()
+        })
+    }
+}
+
 /// Reads a page; `None` where it has no content that can be read.
-pub(super) fn read(document: &mut Document, id: ObjectId, fonts: &mut Fonts) -> Option<Found> {
-    let content = document.get_page_content(id).ok()?;
+///
+/// # Errors
+/// [`ParseError::ArchiveBomb`] where the budget for content is spent.
+pub(super) fn read(
+    document: &mut Document,
+    id: ObjectId,
+    fonts: &mut Fonts,
+    contents: &mut Contents,
+) -> Result<Option<Found>, ParseError> {
+    let content = contents.page(document, id);
     let (resources, media) = {
-        let page = document.get_dictionary(id).ok()?;
+        let Ok(page) = document.get_dictionary(id) else { return Ok(None) };
         let resources = inherited(document, page, b"Resources").and_then(|o| o.as_dict().ok()).cloned();
         let media = inherited(document, page, b"MediaBox").and_then(|o| rectangle(document, o));
         (resources.unwrap_or_default(), media.unwrap_or([0.0, 0.0, 612.0, 792.0]))
     };
-    let mut reader = Reader { document, fonts, found: Found::default(), media, operations: 0 };
+    let mut reader = Reader { document, fonts, contents, found: Found::default(), media, operations: 0 };
     reader.run(&content, &resources, Matrix::IDENTITY, 0);
     let mut found = reader.found;
+    if let Some(error) = contents.over.take() {
+        return Err(error);
+    }
     found.height = (media[3] - media[1]).abs() as f32;
-    Some(found)
+    Ok(Some(found))
 }
 
 /// An attribute of a page or of the nodes above it.
@@ -113,6 +190,7 @@ struct State {
 struct Reader<'a> {
     document: &'a mut Document,
     fonts: &'a mut Fonts,
+    contents: &'a mut Contents,
     found: Found,
     media: [f64; 4],
     operations: usize,
@@ -139,7 +217,9 @@ impl Reader<'_> {
         let mut operands: Vec<Value> = Vec::new();
         while let Some(operator) = lexer.operator(&mut operands) {
             self.operations += 1;
-            if self.operations > MOST_OPERATIONS || (self.operations.is_multiple_of(4096) && guard::overdue())
+            if self.operations > MOST_OPERATIONS
+                || self.contents.over.is_some()
+                || (self.operations.is_multiple_of(4096) && guard::overdue())
             {
                 break;
             }
@@ -257,12 +337,12 @@ impl Reader<'_> {
         }
         let Some(Value::Name(name)) = operands.first() else { return };
         let document = &*self.document;
-        let Some(Object::Stream(form)) = resources
+        let object = resources
             .get(b"XObject")
             .ok()
-            .and_then(|all| dereference(document, all)?.as_dict().ok()?.get(name).ok())
-            .and_then(|object| dereference(document, object))
-        else {
+            .and_then(|all| dereference(document, all)?.as_dict().ok()?.get(name).ok());
+        let id = object.and_then(|object| object.as_reference().ok());
+        let Some(Object::Stream(form)) = object.and_then(|object| dereference(document, object)) else {
             return;
         };
         if !form.dict.get(b"Subtype").is_ok_and(|s| s.as_name().is_ok_and(|n| n == b"Form")) {
@@ -278,7 +358,7 @@ impl Reader<'_> {
             );
         let own =
             form.dict.get(b"Resources").ok().and_then(|o| dereference(document, o)?.as_dict().ok()).cloned();
-        let content = form.decompressed_content().unwrap_or_else(|_| form.content.clone());
+        let content = self.contents.form(id, form);
         let ctm = matrix.unwrap_or(Matrix::IDENTITY).then(&state.ctm);
         self.run(&content, own.as_ref().unwrap_or(resources), ctm, depth + 1);
     }
