@@ -11,7 +11,8 @@ const EDGE: usize = 4;
 /// Of these, those that count wherever they stand.
 const OUTERMOST: usize = 1;
 
-/// Text recurs anywhere near the edges on at least so many pages; at exactly one height two are enough.
+/// Text recurs anywhere near the edges on at least so many pages; at exactly one height so many in a row are enough, or
+/// two of a short document.
 const FEWEST_PAGES: usize = 3;
 
 /// Pages before and after that tell whether a number counts; with two-sided printing every other one is like it.
@@ -34,13 +35,13 @@ pub(super) fn remove(pages: &mut [Page]) {
     let all = keyed_edges(pages);
     // Anywhere among the edge rows; and at exactly this height, for chapters' running titles.
     let mut by_text: HashMap<(bool, &str), usize> = HashMap::new();
-    let mut by_place: HashMap<(bool, &str, i32), usize> = HashMap::new();
-    for (page, edges) in pages.iter().zip(&all) {
+    let mut by_place: HashMap<(bool, &str, i32), Vec<usize>> = HashMap::new();
+    for (at, (page, edges)) in pages.iter().zip(&all).enumerate() {
         let mut seen = Vec::new();
         for edge in edges {
             let place = (edge.top, edge.key.as_str(), place(page, edge.index));
             if !seen.contains(&place) {
-                *by_place.entry(place).or_default() += 1;
+                by_place.entry(place).or_default().push(at);
                 seen.push(place);
             }
         }
@@ -64,7 +65,9 @@ pub(super) fn remove(pages: &mut [Page]) {
             let everywhere = by_text
                 .get(&(edge.top, edge.key.as_str()))
                 .is_some_and(|n| *n >= FEWEST_PAGES && n * 10 >= read * 6);
-            let here = by_place.get(&place).is_some_and(|n| *n >= 2 && n * 4 >= read);
+            let here = by_place
+                .get(&place)
+                .is_some_and(|found| (found.len() >= 2 && found.len() * 4 >= read) || runs_on(found, at));
             (everywhere || in_margin(page, edge.index) && (here || counts_pages(&edge.template)))
                 && !heads_table(page, edge.index)
         };
@@ -84,6 +87,12 @@ pub(super) fn remove(pages: &mut [Page]) {
             page.rows.remove(index);
         }
     }
+}
+
+/// Whether `at` is one of several pages of a chapter: every page, or the left or the right ones alone.
+fn runs_on(found: &[usize], at: usize) -> bool {
+    let runs = found.chunk_by(|a, b| b - a <= 2);
+    runs.filter(|run| run.contains(&at)).any(|run| run.len() >= FEWEST_PAGES)
 }
 
 /// The edge rows of all pages. Numbers are alike only in a row where one moves in step with the pages: "Article 3" on one
@@ -264,6 +273,12 @@ mod tests {
         assert_eq!(left(pages.into()).len(), 4);
         let pages = ["Invoice No. 1234", "Invoice No. 1235", "Invoice No. 1236"].map(|t| page(t, "ACME Ltd"));
         assert_eq!(left(pages.into()), ["Invoice No. 1234", "Invoice No. 1235", "Invoice No. 1236"]);
+    }
+
+    #[test]
+    fn running_titles_of_short_chapters_are() {
+        let chapters = (0..40).map(|at| page(&format!("Item {}", at / 4), "Annual report"));
+        assert!(left(chapters.collect()).is_empty());
     }
 
     #[test]
