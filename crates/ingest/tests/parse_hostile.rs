@@ -185,6 +185,22 @@ fn encrypted_bombs_are_bombs() {
 }
 
 #[test]
+fn object_streams_are_read_within_the_budget() {
+    let file = |mut document: Document| {
+        let mut bytes = Vec::new();
+        document.save_modern(&mut bytes).unwrap();
+        bytes
+    };
+    let plain = || small::pdf_document(&[vec![(60.0, 700.0, 10.0, false, "Hello there")]]);
+    let bytes = file(plain());
+    assert!(bytes.windows(6).any(|w| w == b"ObjStm"));
+    assert_eq!(read(Format::Pdf, &bytes).unwrap().text, "Hello there");
+    let mut document = plain();
+    document.add_object(Object::string_literal(vec![b'x'; 8 << 20]));
+    assert!(is_bomb(&file(document)));
+}
+
+#[test]
 fn rows_of_a_predictor_are_bounded() {
     let parameters = dictionary! { "Predictor" => 12, "Columns" => 1_i64 << 40 };
     let mut document = page_of(flate(dictionary! { "DecodeParms" => parameters }, 1_000), 1);

@@ -1,14 +1,13 @@
 //! Runs the operators of a page that place text and draw lines (ISO 32000-1, chapters 8 and 9).
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use lopdf::{Dictionary, Document, Object, ObjectId, Stream};
+use lopdf::{Dictionary, Document, Object, ObjectId};
 
+use super::contents::Contents;
 use super::fonts::{Font, Fonts, Text, dereference, number};
 use super::lexer::{Lexer, Value};
 use super::matrix::Matrix;
-use super::streams::Budget;
 use super::{ParseError, guard};
 
 /// Forms within forms.
@@ -22,9 +21,6 @@ const MOST_GLYPHS: usize = 400_000;
 
 /// Ruled lines of one page; drawings have more than tables.
 const MOST_RULES: usize = 6_000;
-
-/// Bytes of forms that are kept because pages use them again.
-const MOST_KEPT: usize = 32 << 20;
 
 /// A character on a page, in a frame turned so that its line runs to the right and y grows upward.
 #[derive(Clone, Debug)]
@@ -67,67 +63,6 @@ pub(super) struct Found {
     pub height: f32,
 }
 
-/// Decodes what pages show, within a budget that all pages share; forms that are used again are kept.
-pub(super) struct Contents {
-    budget: Budget,
-    forms: HashMap<ObjectId, Rc<[u8]>>,
-    kept: usize,
-    /// Set where the budget was spent.
-    over: Option<ParseError>,
-}
-
-impl Contents {
-    pub(super) fn new(limit: u64) -> Self {
-        Self { budget: Budget::new(limit), forms: HashMap::new(), kept: 0, over: None }
-    }
-
-    /// The content streams of a page, one after the other, each as often as it is named.
-    fn page(&mut self, document: &Document, page: ObjectId) -> Vec<u8> {
-        let mut content = Vec::new();
-        for id in document.get_page_contents(page) {
-            if let Ok(stream) = document.get_object(id).and_then(Object::as_stream) {
-                content.extend(self.decode(stream));
-                content.push(b'\n');
-            }
-            if self.over.is_some() {
-                break;
-            }
-        }
-        content
-    }
-
-    fn form(&mut self, id: Option<ObjectId>, form: &Stream) -> Rc<[u8]> {
-        if let Some(known) = id.and_then(|id| self.forms.get(&id)) {
-            return known.clone();
-        }
-        let content: Rc<[u8]> = self.decode(form).into();
-        if let Some(id) = id
-            && content.len() < MOST_KEPT
-        {
-            if self.kept + content.len() > MOST_KEPT {
-                self.forms.clear();
-                self.kept = 0;
-            }
-            self.kept += content.len();
-            self.forms.insert(id, content.clone());
-        }
-        content
-    }
-
-    fn decode(&mut self, stream: &Stream) -> Vec<u8> {
-        let decoded = match self.budget.decode(stream) {
-            Ok(Some(content)) => Ok(content),
-            // As it is, where a filter is unknown.
-            Ok(None) => self.budget.spend(stream.content.len()).map(|()| stream.content.clone()),
-            Err(error) => Err(error),
-        };
-        decoded.unwrap_or_else(|error| {
-            self.over.get_or_insert(error);
-            Vec::new()
-        })
-    }
-}
-
 /// Reads a page; `None` where it has no content that can be read.
 ///
 /// # Errors
@@ -148,7 +83,7 @@ pub(super) fn read(
     let mut reader = Reader { document, fonts, contents, found: Found::default(), media, operations: 0 };
     reader.run(&content, &resources, Matrix::IDENTITY, 0);
     let mut found = reader.found;
-    if let Some(error) = contents.over.take() {
+    if let Some(error) = contents.over() {
         return Err(error);
     }
     found.height = (media[3] - media[1]).abs() as f32;
@@ -218,7 +153,7 @@ impl Reader<'_> {
         while let Some(operator) = lexer.operator(&mut operands) {
             self.operations += 1;
             if self.operations > MOST_OPERATIONS
-                || self.contents.over.is_some()
+                || self.contents.is_over()
                 || (self.operations.is_multiple_of(4096) && guard::overdue())
             {
                 break;

@@ -111,7 +111,9 @@ fn keyed_edges(pages: &[Page]) -> Vec<Vec<Edge>> {
             let same = |e: &&Edge| e.top == own.top && e.template == own.template;
             all[other].iter().filter(same).any(|e| {
                 let mut pairs = own.numbers.iter().zip(&e.numbers);
-                pairs.any(|(a, b)| b - a == step && could_count(&pages[at].rows[own.index], *a, pages.len()))
+                pairs.any(|(a, b)| {
+                    b.wrapping_sub(*a) == step && could_count(&pages[at].rows[own.index], *a, pages.len())
+                })
             })
         };
         // Two of them, for articles come one after the other too; a letter of two pages has but one other.

@@ -7,6 +7,7 @@
 
 mod columns;
 mod content;
+mod contents;
 mod flow;
 mod fonts;
 mod forms;
@@ -53,7 +54,7 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError>
     }
     let title = load::title(&document);
     let mut fonts = fonts::Fonts::new(&mut document);
-    let mut contents = content::Contents::new(limits.archive_bytes);
+    let mut contents = contents::Contents::new(limits.archive_bytes);
     let mut pages: Vec<Page> = Vec::with_capacity(ids.len());
     let mut chars = 0usize;
     for (number, id) in ids.iter().enumerate() {
@@ -103,7 +104,7 @@ fn read_page(
     id: lopdf::ObjectId,
     number: u32,
     fonts: &mut fonts::Fonts,
-    contents: &mut content::Contents,
+    contents: &mut contents::Contents,
 ) -> Result<Page, ParseError> {
     let placed = guard::caught(|| content::read(document, id, fonts, contents));
     // A panic leads to the other way; a spent budget ends the work.
