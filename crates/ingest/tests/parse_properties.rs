@@ -8,6 +8,8 @@ use lore_core::{BlockKind, Format, Limits, Parsed};
 use lore_ingest::parse::{ParseError, parse};
 use proptest::prelude::*;
 
+mod small;
+
 /// What holds for all parsed text.
 fn check(parsed: &Parsed) {
     let index = parsed.char_index();
@@ -90,6 +92,41 @@ proptest! {
         for format in Format::ALL {
             read(format, &bytes);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn office_files_take_any_text(texts in prop::collection::vec(marked_up(), 1..4)) {
+        let text = |i: usize| small::escaped(&texts[i % texts.len()]);
+        let run = |i: usize| format!("<w:p><w:r><w:t>{}</w:t></w:r></w:p>", text(i));
+        let cell = |i: usize| format!("<w:tc><w:tcPr><w:gridSpan w:val=\"2\"/></w:tcPr>{}</w:tc>", run(i));
+        let title = format!("<w:p><w:pPr><w:pStyle w:val=\"U1\"/></w:pPr><w:r><w:t>{}</w:t></w:r></w:p>", text(1));
+        let row = format!("<w:tr>{}{}</w:tr>", cell(0), cell(1));
+        read(Format::Docx, &small::docx(&format!("{}{title}{}<w:tbl>{row}{row}</w:tbl>", run(0), run(2))));
+        let line = |i: usize| format!("<a:p><a:r><a:t>{}</a:t></a:r></a:p>", text(i));
+        let shape = |kind: &str, i: usize| format!(
+            "<p:sp><p:nvSpPr><p:nvPr><p:ph type=\"{kind}\"/></p:nvPr></p:nvSpPr><p:txBody>{}{}</p:txBody></p:sp>",
+            line(i), line(i + 1),
+        );
+        read(Format::Pptx, &small::pptx_with(&(shape("title", 0) + &shape("body", 1)), "", &[]));
+        let at = |name: &str, i: usize| format!("<c r=\"{name}\" t=\"inlineStr\"><is><t>{}</t></is></c>", text(i));
+        let sheet = format!(
+            "<sheetData><row r=\"1\">{}</row><row r=\"2\">{}{}</row><row r=\"3\">{}{}</row></sheetData>",
+            at("A1", 0), at("A2", 1), at("C2", 2), at("A3", 2), at("B3", 0),
+        );
+        read(Format::Xlsx, &small::xlsx(&sheet));
+    }
+
+    #[test]
+    fn pdfs_take_any_text(texts in prop::collection::vec(marked_up(), 1..6), bold in any::<bool>()) {
+        let page = |skip: usize| -> Vec<small::Placed> {
+            let lines = texts.iter().skip(skip).enumerate();
+            lines.map(|(i, text)| (60.0 + 20.0 * (i % 3) as f32, 780.0 - 14.0 * i as f32, 11.0, bold && i == 0, text.as_str())).collect()
+        };
+        read(Format::Pdf, &small::pdf(&[page(0), page(1)]));
     }
 }
 

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::io::{Cursor, Write};
+mod small;
 
-use lopdf::content::{Content, Operation};
 use lopdf::{Dictionary, Document, Object, Stream, dictionary};
 use lore_core::{BlockKind, Format, Limits, Parsed};
 use lore_ingest::parse::{ParseError, detect, parse};
-use zip::write::SimpleFileOptions;
+
+use small::{docx, pdf, xlsx, zipped};
 
 fn read(format: Format, bytes: &[u8]) -> Result<Parsed, ParseError> {
     parse(format, bytes, &format!("small.{}", format.extension()), &Limits::default())
@@ -16,15 +16,6 @@ fn read(format: Format, bytes: &[u8]) -> Result<Parsed, ParseError> {
 
 fn text(format: Format, source: &str) -> String {
     read(format, source.as_bytes()).unwrap().text
-}
-
-fn zipped(parts: &[(&str, &str)]) -> Vec<u8> {
-    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in parts {
-        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
-        zip.write_all(content.as_bytes()).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
 }
 
 #[test]
@@ -90,41 +81,6 @@ fn plain_text_is_reflowed_where_it_was_wrapped() {
 
     End.
     ");
-}
-
-const STYLES: &str = r#"<w:styles xmlns:w="w"><w:style w:type="paragraph" w:styleId="U1"><w:name w:val="Überschrift eins"/>
-<w:pPr><w:outlineLvl w:val="0"/></w:pPr></w:style><w:style w:type="paragraph" w:styleId="U2"><w:name w:val="x"/>
-<w:basedOn w:val="U1"/><w:pPr><w:outlineLvl w:val="1"/></w:pPr></w:style></w:styles>"#;
-
-const NUMBERING: &str = r#"<w:numbering xmlns:w="w"><w:abstractNum w:abstractNumId="0"><w:lvl w:ilvl="0"><w:start w:val="1"/>
-<w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl><w:lvl w:ilvl="1"><w:numFmt w:val="bullet"/>
-<w:lvlText w:val="o"/></w:lvl></w:abstractNum><w:num w:numId="7"><w:abstractNumId w:val="0"/></w:num></w:numbering>"#;
-
-fn docx(body: &str) -> Vec<u8> {
-    let rel = |id: &str, kind: &str, target: &str| {
-        format!(r#"<Relationship Id="{id}" Type="http://x/{kind}" Target="{target}"/>"#)
-    };
-    let relations = format!(
-        "<Relationships>{}{}{}</Relationships>",
-        rel("a", "styles", "styles.xml"),
-        rel("b", "numbering", "numbering.xml"),
-        rel("c", "footnotes", "footnotes.xml")
-    );
-    zipped(&[
-        (
-            "_rels/.rels",
-            &format!("<Relationships>{}</Relationships>", rel("a", "officeDocument", "word/document.xml")),
-        ),
-        ("word/_rels/document.xml.rels", &relations),
-        ("word/styles.xml", STYLES),
-        ("word/numbering.xml", NUMBERING),
-        (
-            "word/footnotes.xml",
-            r#"<w:footnotes><w:footnote w:type="separator"><w:p><w:r><w:t>sep</w:t></w:r></w:p></w:footnote>
-            <w:footnote w:id="2"><w:p><w:r><w:t>A note.</w:t></w:r></w:p></w:footnote></w:footnotes>"#,
-        ),
-        ("word/document.xml", &format!("<w:document xmlns:w=\"w\"><w:body>{body}</w:body></w:document>")),
-    ])
 }
 
 #[test]
@@ -254,34 +210,6 @@ fn presentations() {
     );
 }
 
-fn xlsx(sheet: &str) -> Vec<u8> {
-    let rels = r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/"#;
-    zipped(&[
-        ("[Content_Types].xml", "<Types/>"),
-        ("_rels/.rels", &format!(r#"{rels}officeDocument" Target="xl/workbook.xml"/></Relationships>"#)),
-        (
-            "xl/workbook.xml",
-            r#"<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="Prices" sheetId="1" r:id="rId1"/></sheets></workbook>"#,
-        ),
-        (
-            "xl/_rels/workbook.xml.rels",
-            &format!(
-                r#"{rels}worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="rId2" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" Target="styles.xml"/></Relationships>"#
-            ),
-        ),
-        (
-            "xl/styles.xml",
-            r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><fonts><font/></fonts><fills><fill/></fills><borders><border/></borders><cellXfs><xf numFmtId="0"/><xf numFmtId="9"/><xf numFmtId="14"/><xf numFmtId="2"/></cellXfs></styleSheet>"#,
-        ),
-        (
-            "xl/worksheets/sheet1.xml",
-            &format!(
-                r#"<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">{sheet}</worksheet>"#
-            ),
-        ),
-    ])
-}
-
 #[test]
 fn workbooks() {
     let s = |at: &str, t: &str| format!(r#"<c r="{at}" t="inlineStr"><is><t>{t}</t></is></c>"#);
@@ -310,49 +238,6 @@ fn workbooks() {
         "## Prices\n\nPrice list\n\n| Part | EUR | Tax |\n| --- | --- | --- |\n| Pump | 42 | 19% |\n| Valve | 1234.50 | 7% |\n\n\
          | From | Until |\n| --- | --- |\n| 2026-01-01 | 2026-12-31 |\n\nfar away"
     );
-}
-
-/// x, y, size, bold, text.
-type Placed<'a> = (f32, f32, f32, bool, &'a str);
-
-/// A PDF whose pages show the given lines: x, y, size, bold, text.
-fn pdf(pages: &[Vec<Placed>]) -> Vec<u8> {
-    let mut document = Document::with_version("1.5");
-    let root = document.new_object_id();
-    let font = |document: &mut Document, base: &str| {
-        document.add_object(dictionary! {
-            "Type" => "Font", "Subtype" => "Type1", "BaseFont" => base, "Encoding" => "WinAnsiEncoding",
-        })
-    };
-    let (plain, bold) = (font(&mut document, "Helvetica"), font(&mut document, "Helvetica-Bold"));
-    let mut kids: Vec<Object> = Vec::new();
-    for lines in pages {
-        let mut operations = vec![Operation::new("BT", vec![])];
-        for (x, y, size, is_bold, line) in lines {
-            let name: Object = if *is_bold { "B".into() } else { "P".into() };
-            operations.push(Operation::new("Tf", vec![name, (*size).into()]));
-            let matrix = [1.0, 0.0, 0.0, 1.0, *x, *y].map(Object::Real);
-            operations.push(Operation::new("Tm", matrix.to_vec()));
-            operations.push(Operation::new("Tj", vec![Object::string_literal(*line)]));
-        }
-        operations.push(Operation::new("ET", vec![]));
-        let content = Content { operations }.encode().unwrap();
-        let content = document.add_object(Stream::new(Dictionary::new(), content));
-        let page = document.add_object(dictionary! {
-            "Type" => "Page", "Parent" => root, "Contents" => content,
-            "MediaBox" => vec![0.into(), 0.into(), 595.into(), 842.into()],
-            "Resources" => dictionary! { "Font" => dictionary! { "P" => plain, "B" => bold } },
-        });
-        kids.push(page.into());
-    }
-    document
-        .objects
-        .insert(root, dictionary! { "Type" => "Pages", "Count" => kids.len() as i64, "Kids" => kids }.into());
-    let catalog = document.add_object(dictionary! { "Type" => "Catalog", "Pages" => root });
-    document.trailer.set("Root", catalog);
-    let mut bytes = Vec::new();
-    document.save_to(&mut bytes).unwrap();
-    bytes
 }
 
 const PROSE: [&str; 4] = [
@@ -478,4 +363,59 @@ fn archive_bombs_are_not_read() {
     document.save_to(&mut bytes).unwrap();
     let limits = Limits { archive_bytes: 16 << 20, ..Limits::default() };
     assert!(matches!(parse(Format::Pdf, &bytes, "a.pdf", &limits), Err(ParseError::ArchiveBomb { .. })));
+}
+
+/// A diagram's data with two points that are shown, and one that is not.
+const DIAGRAM: &str = r#"<dgm:dataModel><dgm:ptLst><dgm:pt type="doc"><dgm:t><a:p/></dgm:t></dgm:pt>
+    <dgm:pt><dgm:t><a:p><a:r><a:t>Ask your </a:t></a:r><a:r><a:t>manager</a:t></a:r></a:p></dgm:t></dgm:pt>
+    <dgm:pt type="pres"><dgm:t><a:p><a:r><a:t>layout</a:t></a:r></a:p></dgm:t></dgm:pt>
+    <dgm:pt type="node"><dgm:t><a:p><a:r><a:t>Book the trip</a:t></a:r></a:p></dgm:t></dgm:pt></dgm:ptLst></dgm:dataModel>"#;
+
+#[test]
+fn diagrams_are_lists() {
+    let graphic = r#"<a:graphic><a:graphicData><dgm:relIds r:dm="d9"/></a:graphicData></a:graphic>"#;
+    let relation = r#"<Relationship Id="d9" Type="http://x/diagramData" Target="../diagrams/data1.xml"/>"#;
+    let slide = small::pptx_with(
+        &format!("<p:graphicFrame>{graphic}</p:graphicFrame>"),
+        relation,
+        &[("ppt/diagrams/data1.xml", DIAGRAM)],
+    );
+    let list = "- Ask your manager\n- Book the trip";
+    assert_eq!(read(Format::Pptx, &slide).unwrap().text, list);
+    let body = format!("<w:p><w:r><w:t>Steps</w:t></w:r><w:r><w:drawing>{graphic}</w:drawing></w:r></w:p>");
+    let report =
+        small::docx_with(&body, &relation.replace("../", ""), &[("word/diagrams/data1.xml", DIAGRAM)]);
+    assert_eq!(read(Format::Docx, &report).unwrap().text, format!("Steps\n\n{list}\n\nA note."));
+}
+
+#[test]
+fn text_boxes_within_cells_stay() {
+    let p = |inner: &str| format!("<w:p><w:r>{inner}</w:r></w:p>");
+    let boxed = format!(
+        "<w:t>Pump</w:t><w:pict><w:txbxContent>{}</w:txbxContent></w:pict>",
+        p("<w:t>out of stock</w:t>")
+    );
+    let cell = |inner: &str| format!("<w:tc>{}</w:tc>", p(inner));
+    let row = format!("<w:tr>{}{}</w:tr>", cell(&boxed), cell("<w:t>42</w:t>"));
+    let bytes = docx(&format!("<w:tbl>{}{row}</w:tbl>", row.replace("Pump", "Valve")));
+    assert!(read(Format::Docx, &bytes).unwrap().text.contains("| Pump out of stock | 42 |"));
+}
+
+#[test]
+fn what_was_filled_into_a_form_is_read() {
+    let mut document = small::pdf_document(&[vec![(60.0, 700.0, 10.0, false, "Travel request")]]);
+    let field = document.add_object(dictionary! {
+        "FT" => "Tx", "T" => Object::string_literal("dest"), "TU" => Object::string_literal("Destination:"),
+        "V" => Object::string_literal("Munich"),
+    });
+    let widgets: Vec<Object> = vec![
+        dictionary! { "Subtype" => "Widget", "Parent" => field }.into(),
+        dictionary! { "Subtype" => "Widget", "FT" => "Tx", "T" => Object::string_literal("note") }.into(),
+        dictionary! { "Subtype" => "Widget", "FT" => "Btn", "T" => Object::string_literal("By train"), "V" => "Yes", "AS" => "Yes" }.into(),
+        dictionary! { "Subtype" => "Widget", "FT" => "Btn", "T" => Object::string_literal("By car"), "V" => "Off", "AS" => "Off" }.into(),
+    ];
+    let page = document.get_pages()[&1];
+    document.get_dictionary_mut(page).unwrap().set("Annots", widgets);
+    let parsed = read(Format::Pdf, &small::saved(&mut document)).unwrap();
+    assert_eq!(parsed.text, "Travel request\n\n- Destination: Munich\n- By train: Yes");
 }

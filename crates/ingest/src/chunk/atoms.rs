@@ -7,6 +7,7 @@ use lore_core::{BlockKind, sentences};
 use text_splitter::{ChunkConfig, TextSplitter};
 
 use super::tokens::Tokens;
+use crate::parse::overdue;
 
 /// Pieces of an endless word that are measured in one go, in characters per token of budget.
 const WINDOW: usize = 16;
@@ -113,6 +114,9 @@ fn split_at(text: &str, block: &Atom, starts: Vec<usize>, border: Border, tokens
     let mut out = Vec::with_capacity(starts.len() + 1);
     let mut from = block.bytes.start;
     for to in starts.into_iter().chain([block.bytes.end]) {
+        if out.len().is_multiple_of(1024) && overdue() {
+            break;
+        }
         if let Some(bytes) = trimmed(text, from..to) {
             let before = if out.is_empty() { block.before } else { border };
             out.push(block.part(text, bytes, before, tokens));
@@ -140,10 +144,17 @@ fn sentence_starts(text: &str, block: &Atom) -> Vec<usize> {
     let slice = &text[block.bytes.clone()];
     let index = CharIndex::new(slice);
     let mut out = Vec::new();
+    // The start of the line, whether only marks stand in it so far, and how far was looked.
+    let (mut line, mut bullet, mut looked) = (0, true, 0);
     for span in sentences(slice).into_iter().skip(1) {
         let start = index.byte_of(slice, span.start);
-        let line = slice[..start].rfind('\n').map_or(0, |i| i + 1);
-        let bullet = slice[line..start].chars().all(|c| !c.is_alphanumeric());
+        let mut new = &slice[looked..start];
+        if let Some(end) = new.rfind('\n') {
+            (line, bullet) = (looked + end + 1, true);
+            new = &slice[line..start];
+        }
+        bullet = bullet && new.chars().all(|c| !c.is_alphanumeric());
+        looked = start;
         out.push(block.bytes.start + if bullet { line } else { start });
     }
     out

@@ -16,6 +16,7 @@ use lore_core::TokenCounter;
 use lore_core::{NewChunk, Parsed};
 use serde::{Deserialize, Serialize};
 
+use crate::parse::overdue;
 use sections::Section;
 use tokens::Tokens;
 
@@ -88,6 +89,10 @@ pub fn chunk(parsed: &Parsed, config: &ChunkConfig, count: &TokenCounter) -> Vec
     let sections = sections::merge_tiny(sections, config.min_tokens, &budget);
     let mut out = Vec::new();
     for Section { mut atoms, headings, .. } in sections {
+        // Whoever set a time limit drops what there is.
+        if overdue() {
+            break;
+        }
         let budget = budget(&headings);
         atoms = atoms::refine(&parsed.text, atoms, budget, &tokens);
         for piece in pack::pack(&atoms, budget, config.overlap_tokens.min(budget / 2)) {

@@ -45,6 +45,19 @@ fn words(n: usize, word: &str) -> String {
 }
 
 #[test]
+fn sentences_of_a_long_line_are_found_in_one_pass() {
+    // 20,000 sentences on one line, marks alone at its start: each used to look at the whole line before it.
+    let parsed = markdown(&format!("{}\n", "Ab. ".repeat(20_000)));
+    let chunks = chunk(&parsed, &config(200), &counter());
+    assert!(chunks.len() > 150 && chunks.iter().all(|c| !c.span.is_empty()));
+    let parsed = markdown(&format!("... {}\n", "! ".repeat(20_000)));
+    assert!(!chunk(&parsed, &config(200), &counter()).is_empty());
+    // A bullet belongs to the sentence behind it.
+    let list = markdown(&format!("- {}\n- {}\n", "one two. ".repeat(30), "three four. ".repeat(30)));
+    assert!(texts(&list, &config(40)).iter().any(|t| t.starts_with("- three")));
+}
+
+#[test]
 fn sections_do_not_mix() {
     let text = format!(
         "# Leave\n\n{}\n\n## Munich\n\n{}\n\n## Austin\n\n{}\n",

@@ -60,12 +60,29 @@ impl<'a> Archive<'a> {
         Ok(())
     }
 
+    /// The names of all entries.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.zip.file_names().flatten().map(|name| name.into_owned()).collect()
+    }
+
+    /// The bytes that come out of the part called `name`; 0 where there is none.
+    pub(crate) fn expanded_size(&mut self, name: &str) -> Result<u64, ParseError> {
+        let Some(mut part) = self.part(name)? else { return Ok(0) };
+        // What a damaged entry gives before it fails.
+        let mut size = 0;
+        let mut buffer = [0; 16 << 10];
+        while let Ok(read @ 1..) = part.read(&mut buffer) {
+            size += read as u64;
+        }
+        Ok(size)
+    }
+
     /// A reader of the part called `name`, without a leading slash; `None` where there is none.
     pub(crate) fn part(&mut self, name: &str) -> Result<Option<BufReader<Part<'_>>>, ParseError> {
         let name = name.trim_start_matches('/');
         let index = self.zip.index_for_name(name).or_else(|| {
             // Some writers differ in case between the relationship and the entry.
-            let names: Vec<String> = self.zip.file_names().flatten().map(|n| n.into_owned()).collect();
+            let names = self.names();
             let found = names.iter().find(|n| n.eq_ignore_ascii_case(name))?;
             self.zip.index_for_name(found)
         });

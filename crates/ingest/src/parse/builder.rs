@@ -24,6 +24,8 @@ pub(crate) struct Builder {
     blocks: Vec<Block>,
     headings: Vec<Heading>,
     starts: Vec<usize>,
+    /// Characters of cells that were copied on their way into tables.
+    copied: usize,
     max_chars: usize,
     max_pages: usize,
     stopped: Option<ParseError>,
@@ -37,6 +39,7 @@ impl Builder {
             blocks: Vec::new(),
             headings: Vec::new(),
             starts: Vec::new(),
+            copied: 0,
             max_chars: limits.text_chars,
             max_pages: limits.document_pages as usize,
             stopped: None,
@@ -46,6 +49,39 @@ impl Builder {
     /// Whether a limit was passed, so that more work is in vain; [`Builder::finish`] tells which.
     pub(crate) fn stopped(&self) -> bool {
         self.stopped.is_some()
+    }
+
+    /// Whether there is no block yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Counts a table's cell before it is copied: what is repeated for spans can multiply long before the table is a block.
+    ///
+    /// Where the limit on text is passed, the work is stopped and the answer is no.
+    pub(crate) fn may_copy(&mut self, cell: &str) -> bool {
+        // The bar and the space that even an empty cell becomes.
+        self.copied += cell.chars().count() + 2;
+        if self.copied > self.max_chars {
+            self.stop_for_length();
+        }
+        !self.stopped()
+    }
+
+    /// Whether a grid of so many cells fits; each becomes two characters at least.
+    pub(crate) fn may_hold(&mut self, cells: usize) -> bool {
+        if cells.saturating_mul(2) > self.max_chars.saturating_sub(self.chars) {
+            self.stop_for_length();
+        }
+        !self.stopped()
+    }
+
+    fn stop_for_length(&mut self) {
+        self.stop(ParseError::too_large(
+            "the length of the text in characters",
+            self.max_chars as u64,
+            "split the file, or raise text_chars in the limits",
+        ));
     }
 
     /// The last block's kind and text.
@@ -76,11 +112,7 @@ impl Builder {
         }
         let added = trimmed.chars().count();
         if self.chars + added + 2 > self.max_chars {
-            self.stop(ParseError::too_large(
-                "the length of the text in characters",
-                self.max_chars as u64,
-                "split the file, or raise text_chars in the limits",
-            ));
+            self.stop_for_length();
             return;
         }
         if guard::overdue() {
@@ -152,6 +184,12 @@ impl Builder {
 
     /// A table whose first row is the header; rows are padded to the widest, blank rows dropped.
     pub(crate) fn table(&mut self, rows: &[Vec<String>]) {
+        // Ragged rows are padded: a wide row among many makes a large table of a small file.
+        let widest = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let filled = rows.iter().filter(|row| row.iter().any(|cell| !cell.is_empty())).count();
+        if !self.may_hold(widest.saturating_mul(filled)) {
+            return;
+        }
         self.block(BlockKind::Table, &render_table(rows));
     }
 

@@ -20,6 +20,13 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError>
     if let Some(subject) = &subject {
         builder.heading(1, subject);
     }
+    let mut left = MOST_ATTACHMENTS;
+    write(&message, 0, &mut left, &mut builder, limits);
+    builder.finish(subject)
+}
+
+/// All of a message but its subject; one that is attached is `depth` 1.
+fn write(message: &Message<'_>, depth: usize, left: &mut usize, builder: &mut Builder, limits: &Limits) {
     for (label, address) in [("From", message.from()), ("To", message.to()), ("Cc", message.cc())] {
         let people = address.map(people).unwrap_or_default();
         if !people.is_empty() {
@@ -29,11 +36,10 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError>
     if let Some(date) = message.date() {
         builder.paragraph(&format!("Date: {}", date.to_rfc3339()));
     }
-    body(&message, &mut builder);
-    for (index, part) in message.attachments().enumerate() {
-        attachment(part, index, &mut builder, limits);
+    body(message, builder);
+    for part in message.attachments() {
+        attachment(part, depth, left, builder, limits);
     }
-    builder.finish(subject)
 }
 
 fn people(address: &Address<'_>) -> String {
@@ -46,26 +52,26 @@ fn people(address: &Address<'_>) -> String {
     address.iter().take(100).map(one).filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
-/// Text parts as they are, else HTML.
+/// Each part of the body in turn, by its own type: a page of HTML may have a footer of plain text.
 fn body(message: &Message<'_>, builder: &mut Builder) {
-    // The crate offers a text for an HTML-only mail and the reverse; only what was sent is taken.
-    let texts: Vec<&MessagePart<'_>> =
-        message.text_bodies().filter(|p| matches!(p.body, PartType::Text(_))).collect();
-    if texts.is_empty() {
-        for part in message.html_bodies() {
-            if let PartType::Html(text) = &part.body {
+    // Where both are offered, these are the plain ones; the others stand here too where there is no choice.
+    let mut parts: Vec<&MessagePart<'_>> = message.text_bodies().collect();
+    if parts.is_empty() {
+        parts = message.html_bodies().collect();
+    }
+    for part in parts {
+        match &part.body {
+            PartType::Text(text) => {
+                let flowed = part
+                    .content_type()
+                    .and_then(|t| t.attribute("format"))
+                    .is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
+                plain_body(&clean::normalise(text), flowed, builder);
+            }
+            PartType::Html(text) => {
                 html::page(builder, text);
             }
-        }
-        return;
-    }
-    for part in texts {
-        if let PartType::Text(text) = &part.body {
-            let flowed = part
-                .content_type()
-                .and_then(|t| t.attribute("format"))
-                .is_some_and(|f| f.eq_ignore_ascii_case("flowed"));
-            plain_body(&clean::normalise(text), flowed, builder);
+            _ => {}
         }
     }
 }
@@ -105,33 +111,48 @@ fn unquoted(line: &str) -> (usize, &str) {
 }
 
 /// An attachment: its text under a heading where it has a parser, else its name and why not.
-fn attachment(part: &MessagePart<'_>, index: usize, builder: &mut Builder, limits: &Limits) {
+fn attachment(
+    part: &MessagePart<'_>,
+    depth: usize,
+    left: &mut usize,
+    builder: &mut Builder,
+    limits: &Limits,
+) {
     let name = part.attachment_name().map(clean::inline).filter(|n| !n.is_empty());
+    let level = 2 + depth;
+    let taken = left.checked_sub(1);
+    *left = taken.unwrap_or(0);
     if let PartType::Message(inner) = &part.body {
-        let subject = inner.subject().map(clean::inline).unwrap_or_default();
-        builder.heading(2, &format!("Attachment: {}", name.unwrap_or(subject)));
-        body(inner, builder);
+        let subject = inner.subject().map(clean::inline).filter(|s| !s.is_empty());
+        let title = format!("Attachment: {}", subject.or(name).unwrap_or_default());
+        // A message within a message within a message is named only.
+        if depth > 0 || taken.is_none() {
+            builder.paragraph(&title);
+            return;
+        }
+        builder.heading(level, &title);
+        write(inner, depth + 1, left, builder, limits);
         return;
     }
     let inline_picture = part.content_id().is_some() && is_type(part, "image");
     let Some(name) = name else { return };
-    if inline_picture {
+    if inline_picture || builder.stopped() {
         return;
     }
     let bytes = part.contents();
-    let parsed = if index >= MOST_ATTACHMENTS {
+    let parsed = if taken.is_none() {
         Err(ParseError::too_large("the number of attachments", MOST_ATTACHMENTS as u64, "save them as files"))
     } else {
         sniff::detect(&name, bytes).and_then(|format| match format {
-            // One level deep, as for messages.
+            // A mail as a plain file, not as a message: named only.
             Format::Eml => Err(ParseError::Unsupported { extension: "eml".into() }),
             format => super::read(format, bytes, &name, limits),
         })
     };
     match parsed {
         Ok(parsed) => {
-            builder.heading(2, &format!("Attachment: {name}"));
-            builder.append(&parsed, 2);
+            builder.heading(level, &format!("Attachment: {name}"));
+            builder.append(&parsed, level);
         }
         Err(error) => {
             tracing::debug!(attachment = name, %error, "attachment named only");
@@ -165,5 +186,39 @@ mod tests {
              | a | b |\n| --- | --- |\n| 1 | 2 |\n\nAttachment: p.png"
         );
         assert_eq!(parsed.title.as_deref(), Some("Prüfung"));
+    }
+
+    #[test]
+    fn a_plain_footer_does_not_hide_an_html_body() {
+        let mail = b"From: a@example.com\r\nSubject: S\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n\
+            <p>The <b>offer</b></p>\r\n--b\r\nContent-Type: text/plain\r\n\r\nSent by the list\r\n--b--\r\n";
+        let parsed = parse(mail, &Limits::default()).unwrap();
+        assert_eq!(parsed.text, "# S\n\nFrom: a@example.com\n\nThe offer\n\nSent by the list");
+        // Where both say the same, the plain one alone.
+        let mail = b"From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n\
+            --c\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n\
+            Plain\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>Rich</p>\r\n--b--\r\n\
+            --c\r\nContent-Type: text/plain\r\n\r\nFooter\r\n--c--\r\n";
+        assert_eq!(parse(mail, &Limits::default()).unwrap().text, "From: a@example.com\n\nPlain\n\nFooter");
+    }
+
+    #[test]
+    fn forwarded_messages_keep_sender_date_and_attachments() {
+        let mail = b"From: bob@example.com\r\nSubject: Fwd\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nSee below.\r\n\
+            --b\r\nContent-Type: message/rfc822\r\n\r\n\
+            From: Ann <ann@example.com>\r\nSubject: Prices\r\nDate: Tue, 3 Mar 2026 10:00:00 +0100\r\n\
+            MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=i\r\n\r\n\
+            --i\r\nContent-Type: text/plain\r\n\r\nHere they are.\r\n\
+            --i\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=p.csv\r\n\r\na,b\r\n1,2\r\n\
+            --i\r\nContent-Type: image/png\r\nContent-Disposition: attachment; filename=p.png\r\n\r\nxx\r\n--i--\r\n\
+            --b--\r\n";
+        assert_eq!(
+            parse(mail, &Limits::default()).unwrap().text,
+            "# Fwd\n\nFrom: bob@example.com\n\nSee below.\n\n## Attachment: Prices\n\n\
+             From: Ann <ann@example.com>\n\nDate: 2026-03-03T10:00:00+01:00\n\nHere they are.\n\n\
+             ### Attachment: p.csv\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\nAttachment: p.png"
+        );
     }
 }

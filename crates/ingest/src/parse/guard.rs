@@ -4,8 +4,8 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Once, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use lore_core::Format;
@@ -15,10 +15,29 @@ use super::ParseError;
 /// Nested structures are walked recursively by some parsers.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Threads that outlived their time limit; beyond this many no new parser is started.
+/// Threads that outlived their time limit; while there are this many, new parsers wait.
 const MOST_ABANDONED: usize = 8;
 
-static ABANDONED: AtomicUsize = AtomicUsize::new(0);
+/// How many there are, and the bell that rings when one ends.
+static ABANDONED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+fn abandoned() -> MutexGuard<'static, usize> {
+    // A count cannot be left half changed.
+    ABANDONED.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn one_ended() {
+    *abandoned() -= 1;
+    ABANDONED.1.notify_all();
+}
+
+/// Waits for a thread that ran out of time to end where there are too many; most find out soon.
+fn wait_for_slot(limit: Duration) -> Result<(), ParseError> {
+    let full = |count: &mut usize| *count >= MOST_ABANDONED;
+    let (count, _) =
+        ABANDONED.1.wait_timeout_while(abandoned(), limit, full).unwrap_or_else(PoisonError::into_inner);
+    if *count >= MOST_ABANDONED { Err(ParseError::Busy { abandoned: *count }) } else { Ok(()) }
+}
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -34,18 +53,15 @@ pub(crate) fn overdue() -> bool {
 ///
 /// # Errors
 /// The parser's own, [`ParseError::Panicked`], [`ParseError::TimedOut`] (the thread is left to end by itself), or
-/// [`ParseError::Busy`].
+/// [`ParseError::Busy`] where no slot came free in the time that the parser may take.
 pub(crate) fn run<T: Send + 'static>(
     format: Format,
     seconds: u64,
     parser: impl FnOnce() -> Result<T, ParseError> + Send + 'static,
 ) -> Result<T, ParseError> {
     quiet_panics();
-    let abandoned = ABANDONED.load(Ordering::Relaxed);
-    if abandoned >= MOST_ABANDONED {
-        return Err(ParseError::Busy { abandoned });
-    }
     let limit = Duration::from_secs(seconds.max(1));
+    wait_for_slot(limit)?;
     let (reply, answer) = mpsc::sync_channel(1);
     let ended = Arc::new(AtomicBool::new(false));
     let ended_there = ended.clone();
@@ -56,7 +72,7 @@ pub(crate) fn run<T: Send + 'static>(
         // The caller may have gone; then its count is taken back below.
         let _ = reply.send(result);
         if ended_there.swap(true, Ordering::AcqRel) {
-            ABANDONED.fetch_sub(1, Ordering::Relaxed);
+            one_ended();
         }
     };
     let thread =
@@ -68,10 +84,10 @@ pub(crate) fn run<T: Send + 'static>(
         Ok(Err(ParseError::TimedOut { .. })) => Err(ParseError::TimedOut { seconds }),
         Ok(result) => result,
         Err(_) => {
-            ABANDONED.fetch_add(1, Ordering::Relaxed);
+            *abandoned() += 1;
             if ended.swap(true, Ordering::AcqRel) {
                 // It ended just now.
-                ABANDONED.fetch_sub(1, Ordering::Relaxed);
+                one_ended();
             }
             Err(ParseError::TimedOut { seconds })
         }
@@ -129,5 +145,28 @@ mod tests {
             Ok(())
         });
         assert_eq!(result, Err(ParseError::TimedOut { seconds: 1 }));
+    }
+
+    #[test]
+    fn a_parser_waits_where_too_many_are_abandoned() {
+        let (open, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let stuck = || {
+            let gate = gate.clone();
+            run(Format::Txt, 1, move || {
+                // Ends when the other side is dropped.
+                let _ = gate.lock().map(|gate| gate.recv());
+                Ok(())
+            })
+        };
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..MOST_ABANDONED).map(|_| scope.spawn(stuck)).collect();
+            for thread in all {
+                assert!(matches!(thread.join(), Ok(Err(ParseError::TimedOut { .. }))));
+            }
+            let waiting = scope.spawn(|| run(Format::Txt, 60, || Ok(7)));
+            drop(open);
+            assert!(matches!(waiting.join(), Ok(Ok(7))));
+        });
     }
 }

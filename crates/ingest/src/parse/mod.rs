@@ -29,6 +29,7 @@ mod xml;
 use lore_core::{Format, Limits, Parsed};
 
 pub use error::ParseError;
+pub(crate) use guard::{overdue, run as guarded};
 pub use sniff::detect;
 
 /// Reads `bytes`, a file of `format` called `name`.

@@ -107,13 +107,20 @@ fn write_shape(
     }
     if let Some(data) = shape.at(&["graphic", "graphicData"]) {
         if let Some(table) = data.child("tbl") {
-            builder.table(&table_rows(table));
+            let rows = table_rows(table, builder);
+            builder.table(&rows);
         }
         if let Some(id) = data.child("chart").and_then(|c| c.attribute("id"))
             && let Some((_, target)) = relations.get(id)
             && let Some(chart) = xml::tree(archive, Format::Pptx, target)?
         {
             write_chart(&chart, builder);
+        }
+        if let Some(id) = data.child("relIds").and_then(|d| d.attribute("dm"))
+            && let Some((_, target)) = relations.get(id)
+            && let Some(diagram) = xml::tree(archive, Format::Pptx, target)?
+        {
+            builder.list(&xml::diagram(&diagram));
         }
         return Ok(());
     }
@@ -176,7 +183,7 @@ fn paragraph_text(paragraph: &Element) -> String {
 }
 
 /// Cells of a table; merged ones are repeated.
-fn table_rows(table: &Element) -> Vec<Vec<String>> {
+fn table_rows(table: &Element, builder: &mut Builder) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for row in table.children().filter(|e| e.name == "tr") {
         let mut cells: Vec<String> = Vec::new();
@@ -189,6 +196,9 @@ fn table_rows(table: &Element) -> Vec<Vec<String>> {
             } else {
                 shape_text(cell)
             };
+            if !builder.may_copy(&text) {
+                return rows;
+            }
             cells.push(text);
         }
         rows.push(cells);

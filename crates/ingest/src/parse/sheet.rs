@@ -18,6 +18,7 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError>
     let mut archive = Archive::open(bytes, Format::Xlsx, limits)?;
     archive.check_expansion()?;
     let title = xml::core_title(&mut archive, Format::Xlsx);
+    check_strings(&mut archive)?;
     let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(xlsx_error)?;
     let mut builder = Builder::new(limits);
     let mut cells_left = MOST_CELLS.min(limits.text_chars);
@@ -28,14 +29,47 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError>
         {
             continue;
         }
-        let rows = rows(&mut book, &sheet.name, &mut cells_left, limits)?;
-        if rows.is_empty() {
+        let rows = rows(&mut book, &sheet.name, &mut cells_left, &mut builder, limits)?;
+        if rows.is_empty() || builder.stopped() {
             continue;
         }
         builder.heading(2, &sheet.name);
-        tables(&rows, &mut builder);
+        tables(rows, &mut builder);
     }
     builder.finish(title)
+}
+
+/// Refuses a table of shared strings that claims more strings than its bytes can hold.
+///
+/// The reader makes room for as many as are claimed before it reads one; room that cannot be had ends the process.
+fn check_strings(archive: &mut Archive<'_>) -> Result<(), ParseError> {
+    /// `<si/>`.
+    const SHORTEST: u64 = 5;
+    for name in archive.names() {
+        let plain = name.replace('\\', "/").to_ascii_lowercase();
+        if !plain.ends_with("sharedstrings.xml") {
+            continue;
+        }
+        let size = archive.expanded_size(&name)?;
+        let Some(part) = archive.part(&name)? else { continue };
+        let mut stream = xml::Stream::new(part, Format::Xlsx);
+        while let Some(step) = stream.next()? {
+            let xml::Step::Start(element) = step else { continue };
+            if element.name != "sst" {
+                continue;
+            }
+            let mut claims = element.attributes.iter().filter(|(name, _)| name == "uniqueCount");
+            let claimed = |text: &str| text.trim().trim_start_matches('+').parse::<u64>().unwrap_or(0);
+            if claims.any(|(_, value)| claimed(value).saturating_mul(SHORTEST) > size.max(1 << 20)) {
+                return Err(ParseError::corrupt(
+                    Format::Xlsx,
+                    format!("{name} claims more strings than it can hold"),
+                ));
+            }
+            break;
+        }
+    }
+    Ok(())
 }
 
 type Rows = BTreeMap<u32, BTreeMap<u32, String>>;
@@ -45,6 +79,7 @@ fn rows(
     book: &mut Xlsx<Cursor<&[u8]>>,
     name: &str,
     cells_left: &mut usize,
+    builder: &mut Builder,
     limits: &Limits,
 ) -> Result<Rows, ParseError> {
     let merged = book.merge_cells_by_sheet_name(name).unwrap_or_default();
@@ -70,6 +105,10 @@ fn rows(
         if cells_left.is_multiple_of(4096) && guard::overdue() {
             return Err(ParseError::TimedOut { seconds: 0 });
         }
+        // A string is stored once, however many cells show it.
+        if !builder.may_copy(&text) {
+            return Ok(rows);
+        }
         let (row, column) = cell.get_position();
         rows.entry(row).or_default().insert(column, text);
     }
@@ -87,6 +126,9 @@ fn rows(
         for row in range.start.0..=range.end.0 {
             for column in range.start.1..=range.end.1 {
                 *cells_left = cells_left.checked_sub(1).ok_or_else(|| too_many(limits))?;
+                if !builder.may_copy(&text) {
+                    return Ok(rows);
+                }
                 rows.entry(row).or_default().entry(column).or_insert_with(|| text.clone());
             }
         }
@@ -100,19 +142,22 @@ fn too_many(limits: &Limits) -> ParseError {
 }
 
 /// Blocks of rows without a blank row between; each is a table, or several side by side.
-fn tables(rows: &Rows, builder: &mut Builder) {
+fn tables(rows: Rows, builder: &mut Builder) {
     let mut block = Rows::new();
     for (at, row) in rows {
-        if block.last_key_value().is_some_and(|(last, _)| last + 1 < *at) {
+        if block.last_key_value().is_some_and(|(last, _)| last + 1 < at) {
             beside(std::mem::take(&mut block), builder);
         }
-        block.insert(*at, row.clone());
+        block.insert(at, row);
     }
     beside(block, builder);
 }
 
 /// Tables side by side have an empty column between them and start or end in different rows.
 fn beside(block: Rows, builder: &mut Builder) {
+    if builder.stopped() {
+        return;
+    }
     let mut columns: Vec<u32> = block.values().flat_map(|row| row.keys().copied()).collect();
     columns.sort_unstable();
     columns.dedup();
@@ -130,8 +175,10 @@ fn beside(block: Rows, builder: &mut Builder) {
         let extent =
             |rows: &Rows| (rows.range(body..).next().map(|(at, _)| *at), rows.keys().next_back().copied());
         if extent(&left) != extent(&right) && left.len() > 1 && right.len() > 1 {
-            tables(&left, builder);
-            tables(&right, builder);
+            // Not kept while the parts are taken apart further.
+            drop(block);
+            tables(left, builder);
+            tables(right, builder);
             return;
         }
     }
@@ -155,6 +202,9 @@ fn table(block: &[&BTreeMap<u32, String>], builder: &mut Builder) {
     columns.dedup();
     if columns.len() <= 1 && block.len() <= 2 {
         block.iter().flat_map(|row| row.values()).for_each(|text| builder.paragraph(text));
+        return;
+    }
+    if !builder.may_hold(columns.len().saturating_mul(block.len())) {
         return;
     }
     let grid: Vec<Vec<String>> = block

@@ -38,8 +38,8 @@ fn rows(body: &str, delimiter: u8, limits: &Limits) -> Result<Vec<Vec<String>>, 
         widest = widest.max(row.len());
         chars += row.iter().map(String::len).sum::<usize>();
         rows.push(row);
-        // Padding alone can make a ragged table large.
-        if chars.max(rows.len().saturating_mul(widest)) > limits.text_chars.saturating_mul(4) {
+        // Padding alone can make a ragged table large: each cell becomes two characters at least.
+        if (chars / 4).max(rows.len().saturating_mul(widest).saturating_mul(2)) > limits.text_chars {
             return Err(ParseError::too_large(
                 "the number of cells",
                 limits.text_chars as u64,

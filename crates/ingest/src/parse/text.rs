@@ -4,7 +4,7 @@ use lore_core::{Limits, Parsed};
 
 use super::ParseError;
 use super::builder::Builder;
-use super::{clean, encoding, reflow};
+use super::{clean, encoding, guard, reflow};
 
 /// Parses plain text called `name`.
 pub(crate) fn parse(bytes: &[u8], name: &str, limits: &Limits) -> Result<Parsed, ParseError> {
@@ -16,8 +16,13 @@ pub(crate) fn parse(bytes: &[u8], name: &str, limits: &Limits) -> Result<Parsed,
     let mut pending: Vec<&str> = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
     let blank = |i: usize| lines.get(i).is_none_or(|l| l.trim().is_empty());
+    // The first line from here on that is not blank; it only moves forward.
+    let mut filled = 0;
     let mut at = 0;
     while at < lines.len() && !builder.stopped() {
+        if at.is_multiple_of(1024) && guard::overdue() {
+            return Err(ParseError::TimedOut { seconds: 0 });
+        }
         let line = lines[at];
         let alone = pending.is_empty() && blank(at + 1);
         let heading = if asciidoc {
@@ -25,13 +30,16 @@ pub(crate) fn parse(bytes: &[u8], name: &str, limits: &Limits) -> Result<Parsed,
         } else if let Some(level) = pending.is_empty().then(|| underlined(line, lines.get(at + 1))).flatten()
         {
             Some((level, line.trim(), 2))
-        } else if builder.last().is_none() && pending.is_empty() && first_line(line, lines.get(at + 1)) {
+        } else if builder.is_empty() && pending.is_empty() && first_line(line, lines.get(at + 1)) {
             Some((1, line.trim(), 1))
         } else if alone && shouted(line) {
             Some((2, line.trim(), 1))
         } else if pending.is_empty() {
-            let next = lines[at + 1..].iter().find(|l| !l.trim().is_empty());
-            numbered(line, next, alone).map(|level| (level, line.trim(), 1))
+            filled = filled.max(at + 1);
+            while filled < lines.len() && blank(filled) {
+                filled += 1;
+            }
+            numbered(line, lines.get(filled), alone).map(|level| (level, line.trim(), 1))
         } else {
             None
         };

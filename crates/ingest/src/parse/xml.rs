@@ -9,13 +9,17 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::ParseError;
 use super::archive::Archive;
-use super::guard;
+use super::builder::Item;
+use super::{clean, guard};
 
 /// Elements nested deeper than this are damage or an attack.
 const MOST_DEPTH: usize = 256;
 
-/// Most nodes of one tree.
+/// Most nodes of one tree, attributes included.
 const MOST_NODES: usize = 4_000_000;
+
+/// Most attributes of one element.
+const MOST_ATTRIBUTES: usize = 10_000;
 
 /// An element with what is in it.
 #[derive(Clone, Debug, Default)]
@@ -125,7 +129,7 @@ impl<R: BufRead> Stream<R> {
             self.buffer.clear();
             let event = self.reader.read_event_into(&mut self.buffer);
             match event.map_err(|e| xml_error(self.format, e))? {
-                Event::Start(tag) => return Ok(Some(Step::Start(start(&tag)))),
+                Event::Start(tag) => return Ok(Some(Step::Start(start(&tag, self.format)?))),
                 Event::End(_) => return Ok(Some(Step::End)),
                 Event::Eof => return Ok(None),
                 _ => {}
@@ -137,18 +141,24 @@ impl<R: BufRead> Stream<R> {
     pub(crate) fn rest_of(&mut self, element: Element) -> Result<Element, ParseError> {
         let mut open = vec![element];
         let mut nodes = 0usize;
+        let mut events = 0usize;
         loop {
             nodes += 1;
             if nodes > MOST_NODES || open.len() > MOST_DEPTH {
-                return Err(ParseError::corrupt(self.format, "its XML is too large or too deep"));
+                return Err(too_large(self.format));
             }
-            if nodes.is_multiple_of(4096) && guard::overdue() {
+            events += 1;
+            if events.is_multiple_of(4096) && guard::overdue() {
                 return Err(ParseError::TimedOut { seconds: 0 });
             }
             self.buffer.clear();
             let event = self.reader.read_event_into(&mut self.buffer);
             match event.map_err(|e| xml_error(self.format, e))? {
-                Event::Start(tag) => open.push(start(&tag)),
+                Event::Start(tag) => {
+                    let element = start(&tag, self.format)?;
+                    nodes += element.attributes.len();
+                    open.push(element);
+                }
                 Event::End(_) => {
                     let Some(done) = open.pop() else { return Ok(Element::default()) };
                     match open.last_mut() {
@@ -246,6 +256,20 @@ pub(crate) fn core_title(archive: &mut Archive<'_>, format: Format) -> Option<St
     (!made_up).then(|| title.trim().to_owned())
 }
 
+/// The texts of a diagram's (SmartArt's) data, as a list.
+pub(crate) fn diagram(root: &Element) -> Vec<Item> {
+    let points = root.child("ptLst").into_iter().flat_map(Element::children).filter(|e| e.name == "pt");
+    // Others are how the diagram is laid out.
+    let shown = points.filter(|p| p.attribute("type").is_none_or(|t| matches!(t, "node" | "asst")));
+    let text = |point: &Element| {
+        let paragraphs = point.child("t").map(|t| t.all("p")).unwrap_or_default();
+        let line = |p: &&Element| p.all("t").into_iter().map(Element::text).collect::<String>();
+        clean::inline(&paragraphs.iter().map(line).collect::<Vec<_>>().join(" "))
+    };
+    let item = |text: String| Item { depth: 0, marker: "-".to_owned(), text };
+    shown.map(text).filter(|t| !t.is_empty()).map(item).collect()
+}
+
 fn resolve(folder: &str, target: &str) -> String {
     if let Some(absolute) = target.strip_prefix('/') {
         return absolute.to_owned();
@@ -263,11 +287,16 @@ fn resolve(folder: &str, target: &str) -> String {
     parts.join("/")
 }
 
-fn start(tag: &BytesStart<'_>) -> Element {
-    let attributes = tag
+fn too_large(format: Format) -> ParseError {
+    ParseError::corrupt(format, "its XML is too large or too deep")
+}
+
+fn start(tag: &BytesStart<'_>, format: Format) -> Result<Element, ParseError> {
+    let attributes: Vec<(String, String)> = tag
         .attributes()
         .with_checks(false)
         .flatten()
+        .take(MOST_ATTRIBUTES + 1)
         .map(|a| {
             let name = a.key.local_name().as_ref().to_owned();
             let value = quick_xml::escape::unescape(&a.value)
@@ -275,7 +304,11 @@ fn start(tag: &BytesStart<'_>) -> Element {
             (name, value)
         })
         .collect();
-    Element { name: tag.local_name().as_ref().to_owned(), attributes, nodes: Vec::new() }
+    // A start tag alone can hold millions, each of which takes many times its bytes.
+    if attributes.len() > MOST_ATTRIBUTES {
+        return Err(too_large(format));
+    }
+    Ok(Element { name: tag.local_name().as_ref().to_owned(), attributes, nodes: Vec::new() })
 }
 
 fn add_text(open: &mut [Element], text: &str) {

@@ -145,7 +145,15 @@ impl Ingester {
     fn read(&self, name: &str, bytes: &[u8]) -> Result<(Format, Parsed, Vec<NewChunk>), String> {
         let format = parse::detect(name, bytes).map_err(|e| e.to_string())?;
         let parsed = parse::parse(format, bytes, name, &self.limits).map_err(|e| e.to_string())?;
-        let chunks = chunk(&parsed, &self.chunks, &self.count);
+        let (config, count) = (self.chunks.clone(), self.count.clone());
+        // Where the parser ran: a tokenizer that panics, or takes for ever on some text, costs this file alone.
+        let (parsed, chunks) = parse::guarded(format, self.limits.parse_seconds, move || {
+            let chunks = chunk(&parsed, &config, &count);
+            // Then they may not be all.
+            let late = parse::overdue().then_some(parse::ParseError::TimedOut { seconds: 0 });
+            late.map_or(Ok((parsed, chunks)), Err)
+        })
+        .map_err(|e| e.to_string())?;
         if chunks.is_empty() {
             return Err("the file holds no text; there is nothing to ingest".into());
         }

@@ -70,6 +70,29 @@ impl House {
     }
 }
 
+#[test]
+fn a_tokenizer_that_panics_costs_one_file() {
+    let house = House::new();
+    house.write("good.md", "# A\n\nfine");
+    house.write("bad.md", "# B\n\npoison");
+    let count: TokenCounter = Arc::new(|text: &str| {
+        assert!(!text.contains("poison"), "cannot count this");
+        text.split_whitespace().count()
+    });
+    let ingester = Ingester { count, ..house.ingester.clone() };
+    let mut failed = Vec::new();
+    let mut hear = |event| {
+        if let IngestEvent::Finished { name, outcome: Outcome::Failed { reason, .. } } = event {
+            failed.push((name, reason));
+        }
+    };
+    let paths = std::slice::from_ref(&house.docs);
+    let report = ingester.ingest_paths(paths, &IngestOptions::default(), &mut hear).unwrap();
+    assert_eq!((report.added, report.failed), (1, 1));
+    assert_eq!(failed[0].0, "bad.md");
+    assert!(failed[0].1.contains("cannot count this"), "{}", failed[0].1);
+}
+
 fn wait(what: &str, mut until: impl FnMut() -> bool) {
     let began = Instant::now();
     while !until() {

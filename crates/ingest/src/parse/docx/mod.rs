@@ -4,6 +4,8 @@ mod numbering;
 mod paragraph;
 mod styles;
 
+use std::collections::HashMap;
+
 use lore_core::{BlockKind, Format, Limits, Parsed};
 
 use self::numbering::Numbering;
@@ -16,6 +18,9 @@ use super::xml::{self, Element, Step, Stream};
 
 /// Most columns that one cell may span.
 const MOST_SPAN: usize = 100;
+
+/// Most diagrams that are read.
+const MOST_DIAGRAMS: usize = 200;
 
 /// Parses a Word document.
 pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError> {
@@ -32,6 +37,7 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError>
     let numbering = Numbering::new(related("numbering")?.as_ref());
     let footnotes = related("footnotes")?;
     let endnotes = related("endnotes")?;
+    let diagrams = diagrams(&mut archive, &relations)?;
     let title = xml::core_title(&mut archive, Format::Docx);
     let part = archive
         .part(&main)?
@@ -40,10 +46,10 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError>
         builder: Builder::new(limits),
         styles,
         numbering,
+        diagrams,
         list: Vec::new(),
         code: Vec::new(),
         deeper: 0,
-        cells: limits.text_chars,
     };
     let mut stream = Stream::new(part, Format::Docx);
     let mut in_body = false;
@@ -62,20 +68,39 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, ParseError>
     writer.notes(footnotes.as_ref());
     writer.notes(endnotes.as_ref());
     writer.flush();
+    // Those in cells of tables, whose place in the text is lost.
+    let mut rest: Vec<(String, Vec<Item>)> = writer.diagrams.drain().collect();
+    rest.sort_by(|a, b| a.0.cmp(&b.0));
+    rest.iter().for_each(|(_, items)| writer.builder.list(items));
     let title = writer.builder.first_heading().or(title);
     writer.builder.finish(title)
+}
+
+/// The texts of the document's diagrams (SmartArt), by the identifiers of their relationships.
+fn diagrams(
+    archive: &mut Archive<'_>,
+    relations: &HashMap<String, (String, String)>,
+) -> Result<HashMap<String, Vec<Item>>, ParseError> {
+    let data = relations.iter().filter(|(_, (kind, _))| kind == "diagramData").take(MOST_DIAGRAMS);
+    let mut found = HashMap::new();
+    for (id, (_, target)) in data {
+        if let Some(root) = xml::tree(archive, Format::Docx, target)? {
+            found.insert(id.clone(), xml::diagram(&root));
+        }
+    }
+    Ok(found)
 }
 
 struct Writer {
     builder: Builder,
     styles: Styles,
     numbering: Numbering,
+    /// Texts of diagrams by the identifier of their relationship.
+    diagrams: HashMap<String, Vec<Item>>,
     list: Vec<Item>,
     code: Vec<String>,
     /// 1 below a paragraph in the style Title, whose sections go one level down.
     deeper: usize,
-    /// Cells of tables that may still come.
-    cells: usize,
 }
 
 impl Writer {
@@ -100,11 +125,15 @@ impl Writer {
     fn paragraph(&mut self, element: &Element) {
         let paragraph = Paragraph::new(element);
         let style = self.styles.of(paragraph.style.as_deref());
-        let boxes = paragraph.boxes.clone();
         if !style.is_contents {
             self.place(&paragraph, &style);
         }
-        for child in boxes.iter().flat_map(|b| b.children()) {
+        for id in &paragraph.diagrams {
+            let items = self.diagrams.remove(id).unwrap_or_default();
+            self.flush();
+            self.builder.list(&items);
+        }
+        for child in paragraph.boxes.iter().flat_map(|b| b.children()) {
             self.block(child);
         }
     }
@@ -140,27 +169,23 @@ impl Writer {
 
     fn table(&mut self, element: &Element) {
         self.flush();
-        let rows = self.rows(element);
         // A table of one cell is a box around text.
+        let rows = live_rows(element);
         if let [row] = rows.as_slice()
-            && row.len() == 1
+            && let [cell] = unwrapped(row, "tc").as_slice()
         {
-            if let Some(cell) = element.all("tc").first() {
-                cell.children().for_each(|child| self.block(child));
-                self.flush();
-            }
+            cell.children().for_each(|child| self.block(child));
+            self.flush();
             return;
         }
+        let rows = self.rows(&rows);
         self.builder.table(&rows);
     }
 
     /// The cells of a table; what spans columns or rows is repeated.
-    fn rows(&mut self, table: &Element) -> Vec<Vec<String>> {
+    fn rows(&mut self, table: &[&Element]) -> Vec<Vec<String>> {
         let mut rows: Vec<Vec<String>> = Vec::new();
-        for row in unwrapped(table, "tr") {
-            if row.child("trPr").is_some_and(|p| p.child("del").is_some()) {
-                continue;
-            }
+        for row in table {
             let mut cells: Vec<String> = Vec::new();
             let before =
                 row.child("trPr").and_then(|p| p.value_of("gridBefore")).and_then(|v| v.parse().ok());
@@ -172,18 +197,15 @@ impl Writer {
                 let continued = properties
                     .and_then(|p| p.child("vMerge"))
                     .is_some_and(|merge| merge.attribute("val").is_none_or(|v| v == "continue"));
+                let own = cell_text(cell);
                 for _ in 0..usize::clamp(span, 1, MOST_SPAN) {
                     let above = rows.last().and_then(|r| r.get(cells.len()));
-                    let text = match above {
-                        Some(above) if continued => above.clone(),
-                        _ => cell_text(cell),
-                    };
-                    cells.push(text);
+                    let text = above.filter(|_| continued).unwrap_or(&own);
+                    if !self.builder.may_copy(text) {
+                        return rows;
+                    }
+                    cells.push(text.clone());
                 }
-            }
-            self.cells = self.cells.saturating_sub(cells.len());
-            if self.cells == 0 {
-                break;
             }
             rows.push(cells);
         }
@@ -220,6 +242,12 @@ impl Writer {
     }
 }
 
+/// The rows of a table but those whose deletion is tracked.
+fn live_rows(table: &Element) -> Vec<&Element> {
+    let deleted = |row: &Element| row.child("trPr").is_some_and(|p| p.child("del").is_some());
+    unwrapped(table, "tr").into_iter().filter(|row| !deleted(row)).collect()
+}
+
 /// Children called `name`, also those within content controls and tracked insertions.
 fn unwrapped<'a>(parent: &'a Element, name: &str) -> Vec<&'a Element> {
     let mut found = Vec::new();
@@ -244,7 +272,8 @@ fn cell_text(cell: &Element) -> String {
     while let Some(element) = open.pop() {
         if element.name == "p" {
             let paragraph = Paragraph::new(element);
-            for part in [paragraph.text.as_str()].into_iter().filter(|t| !t.trim().is_empty()) {
+            let boxes = paragraph.boxes.iter().map(cell_text);
+            for part in [paragraph.text].into_iter().chain(boxes).filter(|t| !t.trim().is_empty()) {
                 if !text.is_empty() {
                     text.push(' ');
                 }

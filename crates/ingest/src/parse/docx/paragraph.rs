@@ -14,6 +14,8 @@ pub(super) struct Paragraph {
     pub numbering: Option<(String, usize)>,
     /// Contents of text boxes that are anchored here.
     pub boxes: Vec<Element>,
+    /// Relationships of diagrams that are anchored here.
+    pub diagrams: Vec<String>,
 }
 
 impl Paragraph {
@@ -57,6 +59,7 @@ impl Paragraph {
                         self.runs(choice);
                     }
                 }
+                "relIds" => self.diagrams.extend(child.attribute("dm").map(str::to_owned)),
                 "txbxContent" => self.boxes.push(child.clone()),
                 _ => self.runs(child),
             }

@@ -3,6 +3,8 @@
 mod list;
 mod table;
 
+use std::collections::HashSet;
+
 use lore_core::{Limits, Parsed};
 use scraper::{ElementRef, Html, Node};
 
@@ -32,7 +34,12 @@ pub(crate) fn page(builder: &mut Builder, text: &str) -> Option<String> {
     let title = named(root, "title").map(|t| t.text().collect::<String>());
     let body = named(root, "body").unwrap_or(root);
     let content = main_content(body);
-    let mut walker = Walker { builder, inline: String::new(), forms: forms_hold_content(content) };
+    let mut walker = Walker {
+        builder,
+        inline: String::new(),
+        forms: forms_hold_content(content),
+        side: side_matter(content),
+    };
     walker.children(content, 0);
     walker.flush();
     title.map(|t| clean::inline(&t)).filter(|t| !t.is_empty())
@@ -59,17 +66,73 @@ fn named<'a>(root: ElementRef<'a>, name: &str) -> Option<ElementRef<'a>> {
     root.descendent_elements().find(|e| e.value().name() == name)
 }
 
-/// `main` or `article` where it holds most of the text, else the body.
+/// `main` where it holds most of the text; an `article` where it is the only one, or holds nearly all; else the body.
 fn main_content(body: ElementRef<'_>) -> ElementRef<'_> {
+    let (mut mains, mut articles) = (Vec::new(), Vec::new());
+    // Outermost ones: comments are articles within an article.
+    let mut open: Vec<(ElementRef<'_>, bool, bool)> =
+        body.child_elements().map(|element| (element, false, false)).collect();
+    while let Some((element, in_main, in_article)) = open.pop() {
+        let (main, article) = (is_main(element), element.value().name() == "article");
+        if main && !in_main {
+            mains.push(element);
+        }
+        if article && !in_article {
+            articles.push(element);
+        }
+        open.extend(element.child_elements().map(|e| (e, in_main || main, in_article || article)));
+    }
     let all = text_length(body);
-    let best = body
-        .descendent_elements()
-        .filter(|e| matches!(e.value().name(), "main" | "article") || e.value().attr("role") == Some("main"))
-        .max_by_key(|e| text_length(*e));
-    match best {
-        Some(element) if text_length(element) * 2 >= all => element,
+    let only = articles.len() == 1;
+    if let Some((length, main)) = longest(mains)
+        && length * 2 >= all
+    {
+        return main;
+    }
+    match longest(articles) {
+        Some((length, article)) if length * 10 >= all * if only { 5 } else { 9 } => article,
         _ => body,
     }
+}
+
+/// The longest of `found`, and its length.
+fn longest(found: Vec<ElementRef<'_>>) -> Option<(usize, ElementRef<'_>)> {
+    found.into_iter().map(|element| (text_length(element), element)).max_by_key(|(length, _)| *length)
+}
+
+fn is_main(element: ElementRef<'_>) -> bool {
+    element.value().name() == "main" || element.value().attr("role") == Some("main")
+}
+
+/// The asides that stand beside the content rather than in it, or that do nothing but link elsewhere.
+fn side_matter(content: ElementRef<'_>) -> HashSet<usize> {
+    let mut found = HashSet::new();
+    let holds = |e: ElementRef<'_>| is_main(e) || e.value().name() == "article";
+    let mut open: Vec<(ElementRef<'_>, bool)> = vec![(content, false)];
+    while let Some((element, within)) = open.pop() {
+        if element.value().name() == "aside" {
+            let kept = within && !is_link_list(element);
+            if !kept {
+                found.insert(identity(element));
+            }
+            // What stands in it goes or stays with it.
+            continue;
+        }
+        let within = within || holds(element);
+        open.extend(element.child_elements().map(|e| (e, within)));
+    }
+    found
+}
+
+/// Where the element is kept, which tells it from all others of its page.
+fn identity(element: ElementRef<'_>) -> usize {
+    std::ptr::from_ref(element.value()).addr()
+}
+
+fn is_link_list(element: ElementRef<'_>) -> bool {
+    let links: usize =
+        element.descendent_elements().filter(|e| e.value().name() == "a").map(text_length).sum();
+    links * 10 > text_length(element) * 6
 }
 
 /// Letters of an element that are shown; scripts and navigation do not count.
@@ -98,6 +161,8 @@ struct Walker<'b> {
     builder: &'b mut Builder,
     inline: String,
     forms: bool,
+    /// Asides that are left out.
+    side: HashSet<usize>,
 }
 
 impl Walker<'_> {
@@ -192,7 +257,6 @@ impl Walker<'_> {
                 | "template"
                 | "nav"
                 | "footer"
-                | "aside"
                 | "head"
                 | "svg"
                 | "canvas"
@@ -209,6 +273,9 @@ impl Walker<'_> {
                 | "img"
                 | "picture"
         ) {
+            return true;
+        }
+        if name == "aside" && self.side.contains(&identity(element)) {
             return true;
         }
         if name == "form" && !self.forms {
@@ -242,6 +309,7 @@ fn is_block(name: &str) -> bool {
         "p" | "div"
             | "section"
             | "article"
+            | "aside"
             | "main"
             | "header"
             | "blockquote"
@@ -332,6 +400,16 @@ mod tests {
         let page = "<title>T</title><nav>menu</nav><header>logo</header><main><h1>A <b>b</b></h1><p>one\n two<br>three\
                     <br><br>four</p><script>x()</script><p hidden>no</p></main><footer>(c)</footer>";
         assert_eq!(text(page), "# A b\n\none two three\n\nfour");
+    }
+
+    #[test]
+    fn sibling_articles_and_notes_within_the_content_stay() {
+        let news = "<body><div>Welcome</div><article><h2>A</h2><p>a long first story of the day</p></article>\
+                    <article><h2>B</h2><p>short one</p></article><aside>Weather</aside></body>";
+        assert_eq!(text(news), "Welcome\n\n## A\n\na long first story of the day\n\n## B\n\nshort one");
+        let guide = "<body><div>menu</div><article><p>Open the valve slowly, then wait.</p>\
+                     <aside>Note: wear gloves.</aside><aside><a href=x>Related pages</a></aside></article></body>";
+        assert_eq!(text(guide), "Open the valve slowly, then wait.\n\nNote: wear gloves.");
     }
 
     #[test]

@@ -29,20 +29,17 @@ impl Walker<'_> {
     }
 
     /// The cells of a table; a cell that spans columns or rows is repeated in each.
-    fn grid(&self, rows: &[ElementRef<'_>]) -> Vec<Vec<String>> {
+    fn grid(&mut self, rows: &[ElementRef<'_>]) -> Vec<Vec<String>> {
         let mut grid: Vec<Vec<String>> = Vec::new();
         // Per column: the text that hangs down from above, and for how many more rows.
         let mut hanging: Vec<(String, usize)> = Vec::new();
-        for row in rows.iter().filter(|row| !self.skipped(**row)) {
+        for row in rows {
+            if self.skipped(*row) {
+                continue;
+            }
             let mut cells: Vec<String> = Vec::new();
-            let hang = |cells: &mut Vec<String>, hanging: &mut Vec<(String, usize)>| {
-                while let Some((text, left)) = hanging.get_mut(cells.len()).filter(|(_, left)| *left > 0) {
-                    *left -= 1;
-                    cells.push(text.clone());
-                }
-            };
             for cell in row.child_elements().filter(|e| is_cell(e.value().name())) {
-                hang(&mut cells, &mut hanging);
+                self.hang(&mut cells, &mut hanging);
                 let span = |name: &str| {
                     let n = cell.value().attr(name).and_then(|v| v.trim().parse::<usize>().ok()).unwrap_or(1);
                     n.clamp(1, MOST_SPAN)
@@ -51,6 +48,9 @@ impl Walker<'_> {
                     if self.skipped(cell) { String::new() } else { clean::inline(&self.cell_text(cell)) };
                 let (wide, tall) = (span("colspan"), span("rowspan"));
                 for _ in 0..wide {
+                    if !self.builder.may_copy(&text) {
+                        return grid;
+                    }
                     let column = cells.len();
                     if tall > 1 {
                         if hanging.len() <= column {
@@ -61,10 +61,21 @@ impl Walker<'_> {
                     cells.push(text.clone());
                 }
             }
-            hang(&mut cells, &mut hanging);
+            self.hang(&mut cells, &mut hanging);
             grid.push(cells);
         }
         grid
+    }
+
+    /// Repeats what hangs down from the rows above, up to the next free column.
+    fn hang(&mut self, cells: &mut Vec<String>, hanging: &mut [(String, usize)]) {
+        while let Some((text, left)) = hanging.get_mut(cells.len()).filter(|(_, left)| *left > 0) {
+            if !self.builder.may_copy(text) {
+                return;
+            }
+            *left -= 1;
+            cells.push(text.clone());
+        }
     }
 
     fn cell_text(&self, cell: ElementRef<'_>) -> String {

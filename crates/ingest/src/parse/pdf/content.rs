@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use lopdf::{Dictionary, Document, Object, ObjectId};
 
+use super::contents::Contents;
 use super::fonts::{Font, Fonts, Text, dereference, number};
-use super::guard;
 use super::lexer::{Lexer, Value};
 use super::matrix::Matrix;
+use super::{ParseError, guard};
 
 /// Forms within forms.
 const MOST_DEPTH: usize = 8;
@@ -63,19 +64,30 @@ pub(super) struct Found {
 }
 
 /// Reads a page; `None` where it has no content that can be read.
-pub(super) fn read(document: &mut Document, id: ObjectId, fonts: &mut Fonts) -> Option<Found> {
-    let content = document.get_page_content(id).ok()?;
+///
+/// # Errors
+/// [`ParseError::ArchiveBomb`] where the budget for content is spent.
+pub(super) fn read(
+    document: &mut Document,
+    id: ObjectId,
+    fonts: &mut Fonts,
+    contents: &mut Contents,
+) -> Result<Option<Found>, ParseError> {
+    let content = contents.page(document, id);
     let (resources, media) = {
-        let page = document.get_dictionary(id).ok()?;
+        let Ok(page) = document.get_dictionary(id) else { return Ok(None) };
         let resources = inherited(document, page, b"Resources").and_then(|o| o.as_dict().ok()).cloned();
         let media = inherited(document, page, b"MediaBox").and_then(|o| rectangle(document, o));
         (resources.unwrap_or_default(), media.unwrap_or([0.0, 0.0, 612.0, 792.0]))
     };
-    let mut reader = Reader { document, fonts, found: Found::default(), media, operations: 0 };
+    let mut reader = Reader { document, fonts, contents, found: Found::default(), media, operations: 0 };
     reader.run(&content, &resources, Matrix::IDENTITY, 0);
     let mut found = reader.found;
+    if let Some(error) = contents.over() {
+        return Err(error);
+    }
     found.height = (media[3] - media[1]).abs() as f32;
-    Some(found)
+    Ok(Some(found))
 }
 
 /// An attribute of a page or of the nodes above it.
@@ -113,6 +125,7 @@ struct State {
 struct Reader<'a> {
     document: &'a mut Document,
     fonts: &'a mut Fonts,
+    contents: &'a mut Contents,
     found: Found,
     media: [f64; 4],
     operations: usize,
@@ -139,7 +152,9 @@ impl Reader<'_> {
         let mut operands: Vec<Value> = Vec::new();
         while let Some(operator) = lexer.operator(&mut operands) {
             self.operations += 1;
-            if self.operations > MOST_OPERATIONS || (self.operations.is_multiple_of(4096) && guard::overdue())
+            if self.operations > MOST_OPERATIONS
+                || self.contents.is_over()
+                || (self.operations.is_multiple_of(4096) && guard::overdue())
             {
                 break;
             }
@@ -257,12 +272,12 @@ impl Reader<'_> {
         }
         let Some(Value::Name(name)) = operands.first() else { return };
         let document = &*self.document;
-        let Some(Object::Stream(form)) = resources
+        let object = resources
             .get(b"XObject")
             .ok()
-            .and_then(|all| dereference(document, all)?.as_dict().ok()?.get(name).ok())
-            .and_then(|object| dereference(document, object))
-        else {
+            .and_then(|all| dereference(document, all)?.as_dict().ok()?.get(name).ok());
+        let id = object.and_then(|object| object.as_reference().ok());
+        let Some(Object::Stream(form)) = object.and_then(|object| dereference(document, object)) else {
             return;
         };
         if !form.dict.get(b"Subtype").is_ok_and(|s| s.as_name().is_ok_and(|n| n == b"Form")) {
@@ -278,7 +293,7 @@ impl Reader<'_> {
             );
         let own =
             form.dict.get(b"Resources").ok().and_then(|o| dereference(document, o)?.as_dict().ok()).cloned();
-        let content = form.decompressed_content().unwrap_or_else(|_| form.content.clone());
+        let content = self.contents.form(id, form);
         let ctm = matrix.unwrap_or(Matrix::IDENTITY).then(&state.ctm);
         self.run(&content, own.as_ref().unwrap_or(resources), ctm, depth + 1);
     }

@@ -144,6 +144,7 @@ impl<'a> Writer<'a> {
         self.page_began = true;
         if let Some(text) = &page.plain {
             super::write_plain(text, self.builder);
+            self.builder.list(&page.fields);
             return;
         }
         for group in columns::in_reading_order(page.rows) {
@@ -159,6 +160,10 @@ impl<'a> Writer<'a> {
             }
             // The next column goes on like the next page.
             self.page_began = true;
+        }
+        if !page.fields.is_empty() {
+            self.builder.list(&page.fields);
+            self.page_began = false;
         }
     }
 

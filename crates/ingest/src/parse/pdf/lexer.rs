@@ -32,11 +32,22 @@ impl Value {
 pub(super) struct Lexer<'a> {
     bytes: &'a [u8],
     at: usize,
+    most_operands: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, most_operands: MOST_OPERANDS }
+    }
+
+    /// As [`Lexer::new`], every operand kept: tables of a CMap are operands of the word that ends them.
+    pub(super) fn of_map(bytes: &'a [u8]) -> Self {
+        Self { most_operands: usize::MAX, ..Self::new(bytes) }
+    }
+
+    /// What has not been read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// The next operator; `operands` become its operands. Inline images are passed over.
@@ -56,7 +67,7 @@ impl<'a> Lexer<'a> {
                     _ => return Some(word),
                 }
             } else if let Some(value) = self.value(0) {
-                if operands.len() >= MOST_OPERANDS {
+                if operands.len() >= self.most_operands {
                     operands.remove(0);
                 }
                 operands.push(value);

@@ -1,75 +1,154 @@
 //! Opens a PDF: expansion checked first, pictures left out, the empty password tried.
 
-use std::io::Read;
+use std::borrow::Cow;
 
-use flate2::read::ZlibDecoder;
-use lopdf::{Document, LoadOptions, Object};
+use lopdf::xref::XrefEntry;
+use lopdf::{Dictionary, Document, EncryptionState, LoadOptions, Object, ObjectId, ObjectStream, Stream};
 use lore_core::{Format, Limits};
 
-use super::ParseError;
+use super::streams::{Budget, has_absurd_rows};
+use super::{ParseError, guard, xrefs};
 
-/// The document without its pictures.
+/// What object streams are called while `lopdf` must not expand them.
+const HELD_BACK: &str = "HeldBackObjectStream";
+
+/// The name under which `lopdf` does not see that a document is encrypted; as long as the real one.
+const HIDDEN: &[u8] = b"/Encrypu";
+
+/// Objects of one object stream that may stand at the same place; none do, but for writers' mistakes.
+const MOST_SHARED: usize = 64;
+
+/// The document without its pictures, decrypted, every stream in it known to expand within the limits.
+///
+/// `lopdf` expands object streams without limits while it reads, in an encrypted document too; they are held back from
+/// it, and expanded here.
 pub(super) fn load(bytes: &[u8], limits: &Limits) -> Result<Document, ParseError> {
-    check_expansion(bytes, limits.archive_bytes)?;
+    let mut budget = Budget::new(limits.archive_bytes);
+    let bytes = hide_encryption(bytes);
+    xrefs::check(&bytes, &mut budget)?;
     let options = LoadOptions { filter: Some(keep), ..LoadOptions::default() };
-    let mut document = Document::load_mem_with_options(bytes, options).map_err(|e| load_error(bytes, &e))?;
-    if document.is_encrypted() && document.decrypt("").is_err() {
-        return Err(ParseError::Encrypted { format: Format::Pdf });
+    let mut document =
+        Document::load_mem_with_options(&bytes, options).map_err(|e| load_error(&bytes, &e))?;
+    decrypt(&mut document)?;
+    expand_object_streams(&mut document, &mut budget)?;
+    for object in document.objects.values_mut() {
+        let Object::Stream(stream) = object else { continue };
+        // Also those whose length is an object of its own: their content came only after the others.
+        if is_baggage(stream) || (!budget.measure(stream)? && has_absurd_rows(stream)) {
+            stream.content = Vec::new();
+        }
+        if guard::overdue() {
+            return Err(ParseError::TimedOut { seconds: 0 });
+        }
     }
     Ok(document)
 }
 
-/// Pictures and fonts' other baggage are never read; without them a scan of 60 MB needs little memory.
-fn keep(id: (u32, u16), object: &mut Object) -> Option<((u32, u16), Object)> {
-    if let Object::Stream(stream) = object {
-        let name = |key: &[u8]| stream.dict.get(key).and_then(Object::as_name).ok();
-        let picture = name(b"Subtype") == Some(b"Image".as_slice());
-        let embedded = name(b"Type").is_some_and(|t| matches!(t, b"EmbeddedFile" | b"Metadata"));
-        // TrueType programs are not looked into.
-        let truetype = stream.dict.has(b"Length1")
-            && !stream.dict.has(b"Length2")
-            && !stream.dict.has(b"Subtype")
-            && stream.content.len() > 4096;
-        if picture || embedded || truetype {
-            stream.content = Vec::new();
+/// `bytes` with the entry of the trailer that declares an encryption under another name.
+fn hide_encryption(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const ENTRY: &[u8] = b"/Encrypt";
+    let mut out = Cow::Borrowed(bytes);
+    let mut at = 0;
+    while let Some(found) = find(&bytes[at..], ENTRY) {
+        at += found + ENTRY.len();
+        // Not `/EncryptMetadata`.
+        if !bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'#') {
+            out.to_mut()[at - ENTRY.len()..at].copy_from_slice(HIDDEN);
         }
     }
-    Some((id, object.clone()))
+    out
 }
 
-/// Expands each Flate stream that is not a picture into nothing, and counts; a doubly compressed one twice.
-fn check_expansion(bytes: &[u8], limit: u64) -> Result<(), ParseError> {
-    let mut left = limit;
-    let mut at = 0;
-    let mut buffer = vec![0u8; 64 << 10];
-    while let Some(found) = find(&bytes[at..], b"stream") {
-        let start = at + found + b"stream".len();
-        at = start;
-        if bytes[..start - 6].ends_with(b"end") {
-            continue;
-        }
-        let rest = &bytes[start..];
-        let skip = if rest.starts_with(b"\r\n") { 2 } else { 1 };
-        let data = rest.get(skip..).unwrap_or_default();
-        let head = &bytes[start.saturating_sub(600)..start];
-        let head = head.windows(4).rposition(|w| w == b" obj").map_or(head, |i| &head[i..]);
-        if find(head, b"/Image").is_some() || find(head, b"Flate").is_none() {
-            continue;
-        }
-        let twice = head.windows(5).filter(|w| w == b"Flate").count() > 1;
-        let plain: Box<dyn Read> = match twice {
-            true => Box::new(ZlibDecoder::new(ZlibDecoder::new(data))),
-            false => Box::new(ZlibDecoder::new(data)),
-        };
-        let mut plain = plain;
-        while let Ok(read @ 1..) = plain.read(&mut buffer) {
-            left = left.checked_sub(read as u64).ok_or(ParseError::ArchiveBomb { limit })?;
-        }
-        if let Some(end) = find(&bytes[at..], b"endstream") {
-            at += end;
+/// Decrypts with the empty password.
+fn decrypt(document: &mut Document) -> Result<(), ParseError> {
+    let encrypted = ParseError::Encrypted { format: Format::Pdf };
+    let hidden = match document.trailer.remove(&HIDDEN[1..]) {
+        Some(hidden) => hidden,
+        None if document.is_encrypted() => return Err(encrypted),
+        None => return Ok(()),
+    };
+    let id = match hidden {
+        Object::Reference(id) => id,
+        direct => document.add_object(direct),
+    };
+    document.trailer.set("Encrypt", Object::Reference(id));
+    if document.authenticate_password("").is_err() {
+        return Err(encrypted);
+    }
+    let state = EncryptionState::decode(document, "").map_err(|_| encrypted)?;
+    for (own, object) in document.objects.iter_mut().filter(|(own, _)| **own != id) {
+        // What cannot be decrypted stays unreadable, as in other readers.
+        let _ = lopdf::encryption::decrypt_object(&state, *own, object);
+    }
+    document.objects.remove(&id);
+    document.trailer.remove(b"Encrypt");
+    Ok(())
+}
+
+/// Puts the objects of the streams that were held back into the document.
+fn expand_object_streams(document: &mut Document, budget: &mut Budget) -> Result<(), ParseError> {
+    let held = |object: &Object| object.as_stream().is_ok_and(|s| s.dict.has_type(HELD_BACK.as_bytes()));
+    let ids: Vec<ObjectId> = document.objects.iter().filter(|(_, o)| held(o)).map(|(id, _)| *id).collect();
+    for id in ids {
+        let Some(Object::Stream(stream)) = document.objects.remove(&id) else { continue };
+        let Some(content) = budget.decode(&stream)? else { continue };
+        check_index(&stream.dict, &content)?;
+        let mut dict = stream.dict;
+        dict.remove(b"Filter");
+        dict.remove(b"DecodeParms");
+        let Ok(expanded) = ObjectStream::new(&mut Stream::new(dict, content)) else { continue };
+        for (own, object) in expanded.objects {
+            // A copy that a later change made stale is not the one that the cross-references name.
+            let container = match document.reference_table.entries.get(&own.0) {
+                Some(XrefEntry::Compressed { container, .. }) => *container,
+                _ => id.0,
+            };
+            if container == id.0 {
+                document.objects.entry(own).or_insert(object);
+            }
         }
     }
     Ok(())
+}
+
+/// Refuses an object stream in which many objects share one place: each would be a copy.
+fn check_index(dict: &Dictionary, content: &[u8]) -> Result<(), ParseError> {
+    let first = dict.get(b"First").and_then(Object::as_i64).ok().and_then(|n| usize::try_from(n).ok());
+    let index = content.get(..first.unwrap_or(0)).unwrap_or_default();
+    let index = String::from_utf8_lossy(index);
+    let mut places: Vec<&str> = index.split_whitespace().skip(1).step_by(2).collect();
+    let all = places.len();
+    places.sort_unstable();
+    places.dedup();
+    if all - places.len() > MOST_SHARED {
+        return Err(ParseError::corrupt(Format::Pdf, "the objects of an object stream share one place"));
+    }
+    Ok(())
+}
+
+/// Leaves out what is never read; without it a scan of 60 MB needs little memory.
+fn keep(id: ObjectId, object: &mut Object) -> Option<(ObjectId, Object)> {
+    // A stream is changed in place; the copy that is asked for matters to what stands within object streams alone, where
+    // no stream can be.
+    let Object::Stream(stream) = object else { return Some((id, object.clone())) };
+    if stream.dict.has_type(b"ObjStm") {
+        stream.dict.set("Type", HELD_BACK);
+    } else if is_baggage(stream) {
+        stream.content = Vec::new();
+    }
+    Some((id, Object::Null))
+}
+
+/// Pictures, attached files, and fonts' programs that are not looked into.
+fn is_baggage(stream: &Stream) -> bool {
+    let name = |key: &[u8]| stream.dict.get(key).and_then(Object::as_name).ok();
+    let picture = name(b"Subtype") == Some(b"Image".as_slice());
+    let embedded = name(b"Type").is_some_and(|t| matches!(t, b"EmbeddedFile" | b"Metadata"));
+    let truetype = stream.dict.has(b"Length1")
+        && !stream.dict.has(b"Length2")
+        && !stream.dict.has(b"Subtype")
+        && stream.content.len() > 4096;
+    picture || embedded || truetype
 }
 
 fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {

@@ -21,6 +21,9 @@ use super::{clean, guard};
 /// Fonts kept; a document with more reads some of them again.
 const MOST_FONTS: usize = 400;
 
+/// Fonts kept that are no objects of their own; they are compared one by one.
+const MOST_DIRECT: usize = 32;
+
 /// Codes of one font that may panic before it is given up.
 const MOST_PANICS: usize = 12;
 
@@ -134,6 +137,8 @@ fn usual_width(text: Option<&Text>) -> f32 {
 #[derive(Debug)]
 pub(super) struct Fonts {
     known: HashMap<ObjectId, Rc<Font>>,
+    /// Fonts that resources hold themselves.
+    direct: Vec<(Dictionary, Rc<Font>)>,
     root: ObjectId,
     page_content: ObjectId,
     font: ObjectId,
@@ -157,7 +162,7 @@ impl Fonts {
             dictionary! { "Type" => "Pages", "Count" => 1, "Kids" => vec![page.into()] }.into(),
         );
         let root = document.add_object(dictionary! { "Type" => "Catalog", "Pages" => pages });
-        Self { known: HashMap::new(), root, page_content, font }
+        Self { known: HashMap::new(), direct: Vec::new(), root, page_content, font }
     }
 
     /// The font that `object` (a reference mostly) stands for.
@@ -167,12 +172,22 @@ impl Fonts {
             return Some(font.clone());
         }
         let dictionary = dereference(document, object)?.as_dict().ok()?.clone();
+        if id.is_none()
+            && let Some((_, font)) = self.direct.iter().rev().find(|(known, _)| *known == dictionary)
+        {
+            return Some(font.clone());
+        }
         let font = Rc::new(self.read(document, &dictionary));
         if let Some(id) = id {
             if self.known.len() >= MOST_FONTS {
                 self.known.clear();
             }
             self.known.insert(id, font.clone());
+        } else {
+            if self.direct.len() >= MOST_DIRECT {
+                self.direct.clear();
+            }
+            self.direct.push((dictionary, font.clone()));
         }
         Some(font)
     }
@@ -192,7 +207,7 @@ impl Fonts {
             let texts = match codes {
                 Codes::Known(_) => HashMap::new(),
                 _ => self
-                    .ask(document, composite_copy(font), codes)
+                    .ask(document, composite_copy(document, font), codes)
                     .into_iter()
                     .map(|(c, t, _)| (c, t))
                     .collect(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use lopdf::{Dictionary, Document, Object, dictionary};
 
+use super::super::lexer::{Lexer, Value};
 use super::{array, dereference, name, number};
 
 pub(super) fn is_bold(base: &str) -> bool {
@@ -25,8 +26,40 @@ pub(super) fn descendant(document: &Document, font: &Dictionary) -> Option<Dicti
     dereference(document, first)?.as_dict().ok().cloned()
 }
 
+/// Whether the ranges of a ToUnicode map name no more codes than there are; its reader makes an entry for each.
+fn is_bounded(document: &Document, map: &Object) -> bool {
+    /// Codes have two bytes at most in what is read here.
+    const MOST_CODES: u64 = 1 << 16;
+    /// Of all ranges together, which may overlap.
+    const MOST_ENTRIES: u64 = 1 << 20;
+    let Some(Object::Stream(map)) = dereference(document, map) else { return true };
+    let content = map.get_plain_content().unwrap_or_default();
+    let mut lexer = Lexer::of_map(&content);
+    let mut operands = Vec::new();
+    let mut entries = 0;
+    while let Some(operator) = lexer.operator(&mut operands) {
+        if operator != b"endbfrange" {
+            continue;
+        }
+        for range in operands.chunks(3) {
+            let [Value::String(first), Value::String(last), _] = range else { return false };
+            let code =
+                |bytes: &[u8]| bytes.iter().fold(0u64, |code, b| code << 8 & 0xFFFF_FFFF | u64::from(*b));
+            let codes = (code(last) + 1).saturating_sub(code(first));
+            entries += codes;
+            if codes > MOST_CODES || entries > MOST_ENTRIES {
+                return false;
+            }
+        }
+    }
+    // A table that does not end, or is ended by another word, is none that can be judged.
+    let begun = content.windows(12).filter(|w| w == b"beginbfrange").count();
+    let ended = content.windows(10).filter(|w| w == b"endbfrange").count();
+    begun <= ended
+}
+
 /// What decides how the codes of a composite font read, and nothing else.
-pub(super) fn composite_copy(font: &Dictionary) -> Dictionary {
+pub(super) fn composite_copy(document: &Document, font: &Dictionary) -> Dictionary {
     let mut copy = dictionary! {
         "Type" => "Font",
         "Subtype" => "Type0",
@@ -36,7 +69,9 @@ pub(super) fn composite_copy(font: &Dictionary) -> Dictionary {
             "Type" => "Font", "Subtype" => "CIDFontType2", "BaseFont" => "X", "FontDescriptor" => Dictionary::new(),
         })],
     };
-    if let Ok(map) = font.get(b"ToUnicode") {
+    if let Ok(map) = font.get(b"ToUnicode")
+        && is_bounded(document, map)
+    {
         copy.set("ToUnicode", map.clone());
     }
     copy
@@ -52,6 +87,7 @@ pub(super) fn simple_copy(document: &Document, font: &Dictionary, base: &str, su
     };
     if let Ok(map) = font.get(b"ToUnicode")
         && matches!(dereference(document, map), Some(Object::Stream(_)))
+        && is_bounded(document, map)
     {
         copy.set("ToUnicode", map.clone());
     }
