@@ -60,9 +60,9 @@ pub enum Command {
     /// List, show or delete documents
     #[command(subcommand)]
     Documents(documents::Documents),
-    /// Build both indexes again from the catalog
+    /// Build both indexes again, and cut documents again where the settings changed
     Reindex(reindex::Reindex),
-    /// Compare the catalog with both indexes; exit code 1 where they differ
+    /// Check the catalog and compare it with both indexes; exit code 1 where anything differs
     Check(check::Check),
     /// Fetch and list models
     #[command(subcommand)]

@@ -121,6 +121,8 @@ impl Teller {
                 }
             }
             IngestEvent::Finished { name, outcome } => self.finished(name, outcome),
+            // Told once, in the summary.
+            IngestEvent::KeptAccess { .. } => {}
             IngestEvent::Warning { message } => progress::say(message),
             IngestEvent::Done(_) => self.shown = None,
         }
@@ -169,6 +171,8 @@ pub fn summary(report: &IngestReport) -> String {
         (report.removed, "removed"),
         (report.failed, "failed"),
         (report.skipped, "skipped"),
+        (report.kept_access, "with the access that was set by hand"),
+        (report.not_pruned, "not removed"),
     ];
     let parts: Vec<String> = counts
         .iter()

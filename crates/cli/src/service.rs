@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use lore_index::{Catalog, Index, Owner};
+use lore_ingest::Ingester;
 use lore_server::{AppState, Options};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -14,6 +15,10 @@ use tokio::task::JoinHandle;
 use crate::settings::{Settings, socket_address};
 use crate::{client, intake, open, print, signals};
 
+/// When what nothing refers to is removed for the first time: not while a start is waited for.
+const FIRST_UPKEEP: Duration = Duration::from_secs(600);
+/// How often after that.
+const UPKEEP: Duration = Duration::from_secs(24 * 3_600);
 /// How often the catalog is asked for changes that other processes made.
 pub const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Time for the helpers to end.
@@ -162,9 +167,9 @@ impl Room {
         state.lifecycle().arrived("indexes");
         tracing::info!(url = client::local_url(self.address), "ready");
 
-        let mut helpers = vec![follower(index.clone(), stop.clone())];
+        let ingester = intake::ingester(settings, &self.catalog, index.embedder());
+        let mut helpers = vec![follower(index.clone(), stop.clone()), upkeep(ingester.clone(), stop.clone())];
         if worker {
-            let ingester = intake::ingester(settings, &self.catalog, index.embedder());
             helpers.push(intake::worker(ingester, jobs, stop.clone(), Some(index.clone())));
         }
         let outcome = tokio::select! {
@@ -194,4 +199,31 @@ fn ended(end: Result<Result<(), lore_server::ServeError>, tokio::task::JoinError
 /// Keeps the indexes at the catalog's last change.
 fn follower(index: Index, stop: watch::Receiver<bool>) -> JoinHandle<anyhow::Result<()>> {
     tokio::spawn(async move { Ok(index.run(FOLLOW_EVERY, stop).await?) })
+}
+
+/// Says where documents are cut for other settings, and removes once a day what nothing in the catalog refers to.
+fn upkeep(ingester: Ingester, stop: watch::Receiver<bool>) -> JoinHandle<anyhow::Result<()>> {
+    tokio::spawn(async move {
+        let catalog = ingester.catalog().clone();
+        let stale = open::blocking(move || ingester.stale()).await?.len();
+        if stale > 0 {
+            tracing::warn!(
+                documents = stale,
+                "documents are cut for other settings or another embedder; stop the server and run `lore reindex`"
+            );
+        }
+        let mut wait = FIRST_UPKEEP;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = signals::stopped(stop.clone()) => return Ok(()),
+            }
+            let catalog = catalog.clone();
+            match open::blocking(move || catalog.vacuum()).await {
+                Ok(removed) => tracing::debug!(?removed, "the catalog is swept"),
+                Err(error) => tracing::warn!(error = print::chain(&error), "the catalog could not be swept"),
+            }
+            wait = UPKEEP;
+        }
+    })
 }

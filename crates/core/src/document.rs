@@ -85,6 +85,18 @@ impl Format {
 #[serde(transparent)]
 pub struct Acl(pub BTreeSet<String>);
 
+impl Acl {
+    /// This list, cut to the groups of `other`; never wider than this list, which stays where the two share no group.
+    #[must_use]
+    pub fn narrowed(&self, other: &Self) -> Self {
+        if self.0.is_empty() {
+            return other.clone();
+        }
+        let shared: BTreeSet<String> = self.0.intersection(&other.0).cloned().collect();
+        if shared.is_empty() { self.clone() } else { Self(shared) }
+    }
+}
+
 /// What a caller may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -277,5 +289,22 @@ mod tests {
         assert!(!Access::Groups(BTreeSet::new()).allows(&acl));
         assert!(Access::Groups(["board".to_owned()].into()).allows(&acl));
         assert!(Access::Groups(BTreeSet::new()).allows(&Acl::default()));
+    }
+
+    #[test]
+    fn a_narrowed_list_is_never_wider() {
+        let acl = |names: &[&str]| Acl(names.iter().map(|name| (*name).to_owned()).collect());
+        let (open, staff, board, both) =
+            (acl(&[]), acl(&["staff"]), acl(&["board"]), acl(&["board", "staff"]));
+        for (list, by, narrowed) in [
+            (&open, &staff, &staff),
+            (&staff, &open, &staff),
+            (&both, &board, &board),
+            (&board, &both, &board),
+            (&staff, &board, &staff),
+            (&open, &open, &open),
+        ] {
+            assert_eq!(list.narrowed(by), *narrowed);
+        }
     }
 }

@@ -30,6 +30,8 @@ pub struct Limits {
     pub queued_jobs: usize,
     /// Requests that may wait for the embedder.
     pub embed_queue: usize,
+    /// Pieces of feedback that are kept; more are refused with 429.
+    pub feedback_entries: usize,
 }
 
 impl Default for Limits {
@@ -47,6 +49,7 @@ impl Default for Limits {
             concurrent_questions: 32,
             queued_jobs: 10_000,
             embed_queue: 256,
+            feedback_entries: 100_000,
         }
     }
 }

@@ -55,6 +55,7 @@ async fn compare(
     (words_at, points_at, last): (Seq, Seq, Seq),
 ) -> Result<CheckReport> {
     let mut report = CheckReport::default();
+    report.differences.extend(call(&inner.catalog, Catalog::integrity).await?);
     for (name, at) in [("lexical index", words_at), ("vector index", points_at)] {
         if at < last {
             report

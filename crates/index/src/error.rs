@@ -65,6 +65,12 @@ pub enum IndexError {
         /// How many.
         waiting: usize,
     },
+    /// No more feedback is taken.
+    #[error("{most} pieces of feedback are stored, which is the limit; raise limits.feedback_entries")]
+    FeedbackFull {
+        /// The limit.
+        most: usize,
+    },
     /// Stored data is not what it should be.
     #[error("stored data is damaged: {0}; `lore check` shows what else is")]
     Damaged(String),

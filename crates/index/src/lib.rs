@@ -21,8 +21,9 @@ mod rebuild;
 pub mod vector;
 
 pub use catalog::{
-    ApiKey, Catalog, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind,
-    JobState, LiveChunk, NewDocument, NewFeedback, NewKey, NewVersion, Rating,
+    AclChoice, ApiKey, Catalog, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job,
+    JobKind, JobState, KeptVersion, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion,
+    Rating, Upload,
 };
 pub use config::{IndexConfig, VectorBackend};
 pub use error::IndexError;

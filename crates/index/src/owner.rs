@@ -5,7 +5,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ impl Owner {
     /// # Errors
     /// `Locked` when another owner lives; `Io` and `DiskFull` when the files cannot be written.
     pub fn take(folder: &Path, command: &str) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|error| IndexError::io(folder, error))?;
+        make_private(folder)?;
         let lock = open_lock(folder, true)?;
         let path = folder.join(LOCK);
         if !within_patience(|| try_lock(&path, lock.try_lock()))? {
@@ -119,6 +119,18 @@ impl Drop for Owner {
         // Not found is fine, and so is a stale file: nobody believes it without the lock.
         let _ = std::fs::remove_file(self.folder.join(INFO));
     }
+}
+
+/// Makes a data folder that is not there yet, for its user alone.
+///
+/// # Errors
+/// `Io` and `DiskFull` where it cannot be made.
+pub(crate) fn make_private(folder: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| IndexError::io(folder, error))
 }
 
 fn open_lock(folder: &Path, create: bool) -> Result<File> {

@@ -6,10 +6,9 @@ mod support;
 use std::collections::BTreeSet;
 
 use lore_core::{
-    Access, Block, BlockKind, ChunkId, ContentHash, DocumentId, DocumentMeta, DocumentState, Heading, Seq,
-    Span,
+    Access, Acl, Block, BlockKind, ChunkId, ContentHash, DocumentId, DocumentState, Heading, Seq, Span,
 };
-use lore_index::{Catalog, ChangeKind, DocumentQuery, IndexError};
+use lore_index::{AclChoice, Catalog, ChangeKind, DocumentQuery, IndexError, MetaChange, NewDocument};
 use support::*;
 
 fn groups(names: &[&str]) -> Access {
@@ -89,10 +88,10 @@ fn a_long_text_is_sliced_without_being_read_whole() {
 fn unchanged_content_is_no_change() {
     let (_folder, catalog) = open();
     let first = commit(&catalog, "a.md", "one\ntwo");
-    assert!(catalog.is_current("upload:a.md", &ContentHash::of(b"one\ntwo"), 1).unwrap());
-    assert!(!catalog.is_current("upload:a.md", &ContentHash::of(b"one\ntwo"), 2).unwrap());
-    assert!(!catalog.is_current("upload:a.md", &ContentHash::of(b"other"), 1).unwrap());
-    assert!(!catalog.is_current("upload:b.md", &ContentHash::of(b"one\ntwo"), 1).unwrap());
+    assert!(catalog.is_current("upload:a.md", &ContentHash::of(b"one\ntwo"), 1, "").unwrap());
+    assert!(!catalog.is_current("upload:a.md", &ContentHash::of(b"one\ntwo"), 2, "").unwrap());
+    assert!(!catalog.is_current("upload:a.md", &ContentHash::of(b"other"), 1, "").unwrap());
+    assert!(!catalog.is_current("upload:b.md", &ContentHash::of(b"one\ntwo"), 1, "").unwrap());
     let again = commit(&catalog, "a.md", "one\ntwo");
     assert_eq!((again.version, again.seq), (first.version, None));
 
@@ -102,6 +101,8 @@ fn unchanged_content_is_no_change() {
     newer.pipeline = 2;
     let parsed_again = catalog.commit_version(&document_for("a.md", &["hr"]), &newer).unwrap();
     assert_eq!((parsed_again.version, parsed_again.seq), (2, Some(Seq(3))));
+    assert_eq!(catalog.stale_documents(2, "").unwrap(), []);
+    assert_eq!(catalog.stale_documents(2, "other").unwrap(), [first.document]);
     let kinds: Vec<ChangeKind> =
         catalog.changes_after(Seq(0), 10).unwrap().into_iter().map(|c| c.kind).collect();
     assert_eq!(kinds, [ChangeKind::Version(1), ChangeKind::Meta, ChangeKind::Version(2)]);
@@ -125,9 +126,11 @@ fn meta_changes_at_once() {
     let chunk = ChunkId::new(id, 1, 0);
     assert_eq!(catalog.live_chunks(&[chunk], &groups(&[])).unwrap().len(), 1);
     let meta = document_for("a.md", &["board"]).meta;
-    assert_eq!(catalog.set_meta(id, &meta).unwrap(), Some(Seq(2)));
-    assert_eq!(catalog.set_meta(id, &meta).unwrap(), None);
-    assert_eq!(catalog.set_meta(DocumentId::from_source("nobody"), &meta).unwrap(), None);
+    let change = acl(&["board"]);
+    let (changed, seq) = catalog.change_meta(id, &change).unwrap().unwrap();
+    assert_eq!((&changed.meta, seq), (&meta, Some(Seq(2))));
+    assert_eq!(catalog.change_meta(id, &change).unwrap().unwrap().1, None);
+    assert_eq!(catalog.change_meta(DocumentId::from_source("nobody"), &change).unwrap(), None);
     assert!(catalog.live_chunks(&[chunk], &groups(&["staff"])).unwrap().is_empty());
     assert_eq!(catalog.live_chunks(&[chunk], &groups(&["staff", "board"])).unwrap().len(), 1);
     assert_eq!(catalog.live_chunks(&[chunk], &Access::All).unwrap()[0].document.meta, meta);
@@ -191,7 +194,8 @@ fn three_versions_are_kept() {
         commit(&catalog, "a.md", &format!("version {n}"));
     }
     let id = DocumentId::from_source("upload:a.md");
-    let versions: Vec<u32> = catalog.versions(id).unwrap().into_iter().map(|v| v.0).collect();
+    let versions: Vec<u32> =
+        catalog.versions(id, &Access::All).unwrap().into_iter().map(|v| v.version).collect();
     assert_eq!(versions, [3, 4, 5]);
     assert!(catalog.parsed(id, 2).unwrap().is_none());
     assert_eq!(catalog.parsed(id, 3).unwrap().unwrap().text, "version 3");
@@ -256,13 +260,13 @@ fn failures_are_shown_and_the_live_version_stays() {
     let (folder, catalog) = open();
     let id = commit(&catalog, "a.md", "good").document;
     let bad = catalog.store_original(b"\x00bad").unwrap();
-    catalog.commit_failure(&document("a.md"), Some(&bad), "the file is encrypted").unwrap();
+    catalog.commit_failure(&document("a.md"), Some(&bad), "the file is encrypted", "p1").unwrap();
     let stored = catalog.document(id).unwrap().unwrap();
     assert_eq!(stored.state, DocumentState::Failed { reason: "the file is encrypted".into() });
     assert_eq!(stored.version, 1);
     assert_eq!(serde_json::to_value(&stored).unwrap()["reason"], "the file is encrypted");
     assert_eq!(catalog.live_chunks(&[ChunkId::new(id, 1, 0)], &Access::All).unwrap().len(), 1);
-    let never = catalog.commit_failure(&document("b.md"), None, "empty").unwrap();
+    let never = catalog.commit_failure(&document("b.md"), None, "empty", "p1").unwrap();
     assert_eq!(catalog.document(never).unwrap().unwrap().version, 0);
     let failed = DocumentQuery { state: Some("failed".into()), ..DocumentQuery::default() };
     assert_eq!(catalog.documents(&failed).unwrap().total, 2);
@@ -271,7 +275,7 @@ fn failures_are_shown_and_the_live_version_stays() {
     commit(&catalog, "a.md", "good");
     assert_eq!(catalog.document(id).unwrap().unwrap().state, DocumentState::Live);
     assert_eq!(files(&folder.path().join("originals")).len(), 1);
-    assert_eq!(catalog.set_meta(never, &DocumentMeta::default()).unwrap(), None);
+    assert_eq!(catalog.change_meta(never, &MetaChange::default()).unwrap().unwrap().1, None);
 }
 
 #[test]
@@ -287,4 +291,99 @@ fn originals_are_safe_from_names_that_are_no_hashes() {
     std::fs::write(catalog.original_path(&hash), b"who").unwrap();
     catalog.store_original(b"whole").unwrap();
     assert_eq!(catalog.original(&hash).unwrap().unwrap(), b"whole");
+}
+
+fn list(names: &[&str]) -> Acl {
+    document_for("any", names).meta.acl
+}
+
+fn list_of(catalog: &Catalog, id: DocumentId) -> Acl {
+    catalog.document(id).unwrap().unwrap().meta.acl
+}
+
+#[test]
+fn a_list_set_by_hand_holds_until_it_is_set_again() {
+    let (_folder, catalog) = open();
+    let id = commit(&catalog, "a.md", "text").document;
+    catalog.change_meta(id, &acl(&["board"])).unwrap();
+    let kept = catalog.refresh_meta(&document("a.md")).unwrap().unwrap();
+    assert!(kept.kept_acl && kept.seq.is_none());
+    assert!(catalog.commit_version(&document("a.md"), &version("new text")).unwrap().kept_acl);
+    assert_eq!(list_of(&catalog, id), list(&["board"]));
+
+    // Opened on purpose it stays open, until the source says something new.
+    let staff = document_for("a.md", &["staff"]);
+    catalog.refresh_meta(&staff).unwrap().unwrap();
+    catalog.change_meta(id, &acl(&[])).unwrap();
+    assert!(catalog.refresh_meta(&staff).unwrap().unwrap().kept_acl);
+    assert_eq!(list_of(&catalog, id), list(&[]));
+    let people = document_for("a.md", &["people"]);
+    assert!(catalog.refresh_meta(&people).unwrap().unwrap().seq.is_some());
+    assert_eq!(list_of(&catalog, id), list(&["people"]));
+
+    let wider = NewDocument { acl: AclChoice::Set(list(&["people", "everybody"])), ..people.clone() };
+    catalog.refresh_meta(&wider).unwrap().unwrap();
+    assert_eq!(list_of(&catalog, id), list(&["people"]), "never wider than the source's");
+    let reset = NewDocument { acl: AclChoice::Reset, ..staff.clone() };
+    assert!(!catalog.refresh_meta(&reset).unwrap().unwrap().kept_acl);
+    assert_eq!(list_of(&catalog, id), list(&["staff"]));
+    assert!(catalog.refresh_meta(&document("a.md")).unwrap().unwrap().seq.is_some());
+    assert_eq!(list_of(&catalog, id), list(&[]));
+}
+
+#[test]
+fn a_restriction_holds_though_the_content_cannot_be_read() {
+    let (_folder, catalog) = open();
+    let id = commit(&catalog, "a.md", "text").document;
+    let seq = catalog.last_seq().unwrap();
+    catalog.commit_failure(&document_for("a.md", &["board"]), None, "unreadable", "p1").unwrap();
+    assert_eq!(list_of(&catalog, id), list(&["board"]));
+    assert_eq!(catalog.changes_after(seq, 9).unwrap()[0].kind, ChangeKind::Meta);
+    // The list for content that could not be read opens nothing.
+    let bad = catalog.store_original(b"bad").unwrap();
+    catalog.commit_failure(&document("a.md"), Some(&bad), "unreadable", "p1").unwrap();
+    assert_eq!(list_of(&catalog, id), list(&["board"]));
+    // A later run that knows the content repairs what is known of it, too.
+    assert_eq!(catalog.failed_before("upload:a.md", &bad, "p1").unwrap().as_deref(), Some("unreadable"));
+    assert_eq!(catalog.failed_before("upload:a.md", &bad, "p2").unwrap(), None);
+    catalog.refresh_failed(&document_for("a.md", &["hr", "board"])).unwrap();
+    assert_eq!(list_of(&catalog, id), list(&["board"]));
+    commit(&catalog, "a.md", "open text");
+    assert_eq!(list_of(&catalog, id), list(&[]));
+}
+
+#[test]
+fn a_replaced_version_stays_closed_to_those_who_could_not_read_it() {
+    let (_folder, catalog) = open();
+    catalog.commit_version(&document_for("a.md", &["board"]), &version("with salaries")).unwrap();
+    let id = commit(&catalog, "a.md", "without salaries").document;
+    let reads = |version: Option<u32>, names: &[&str]| {
+        catalog.readable_version(id, version, &groups(names)).unwrap().map(|(_, version, _)| version)
+    };
+    assert_eq!((reads(None, &[]), reads(Some(1), &[]), reads(Some(1), &["board"])), (Some(2), None, Some(1)));
+    assert_eq!(catalog.versions(id, &groups(&[])).unwrap().len(), 1);
+    assert_eq!(catalog.versions(id, &Access::All).unwrap().len(), 2);
+    // And a list of today's closes the older ones, too.
+    catalog.change_meta(id, &acl(&["hr"])).unwrap();
+    assert_eq!((reads(Some(1), &["board"]), reads(Some(1), &["board", "hr"])), (None, Some(1)));
+}
+
+#[test]
+fn cutting_again_changes_text_and_chunks_alone() {
+    let (_folder, catalog) = open();
+    let id =
+        catalog.commit_version(&document_for("a.md", &["board"]), &version("one\ntwo")).unwrap().document;
+    catalog.change_meta(id, &acl(&["hr"])).unwrap();
+    catalog.commit_failure(&document_for("a.md", &["board"]), None, "unreadable", "p1").unwrap();
+    let before = catalog.document(id).unwrap().unwrap();
+    let mut again = version("one\ntwo");
+    again.recipe = "other".into();
+    again.chunks.truncate(1);
+    assert_eq!(catalog.recut(&document("a.md"), 7, &again).unwrap(), None);
+    assert_eq!(catalog.recut(&document("a.md"), 1, &again).unwrap().unwrap().version, 2);
+    let after = catalog.document(id).unwrap().unwrap();
+    assert_eq!((&after.meta, &after.state, after.chunks), (&before.meta, &before.state, 1));
+    assert_eq!(catalog.stale_documents(1, "other").unwrap(), []);
+    catalog.delete(id).unwrap();
+    assert_eq!(catalog.recut(&document("a.md"), 2, &again).unwrap(), None);
 }

@@ -3,11 +3,15 @@
 
 mod support;
 
-use lore_core::{ContentHash, DocumentId, DocumentState};
-use lore_index::{IndexError, JobState};
+use lore_core::{Acl, ContentHash, DocumentId, DocumentState};
+use lore_index::{AclChoice, IndexError, JobState, MetaChange, NewDocument, Upload};
 use support::*;
 
 const MINUTE: u64 = 60;
+
+fn board() -> Acl {
+    Acl(["board".to_owned()].into())
+}
 
 #[test]
 fn an_upload_becomes_live() {
@@ -46,13 +50,15 @@ fn jobs_come_in_order_and_the_queue_is_bounded() {
     let jobs: Vec<String> =
         ["b", "a", "c"].map(|name| enqueue(&catalog, &document(name), name).id).into_iter().collect();
     let hash = catalog.store_original(b"more").unwrap();
-    let refused = catalog.enqueue(&document("d"), &hash, 4, 3);
+    let upload =
+        |name: &str, hash: &ContentHash| Upload { document: document(name), hash: hash.clone(), size: 4 };
+    let refused = catalog.enqueue(&[upload("d", &hash)], 3);
     assert!(matches!(refused, Err(IndexError::QueueFull { waiting: 3 })));
     assert_eq!(catalog.document(DocumentId::from_source("upload:d")).unwrap(), None);
     let leased: Vec<String> = (0..3).map(|_| catalog.lease_job("w", MINUTE).unwrap().unwrap().0.id).collect();
     assert_eq!(leased, jobs);
     assert!(matches!(
-        catalog.enqueue(&document("e"), &ContentHash::of(b"not stored"), 1, 3),
+        catalog.enqueue(&[upload("e", &ContentHash::of(b"not stored"))], 3),
         Err(IndexError::Invalid(_))
     ));
 }
@@ -117,9 +123,59 @@ fn meta_set_while_a_job_waits_wins() {
     let job = enqueue(&catalog, &document("a.md"), "text");
     let (_, given) = catalog.lease_job("w", MINUTE).unwrap().unwrap();
     let restricted = document_for("a.md", &["board"]).meta;
-    catalog.set_meta(job.document, &restricted).unwrap().unwrap();
+    catalog.change_meta(job.document, &acl(&["board"])).unwrap().unwrap();
     catalog.commit_job(&job.id, "w", &given, &version("text")).unwrap().unwrap();
     assert_eq!(catalog.document(job.document).unwrap().unwrap().meta, restricted);
+}
+
+#[test]
+fn a_change_leaves_the_access_list_of_a_waiting_upload() {
+    let (_folder, catalog) = open();
+    let id = commit(&catalog, "a.md", "for everyone").document;
+    let upload = NewDocument { acl: AclChoice::Set(board()), ..document("a.md") };
+    let job = enqueue(&catalog, &upload, "for the board");
+    let tags = MetaChange { tags: Some([("team".into(), "hr".into())].into()), ..MetaChange::default() };
+    let (changed, seq) = catalog.change_meta(id, &tags).unwrap().unwrap();
+    assert!(changed.meta.acl.0.is_empty() && seq.is_some());
+    let (_, given) = catalog.lease_job("w", MINUTE).unwrap().unwrap();
+    // What is given while a worker reads it holds, too, and the rest is as it was uploaded.
+    let date = MetaChange { date: Some(Some("2026-01-02".parse().unwrap())), ..MetaChange::default() };
+    catalog.change_meta(id, &date).unwrap().unwrap();
+    catalog.commit_job(&job.id, "w", &given, &version("for the board")).unwrap().unwrap();
+    let live = catalog.document(id).unwrap().unwrap();
+    assert_eq!((live.version, &live.meta.acl), (2, &board()));
+    assert_eq!((live.meta.tags["team"].as_str(), live.meta.date.is_some()), ("hr", true));
+    assert_eq!(catalog.change_meta(id, &date).unwrap().unwrap().1, None);
+}
+
+#[test]
+fn an_upload_without_groups_opens_nothing() {
+    let (_folder, catalog) = open();
+    let restricted = NewDocument { acl: AclChoice::Set(board()), ..document("a.md") };
+    let id = enqueue(&catalog, &restricted, "one").document;
+    // Another one before the first was read, and after it.
+    for text in ["two", "three"] {
+        let job = enqueue(&catalog, &document("a.md"), text);
+        let (_, given) = catalog.lease_job("w", MINUTE).unwrap().unwrap();
+        catalog.commit_job(&job.id, "w", &given, &version(text)).unwrap().unwrap();
+        assert_eq!(catalog.document(id).unwrap().unwrap().meta.acl, board(), "{text}");
+    }
+}
+
+#[test]
+fn a_list_of_uploads_is_taken_whole_or_not_at_all() {
+    let (_folder, catalog) = open();
+    let uploads: Vec<Upload> = ["a.md", "b.md", "c.md"]
+        .map(|name| Upload {
+            document: document(name),
+            hash: catalog.store_original(name.as_bytes()).unwrap(),
+            size: 4,
+        })
+        .into();
+    assert!(matches!(catalog.enqueue(&uploads, 2), Err(IndexError::QueueFull { waiting: 2 })));
+    assert_eq!(catalog.open_jobs().unwrap(), (0, 0));
+    assert_eq!(catalog.document(DocumentId::from_source("upload:a.md")).unwrap(), None);
+    assert_eq!(catalog.enqueue(&uploads, 3).unwrap().len(), 3);
 }
 
 #[test]

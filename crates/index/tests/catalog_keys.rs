@@ -55,10 +55,12 @@ fn feedback_comes_back_newest_first() {
         better_answer: Some("31".into()),
         citations: vec![serde_json::json!({"marker": 1, "quote": "30 days"})],
     };
-    let first = catalog.add_feedback("local", &feedback).unwrap();
+    let first = catalog.add_feedback("local", &feedback, 2).unwrap();
     feedback.rating = Rating::Up;
     feedback.citations.clear();
-    let second = catalog.add_feedback("key", &feedback).unwrap();
+    let second = catalog.add_feedback("key", &feedback, 2).unwrap();
     assert_eq!(catalog.feedback(10).unwrap(), [second.clone(), first]);
     assert_eq!(catalog.feedback(1).unwrap(), [second]);
+    let full = catalog.add_feedback("key", &feedback, 2);
+    assert!(matches!(full, Err(IndexError::FeedbackFull { most: 2 })));
 }

@@ -45,9 +45,26 @@ struct Known {
     /// Live version and its text; versions kept, oldest first.
     kept: Vec<(u32, usize)>,
     groups: usize,
+    /// Whether the groups were set by hand, and what the source said last.
+    by_hand: bool,
+    source: usize,
     state: &'static str,
     failed: Option<usize>,
     job: Option<Waiting>,
+}
+
+impl Known {
+    /// The source says `source`.
+    fn says(&mut self, source: usize) {
+        self.groups = match (self.by_hand, self.source == source) {
+            (false, _) => source,
+            (true, true) => self.groups,
+            // The lists are nested: the open one, two groups, one of the two.
+            (true, false) if source == 0 || self.groups == 0 => source.max(self.groups),
+            (true, false) => source.min(self.groups),
+        };
+        self.source = source;
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -68,8 +85,9 @@ struct Model {
 impl Model {
     fn commit(&mut self, document: usize, text: usize, groups: usize) {
         let known = self.documents.entry(document).or_default();
-        let differs = known.groups != groups;
-        known.groups = groups;
+        let before = known.groups;
+        known.says(groups);
+        let differs = known.groups != before;
         known.state = "live";
         known.failed = None;
         if known.kept.last().is_some_and(|(_, live)| *live == text) {
@@ -87,17 +105,18 @@ impl Model {
         self.changes.push((document, ChangeKind::Version(*version)));
     }
 
-    fn fail(&mut self, document: usize, text: usize) {
+    fn fail(&mut self, document: usize, text: usize, groups: Option<usize>) {
         let known = self.documents.entry(document).or_default();
+        if let Some(groups) = groups {
+            known.says(groups);
+        }
         known.state = "failed";
         known.failed = Some(text);
     }
 
     fn meta(&mut self, document: usize, groups: usize) {
         let Some(known) = self.documents.get_mut(&document) else { return };
-        if let Some(job) = &mut known.job {
-            job.groups = groups;
-        }
+        known.by_hand = true;
         if known.groups != groups {
             known.groups = groups;
             self.changes.push((document, ChangeKind::Meta));
@@ -108,7 +127,7 @@ impl Model {
         self.clock += 1;
         let known = self.documents.entry(document).or_default();
         if known.kept.is_empty() {
-            known.groups = groups;
+            known.says(groups);
         }
         known.state = "pending";
         known.failed = None;
@@ -145,10 +164,10 @@ fn apply(catalog: &Catalog, model: &mut Model, step: &Step) {
         }
         Step::Fail { document, text } => {
             let hash = catalog.store_original(TEXTS[text].as_bytes()).unwrap();
-            // A document that is new takes its meta from here, a live one keeps its own.
+            // Groups that change nothing: what a failure does to others has a test of its own.
             let groups = model.documents.get(&document).map_or(0, |known| known.groups);
-            catalog.commit_failure(&upload(document, groups), Some(&hash), "unreadable").unwrap();
-            model.fail(document, text);
+            catalog.commit_failure(&upload(document, groups), Some(&hash), "unreadable", "").unwrap();
+            model.fail(document, text, Some(groups));
         }
         Step::Delete { document } => {
             let known = model.documents.remove(&document).is_some();
@@ -160,8 +179,8 @@ fn apply(catalog: &Catalog, model: &mut Model, step: &Step) {
         Step::Meta { document, groups } => {
             let before = model.changes.len();
             model.meta(document, groups);
-            let seq = catalog.set_meta(id(document), &upload(document, groups).meta).unwrap();
-            assert_eq!(seq.is_some(), model.changes.len() > before);
+            let changed = catalog.change_meta(id(document), &acl(GROUPS[groups])).unwrap();
+            assert_eq!(changed.and_then(|(_, seq)| seq).is_some(), model.changes.len() > before);
         }
         Step::Enqueue { document, text, groups } => {
             enqueue(catalog, &upload(document, groups), TEXTS[text]);
@@ -179,7 +198,7 @@ fn apply(catalog: &Catalog, model: &mut Model, step: &Step) {
                 model.commit(document, waiting.text, waiting.groups);
             } else {
                 assert!(catalog.fail_job(&job.id, "w", "unreadable").unwrap());
-                model.fail(document, waiting.text);
+                model.fail(document, waiting.text, None);
             }
         }
         Step::Reopen => {}
@@ -254,9 +273,9 @@ fn compare(catalog: &Catalog, model: &Model) {
 
     let mut originals = BTreeSet::new();
     for (document, known) in &model.documents {
-        let versions = catalog.versions(id(*document)).unwrap();
+        let versions = catalog.versions(id(*document), &Access::All).unwrap();
         assert_eq!(
-            versions.iter().map(|v| v.0).collect::<Vec<_>>(),
+            versions.iter().map(|v| v.version).collect::<Vec<_>>(),
             known.kept.iter().map(|v| v.0).collect::<Vec<_>>()
         );
         for (version, text) in &known.kept {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lore_core::{Access, ChunkId, DocumentId, DocumentMeta, Embedder, EmbedderInfo, Filter, ModelError, Seq};
+use lore_core::{Access, ChunkId, DocumentId, Embedder, EmbedderInfo, Filter, ModelError, Seq};
 use lore_index::{Catalog, Index, IndexConfig, IndexError, Owner};
 
-use support::{commit, document, version};
+use support::{acl, commit, document, version};
 
 const DIMENSION: usize = 32;
 
@@ -113,8 +113,7 @@ async fn a_document_is_found_changed_and_gone() {
     clean(&index).await;
 
     let id = DocumentId::from_source("upload:a.md");
-    let meta = DocumentMeta { acl: lore_core::Acl(["board".to_owned()].into()), ..DocumentMeta::default() };
-    index.catalog().set_meta(id, &meta).unwrap();
+    index.catalog().change_meta(id, &acl(&["board"])).unwrap();
     assert_eq!(follow(&index).await.embedded, 0);
     let nobody = Access::Groups(Default::default());
     assert!(index.search_lexical("hotels", &Filter::default(), &nobody, 5).await.unwrap().is_empty());

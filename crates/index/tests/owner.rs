@@ -11,6 +11,8 @@ fn one_owner_at_a_time() {
     let data = folder.path().join("data");
     assert_eq!(Owner::current(&data).unwrap(), None);
     let owner = Owner::take(&data, "lore serve").unwrap();
+    let mode = std::fs::metadata(&data).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "the data folder is for its user alone");
     let info = Owner::current(&data).unwrap().unwrap();
     assert_eq!((info.pid, info.command.as_str(), info.url), (std::process::id(), "lore serve", None));
     let error = Owner::take(&data, "lore ingest").unwrap_err();

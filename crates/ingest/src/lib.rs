@@ -13,6 +13,8 @@ pub mod source;
 pub mod worker;
 
 pub use chunk::{ChunkConfig, Window, chunk};
-pub use pipeline::{IngestError, IngestEvent, IngestOptions, IngestReport, Ingester, Outcome, PIPELINE};
+pub use pipeline::{
+    IngestError, IngestEvent, IngestOptions, IngestReport, Ingester, Outcome, PIPELINE, RecutReport,
+};
 pub use source::manifest::ManifestError;
 pub use source::watch::watch;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lore_index::{Catalog, IndexError, Job, NewDocument, NewVersion};
+use lore_index::{Catalog, IndexError, Job, NewDocument};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinError;
 
-use crate::pipeline::{IngestError, Ingester, PIPELINE};
+use crate::pipeline::{IngestError, Ingester};
 
 /// How long a lease lasts; after that another worker may take the job.
 const LEASE_SECONDS: u64 = 60;
@@ -107,8 +107,7 @@ fn work(ingester: &Ingester, worker: &str, job: &Job, document: &NewDocument) ->
         Ok(content) => content,
         Err(reason) => return fail(&reason),
     };
-    let version =
-        NewVersion { content_hash: prepared.hash, size: prepared.size, pipeline: PIPELINE, parsed, chunks };
+    let version = ingester.version(prepared.hash, prepared.size, parsed, chunks);
     let committed = catalog.commit_job(&job.id, worker, &prepared.document, &version)?;
     if committed.is_none() {
         tracing::info!("the lease was lost; the result was dropped");

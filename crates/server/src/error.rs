@@ -229,6 +229,12 @@ impl From<IndexError> for ApiError {
                 30,
                 format!("{waiting} documents wait to be read, which is the limit; try again later"),
             ),
+            IndexError::FeedbackFull { most } => Self::too_many(
+                3_600,
+                format!(
+                    "{most} pieces of feedback are stored, which is the limit; the administrator can raise it"
+                ),
+            ),
             IndexError::DiskFull { .. } => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "disk_full",

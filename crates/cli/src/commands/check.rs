@@ -1,4 +1,4 @@
-//! `lore check`: compares the catalog with both indexes.
+//! `lore check`: looks through the catalog and compares it with both indexes.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use clap::Args;
 use crate::settings::Settings;
 use crate::{open, print, progress};
 
-/// Compare the catalog with both indexes; exit code 1 where they differ
+/// Check the catalog and compare it with both indexes; exit code 1 where anything differs
 #[derive(Debug, Args)]
 pub struct Check {
     /// Compare without applying the changes that wait first

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::keys::group;
 use super::search::key_value;
 use crate::client::Client;
 use crate::intake::{self, Teller};
@@ -42,9 +43,18 @@ pub struct Ingest {
     /// Go on and follow what changes
     #[arg(long)]
     watch: bool,
-    /// Let only this group read them, beside those that .lore.yaml names
-    #[arg(long = "acl", value_name = "GROUP", value_delimiter = ',')]
+    /// Prune even where most files of a folder have gone, as when its disk is not mounted
+    #[arg(long, requires = "prune")]
+    force: bool,
+    /// Let only this group read them, of those that .lore.yaml lets; holds in later runs until it is set again
+    #[arg(long = "acl", value_name = "GROUP", value_delimiter = ',', value_parser = group)]
     acl: Vec<String>,
+    /// Go back to who may read them by .lore.yaml, where that was set by hand
+    #[arg(long, conflicts_with = "acl")]
+    reset_acl: bool,
+    /// Read files again that could not be read before
+    #[arg(long)]
+    retry_failed: bool,
     /// Give them this tag
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
     tags: Vec<(String, String)>,
@@ -81,7 +91,11 @@ impl Ingest {
         let stop = signals::stop_signal()?;
         let options = IngestOptions {
             prune: self.prune,
+            force: self.force,
             acl: self.acl.iter().cloned().collect(),
+            acl_of_new: false,
+            reset_acl: self.reset_acl,
+            retry_failed: self.retry_failed,
             tags: self.tags.iter().cloned().collect(),
             stop: intake::stop_flag(&stop),
         };
@@ -99,6 +113,7 @@ impl Ingest {
             progress::say("stopped; run the command again to go on");
             return Ok(ExitCode::FAILURE);
         }
+        let refused = report.not_pruned > 0;
         let Some(follower) = follower(&settings, &catalog, &embedder, &stop).await? else {
             return Ok(ExitCode::FAILURE);
         };
@@ -132,7 +147,7 @@ impl Ingest {
                 }
             }
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Keys {
         #[arg(long, default_value = "unnamed")]
         name: String,
         /// Groups whose documents it may read
-        #[arg(long = "group", alias = "groups", value_name = "GROUP", value_delimiter = ',')]
+        #[arg(long = "group", alias = "groups", value_name = "GROUP", value_delimiter = ',', value_parser = group)]
         groups: Vec<String>,
         /// May manage documents, keys and jobs, and read everything
         #[arg(long)]
@@ -32,6 +32,22 @@ pub enum Keys {
         /// Id of the key, as `lore keys list` shows it
         id: String,
     },
+}
+
+/// Longest name of a group in bytes, as in the HTTP API.
+const GROUP_BYTES: usize = 128;
+
+/// A group's name, without blanks around it.
+///
+/// # Errors
+/// Says what a name may be, where it is empty (a variable that is not set, perhaps), long or has control characters.
+pub fn group(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if (1..=GROUP_BYTES).contains(&name.len()) && !name.chars().any(char::is_control) {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("a group's name has 1 to {GROUP_BYTES} bytes"))
+    }
 }
 
 #[derive(Serialize)]
@@ -94,4 +110,17 @@ fn row(key: &ApiKey) -> Vec<String> {
         key.last_used_at.as_ref().map_or_else(|| "-".into(), day),
         key.revoked_at.as_ref().map_or_else(|| "active".into(), |at| format!("revoked {}", day(at))),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_trimmed_and_never_empty() {
+        assert_eq!(group(" board ").as_deref(), Ok("board"));
+        for bad in ["", "  ", "a\u{7}b", &"x".repeat(129)] {
+            assert!(group(bad).is_err(), "{bad:?}");
+        }
+    }
 }

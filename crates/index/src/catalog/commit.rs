@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use lore_core::{ChunkId, ContentHash, DocumentId, Parsed};
 use rusqlite::{OptionalExtension as _, params};
 
+use super::access::List;
 use super::db::Write;
 use super::types::{ChangeKind, Committed, NewDocument, NewVersion};
-use super::{Catalog, changes, documents, originals, rows, text, vectors};
+use super::{Catalog, access, changes, documents, originals, rows, text, vectors};
 use crate::error::{IndexError, Result};
 
 /// Versions kept of a document, the live one included.
@@ -76,25 +77,10 @@ impl<'a> Prepared<'a> {
 }
 
 impl Catalog {
-    /// Whether the document's live version has this content and pipeline (then parsing can be skipped; its meta may still differ).
-    pub fn is_current(&self, source: &str, hash: &ContentHash, pipeline: u32) -> Result<bool> {
-        let id = DocumentId::from_source(source);
-        self.read(|tx| {
-            let current: Option<bool> = tx
-                .prepare_cached(
-                    "SELECT version > 0 AND state = 'live' AND content_hash = ?2 AND pipeline >= ?3
-                     FROM documents WHERE id = ?1",
-                )?
-                .query_row(params![id.0.as_bytes(), hash.as_str(), pipeline], |row| row.get(0))
-                .optional()?;
-            Ok(current.unwrap_or(false))
-        })
-    }
-
     /// Makes parsed content the live version in one transaction with its change number; the version before retires.
     ///
-    /// Same content and pipeline: only meta and name are compared, and a `Meta` change recorded where they differ.
-    /// The last three versions are kept, older ones removed. Versions count on even after a deletion.
+    /// Same content, pipeline and recipe: only meta and name are compared, and a `Meta` change recorded where they
+    /// differ. An access list that was set by hand is kept, as [`AclChoice`](super::AclChoice) says. The last three versions are kept, older ones removed. Versions count on even after a deletion.
     ///
     /// # Errors
     /// `Invalid` where a chunk leaves the text or the document has no source or name; `DiskFull`.
@@ -103,24 +89,91 @@ impl Catalog {
         self.write(|tx| commit(tx, document, &prepared))
     }
 
+    /// Puts the content of live version `number` in place again, cut anew; nothing but its text and chunks changes.
+    ///
+    /// `None` where another version is live by now, or the document has gone.
+    ///
+    /// # Errors
+    /// As [`Catalog::commit_version`].
+    pub fn recut(
+        &self,
+        document: &NewDocument,
+        number: u32,
+        version: &NewVersion,
+    ) -> Result<Option<Committed>> {
+        let prepared = Prepared::new(document, version)?;
+        let id = DocumentId::from_source(&document.source);
+        self.write(|tx| {
+            let found: Option<(i64, String)> = tx
+                .prepare_cached(
+                    "SELECT pk, name FROM documents WHERE id = ?1 AND version = ?2 AND content_hash = ?3",
+                )?
+                .query_row(params![id.0.as_bytes(), number, version.content_hash.as_str()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            let Some((pk, name)) = found else { return Ok(None) };
+            if name != document.name {
+                return Ok(None);
+            }
+            access::freeze(tx, pk)?;
+            replace(tx, pk, id, document, &prepared).map(Some)
+        })
+    }
+
     /// Records why a document's newest content could not be read; a version that was live stays live.
+    ///
+    /// What is known of the document is brought up to date all the same. Its access list only gets narrower: it was
+    /// made for the content that could not be read, and the version that stays may be for fewer eyes. `attempt` names
+    /// what tried, for [`Catalog::failed_before`].
     pub fn commit_failure(
         &self,
         document: &NewDocument,
         hash: Option<&ContentHash>,
         reason: &str,
+        attempt: &str,
     ) -> Result<DocumentId> {
         check_document(document)?;
         let id = DocumentId::from_source(&document.source);
         self.write(|tx| {
-            documents::register(tx, id, document)?;
-            fail(tx, id, hash, reason)?;
+            narrow(tx, id, document)?;
+            fail(tx, id, hash, reason, Some(attempt))?;
             if let Some(hash) = hash {
                 originals::unpin(tx, hash)?;
             }
             Ok(id)
         })
     }
+
+    /// Brings what is known of a document up to date whose newest content could not be read before, as
+    /// [`Catalog::commit_failure`] does.
+    pub fn refresh_failed(&self, document: &NewDocument) -> Result<DocumentId> {
+        check_document(document)?;
+        let id = DocumentId::from_source(&document.source);
+        self.write(|tx| match access::list(tx, id)? {
+            Some(_) => narrow(tx, id, document),
+            // Deleted meanwhile.
+            None => Ok(()),
+        })?;
+        Ok(id)
+    }
+}
+
+/// Registers a document whose newest content cannot be read, or brings what is known of it up to date, its access list
+/// only ever narrower.
+fn narrow(tx: &Write<'_>, id: DocumentId, document: &NewDocument) -> Result<()> {
+    let before = access::list(tx, id)?;
+    documents::register(tx, id, document)?;
+    let Some(before) = before else { return Ok(()) };
+    if !is_live(tx, id)? {
+        return Ok(());
+    }
+    let mut list = List::next(Some(before.clone()), &document.meta.acl, &document.acl);
+    list.acl = list.acl.narrowed(&before.acl);
+    if documents::update_meta(tx, id, None, &document.meta, &list)? {
+        changes::record(tx, id, ChangeKind::Meta)?;
+    }
+    Ok(())
 }
 
 pub(super) fn check_document(document: &NewDocument) -> Result<()> {
@@ -134,16 +187,29 @@ pub(super) fn check_document(document: &NewDocument) -> Result<()> {
 }
 
 /// Shows on a document why its newest content could not be read.
-pub(super) fn fail(tx: &Write<'_>, id: DocumentId, hash: Option<&ContentHash>, reason: &str) -> Result<()> {
+pub(super) fn fail(
+    tx: &Write<'_>,
+    id: DocumentId,
+    hash: Option<&ContentHash>,
+    reason: &str,
+    attempt: Option<&str>,
+) -> Result<()> {
     let before = failed_hash(tx, id)?;
     tx.prepare_cached(
-        "UPDATE documents SET state = 'failed', reason = ?2, failed_hash = ?3, updated_at = ?4 WHERE id = ?1",
+        "UPDATE documents SET state = 'failed', reason = ?2, failed_hash = ?3, failed_by = ?4, updated_at = ?5
+         WHERE id = ?1",
     )?
-    .execute(params![id.0.as_bytes(), reason, hash.map(ContentHash::as_str), tx.now])?;
+    .execute(params![id.0.as_bytes(), reason, hash.map(ContentHash::as_str), attempt, tx.now])?;
     if let Some(before) = before {
         originals::discard(tx, &before)?;
     }
     Ok(())
+}
+
+fn is_live(tx: &Write<'_>, id: DocumentId) -> Result<bool> {
+    Ok(tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM documents WHERE id = ?1 AND version > 0)")?
+        .query_row([id.0.as_bytes()], |row| row.get(0))?)
 }
 
 pub(super) fn failed_hash(tx: &Write<'_>, id: DocumentId) -> Result<Option<String>> {
@@ -158,12 +224,14 @@ pub(super) fn failed_hash(tx: &Write<'_>, id: DocumentId) -> Result<Option<Strin
 pub(super) fn commit(tx: &Write<'_>, document: &NewDocument, prepared: &Prepared<'_>) -> Result<Committed> {
     let id = DocumentId::from_source(&document.source);
     let version = prepared.version;
+    let list = List::next(access::list(tx, id)?, &document.meta.acl, &document.acl);
     documents::register(tx, id, document)?;
     let failed = failed_hash(tx, id)?;
     let (pk, live, same_content): (i64, u32, bool) = tx
         .prepare_cached(
             "SELECT pk, version,
                  version > 0 AND content_hash = ?2 AND pipeline >= ?3 AND format = ?4 AND title = ?5
+                     AND recipe = ?6
              FROM documents WHERE id = ?1",
         )?
         .query_row(
@@ -173,34 +241,47 @@ pub(super) fn commit(tx: &Write<'_>, document: &NewDocument, prepared: &Prepared
                 version.pipeline,
                 rows::format_name(document.format),
                 prepared.title,
+                version.recipe,
             ],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
     let committed = if same_content {
-        let differs = documents::update_meta(tx, id, Some(&document.name), &document.meta)?;
-        tx.prepare_cached(
-            "UPDATE documents SET state = 'live', reason = NULL, failed_hash = NULL, updated_at = ?2
-             WHERE id = ?1 AND (state <> 'live' OR failed_hash IS NOT NULL)",
-        )?
-        .execute(params![id.0.as_bytes(), tx.now])?;
+        let differs = documents::update_meta(tx, id, Some(&document.name), &document.meta, &list)?;
         let seq = if differs { Some(changes::record(tx, id, ChangeKind::Meta)?) } else { None };
-        Committed { document: id, version: live, seq }
+        Committed { document: id, version: live, seq, kept_acl: list.is_kept() }
     } else {
-        documents::update_meta(tx, id, Some(&document.name), &document.meta)?;
-        let number = changes::next_version(tx, id)?;
-        let seq = changes::record(tx, id, ChangeKind::Version(number))?;
-        insert_text(tx, pk, number, prepared)?;
-        replace_chunks(tx, pk, id, number, prepared)?;
-        go_live(tx, pk, number, document, prepared)?;
-        retire(tx, pk)?;
-        Committed { document: id, version: number, seq: Some(seq) }
+        access::freeze(tx, pk)?;
+        documents::update_meta(tx, id, Some(&document.name), &document.meta, &list)?;
+        Committed { kept_acl: list.is_kept(), ..replace(tx, pk, id, document, prepared)? }
     };
+    tx.prepare_cached(
+        "UPDATE documents SET state = 'live', reason = NULL, failed_hash = NULL, failed_by = NULL, updated_at = ?2
+         WHERE id = ?1 AND (state <> 'live' OR failed_hash IS NOT NULL)",
+    )?
+    .execute(params![id.0.as_bytes(), tx.now])?;
     if let Some(failed) = failed {
         originals::discard(tx, &failed)?;
     }
     // Where the content was known already, its own reference keeps it; the pin alone must not.
     originals::unpin(tx, &version.content_hash)?;
     Ok(committed)
+}
+
+/// Puts a prepared version in place of the live one, under the next number.
+fn replace(
+    tx: &Write<'_>,
+    pk: i64,
+    id: DocumentId,
+    document: &NewDocument,
+    prepared: &Prepared<'_>,
+) -> Result<Committed> {
+    let number = changes::next_version(tx, id)?;
+    let seq = changes::record(tx, id, ChangeKind::Version(number))?;
+    insert_text(tx, pk, number, prepared)?;
+    replace_chunks(tx, pk, id, number, prepared)?;
+    go_live(tx, pk, number, document, prepared)?;
+    retire(tx, pk)?;
+    Ok(Committed { document: id, version: number, seq: Some(seq), kept_acl: false })
 }
 
 fn insert_text(tx: &Write<'_>, pk: i64, number: u32, prepared: &Prepared<'_>) -> Result<()> {
@@ -284,8 +365,7 @@ fn go_live(
     let pages = version.parsed.pages.len() as u32;
     tx.prepare_cached(
         "UPDATE documents SET title = ?2, search = ?3, format = ?4, language = ?5, version = ?6,
-             content_hash = ?7, size = ?8, pipeline = ?9, pages = ?10, chunks = ?11,
-             state = 'live', reason = NULL, failed_hash = NULL, updated_at = ?12
+             content_hash = ?7, size = ?8, pipeline = ?9, pages = ?10, chunks = ?11, recipe = ?12, updated_at = ?13
          WHERE pk = ?1",
     )?
     .execute(params![
@@ -300,6 +380,7 @@ fn go_live(
         version.pipeline,
         (pages > 0).then_some(pages),
         version.chunks.len() as u32,
+        version.recipe,
         tx.now,
     ])?;
     Ok(())

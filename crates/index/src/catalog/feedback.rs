@@ -7,8 +7,11 @@ use super::{Catalog, rows};
 use crate::error::{IndexError, Result};
 
 impl Catalog {
-    /// Stores feedback.
-    pub fn add_feedback(&self, caller: &str, feedback: &NewFeedback) -> Result<Feedback> {
+    /// Stores feedback, of which `most` are kept.
+    ///
+    /// # Errors
+    /// `FeedbackFull` where so many are stored already.
+    pub fn add_feedback(&self, caller: &str, feedback: &NewFeedback, most: usize) -> Result<Feedback> {
         let citations = rows::to_json(&feedback.citations)?;
         let id = uuid::Uuid::now_v7().to_string();
         let rating = match feedback.rating {
@@ -16,6 +19,11 @@ impl Catalog {
             Rating::Down => "down",
         };
         let at = self.write(|tx| {
+            let stored: i64 =
+                tx.prepare_cached("SELECT count(*) FROM feedback")?.query_row([], |row| row.get(0))?;
+            if stored.unsigned_abs() >= most as u64 {
+                return Err(IndexError::FeedbackFull { most });
+            }
             tx.prepare_cached(
                 "INSERT INTO feedback
                      (id, caller, created_at, question, answer, rating, reason, better_answer, citations)

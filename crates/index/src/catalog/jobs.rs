@@ -9,7 +9,9 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::db::Write;
-use super::types::{Committed, Job, JobKind, JobState, NewDocument, NewVersion};
+use super::types::{
+    AclChoice, Committed, Job, JobKind, JobState, MetaChange, NewDocument, NewVersion, Upload,
+};
 use super::{Catalog, commit, documents, originals, rows};
 use crate::error::{IndexError, Result};
 
@@ -28,6 +30,8 @@ struct Payload {
     name: String,
     format: Format,
     meta: DocumentMeta,
+    #[serde(default)]
+    acl: AclChoice,
 }
 
 impl From<&NewDocument> for Payload {
@@ -37,13 +41,15 @@ impl From<&NewDocument> for Payload {
             name: document.name.clone(),
             format: document.format,
             meta: document.meta.clone(),
+            acl: document.acl.clone(),
         }
     }
 }
 
 impl From<Payload> for NewDocument {
     fn from(payload: Payload) -> Self {
-        Self { source: payload.source, name: payload.name, format: payload.format, meta: payload.meta }
+        let Payload { source, name, format, meta, acl } = payload;
+        Self { source, name, format, meta, acl }
     }
 }
 
@@ -54,7 +60,6 @@ struct Open {
     hash: ContentHash,
     state: String,
     payload: Option<String>,
-    meta_set: bool,
     worker: Option<String>,
     lease_until: Option<i64>,
 }
@@ -68,56 +73,63 @@ impl Open {
 }
 
 impl Catalog {
-    /// Registers an upload: the document as pending (an earlier version stays live) and a job, in one transaction.
+    /// Registers uploads: each document as pending (an earlier version stays live) with a job; all of them, or none.
     ///
-    /// A document's open job takes the newer content and waits again; the same upload twice gives the same job.
+    /// A document's open job takes the newer content and waits again; the same upload twice gives the same job. Groups
+    /// that the upload before named hold for the newer one too, where that names none.
     ///
     /// # Errors
-    /// `QueueFull` when `max_queued` jobs wait already; `Invalid` where the original is not stored.
-    pub fn enqueue(
-        &self,
-        document: &NewDocument,
-        hash: &ContentHash,
-        size: u64,
-        max_queued: usize,
-    ) -> Result<Job> {
-        commit::check_document(document)?;
+    /// `QueueFull` when `max_queued` jobs wait already; `Invalid` where an original is not stored.
+    pub fn enqueue(&self, uploads: &[Upload], max_queued: usize) -> Result<Vec<Job>> {
+        for upload in uploads {
+            commit::check_document(&upload.document)?;
+        }
+        self.write(|tx| uploads.iter().map(|upload| self.enqueue_one(tx, upload, max_queued)).collect())
+    }
+
+    fn enqueue_one(&self, tx: &Write<'_>, upload: &Upload, max_queued: usize) -> Result<Job> {
+        let Upload { document, hash, size } = upload;
         let id = DocumentId::from_source(&document.source);
-        let payload = rows::to_json(&Payload::from(document))?;
-        self.write(|tx| {
-            // Under the write lock: nothing that is being removed can pass here.
-            if !self.original_path(hash).is_file() {
-                return Err(IndexError::Invalid(format!(
-                    "the original {hash} is not stored; store it again"
-                )));
+        // Under the write lock: nothing that is being removed can pass here.
+        if !self.original_path(hash).is_file() {
+            return Err(IndexError::Invalid(format!("the original {hash} is not stored; store it again")));
+        }
+        let open = open_of_document(tx, id)?;
+        let mut payload = Payload::from(document);
+        if let Some(before) = open.as_ref().and_then(|job| job.payload.as_deref())
+            && payload.acl == AclChoice::Keep
+        {
+            payload.acl = rows::from_json::<Payload>(before)?.acl;
+        }
+        let document = NewDocument::from(payload);
+        let payload = rows::to_json(&Payload::from(&document))?;
+        let job = match open {
+            Some(job) if job.hash == *hash && job.payload.as_deref() == Some(&payload) => job.n,
+            Some(job) => {
+                requeue(tx, &job, hash, *size, &payload)?;
+                job.n
             }
-            let job = match open_of_document(tx, id)? {
-                Some(job) if job.hash == *hash && job.payload.as_deref() == Some(&payload) => job.n,
-                Some(job) => {
-                    requeue(tx, &job, hash, size, &payload)?;
-                    job.n
+            None => {
+                let waiting = count(tx, "queued")? as usize;
+                if waiting >= max_queued {
+                    return Err(IndexError::QueueFull { waiting });
                 }
-                None => {
-                    let waiting = count(tx, "queued")? as usize;
-                    if waiting >= max_queued {
-                        return Err(IndexError::QueueFull { waiting });
-                    }
-                    insert(tx, id, hash, size, &payload)?
-                }
-            };
-            documents::register(tx, id, document)?;
-            let failed = commit::failed_hash(tx, id)?;
-            tx.prepare_cached(
-                "UPDATE documents SET state = 'pending', reason = NULL, failed_hash = NULL, updated_at = ?2
-                 WHERE id = ?1",
-            )?
-            .execute(params![id.0.as_bytes(), tx.now])?;
-            if let Some(failed) = failed {
-                originals::discard(tx, &failed)?;
+                insert(tx, id, hash, *size, &payload)?
             }
-            originals::unpin(tx, hash)?;
-            by_number(tx, job)
-        })
+        };
+        documents::register(tx, id, &document)?;
+        let failed = commit::failed_hash(tx, id)?;
+        tx.prepare_cached(
+            "UPDATE documents SET state = 'pending', reason = NULL, failed_hash = NULL, failed_by = NULL,
+                 updated_at = ?2
+             WHERE id = ?1",
+        )?
+        .execute(params![id.0.as_bytes(), tx.now])?;
+        if let Some(failed) = failed {
+            originals::discard(tx, &failed)?;
+        }
+        originals::unpin(tx, hash)?;
+        by_number(tx, job)
     }
 
     /// Takes the oldest job that waits, or whose lease of `lease_seconds` ran out; at most 3 attempts, then it fails.
@@ -163,7 +175,7 @@ impl Catalog {
     /// Commits what a worker made of a job and ends the job, in one transaction; `None` when the lease was lost meanwhile
     /// (it ran out, the document was deleted, or newer content came), and then nothing changed.
     ///
-    /// Meta that was set while the job was open wins over what `document` says.
+    /// Of `document` the format counts; the rest is what the job says by then, with what was changed meanwhile.
     ///
     /// # Errors
     /// As [`Catalog::commit_version`]; `Invalid` where `document` is not the job's.
@@ -186,13 +198,9 @@ impl Catalog {
                     job.document
                 )));
             }
-            let committed = match &job.payload {
-                Some(payload) if job.meta_set => {
-                    let payload: Payload = rows::from_json(payload)?;
-                    commit::commit(tx, &NewDocument { meta: payload.meta, ..document.clone() }, &prepared)?
-                }
-                _ => commit::commit(tx, document, &prepared)?,
-            };
+            let payload: Payload = rows::from_json(job.payload.as_deref().unwrap_or_default())?;
+            let document = NewDocument { meta: payload.meta, acl: payload.acl, ..document.clone() };
+            let committed = commit::commit(tx, &document, &prepared)?;
             end(tx, &job, "done", None)?;
             Ok(Some(committed))
         })
@@ -258,13 +266,17 @@ impl Catalog {
     }
 }
 
-/// Gives the meta that was just set to content of the document that still waits.
-pub(super) fn set_waiting_meta(tx: &Write<'_>, id: DocumentId, meta: &DocumentMeta) -> Result<()> {
+/// Gives a change to content of the document that still waits: it goes live with what is given, and keeps the rest.
+pub(super) fn change_waiting(tx: &Write<'_>, id: DocumentId, change: &MetaChange) -> Result<()> {
     let Some(job) = open_of_document(tx, id)? else { return Ok(()) };
-    let payload: Payload = rows::from_json(job.payload.as_deref().unwrap_or_default())?;
-    let payload = rows::to_json(&Payload { meta: meta.clone(), ..payload })?;
-    tx.prepare_cached("UPDATE jobs SET payload = ?2, meta_set = 1 WHERE n = ?1")?
-        .execute(params![job.n, payload])?;
+    let mut payload: Payload = rows::from_json(job.payload.as_deref().unwrap_or_default())?;
+    change.apply(&mut payload.meta);
+    if change.acl.is_some() {
+        // The document has the list already, set by hand.
+        payload.acl = AclChoice::Keep;
+    }
+    let payload = rows::to_json(&payload)?;
+    tx.prepare_cached("UPDATE jobs SET payload = ?2 WHERE n = ?1")?.execute(params![job.n, payload])?;
     Ok(())
 }
 
@@ -295,7 +307,7 @@ fn insert(tx: &Write<'_>, id: DocumentId, hash: &ContentHash, size: u64, payload
 
 fn requeue(tx: &Write<'_>, job: &Open, hash: &ContentHash, size: u64, payload: &str) -> Result<()> {
     tx.prepare_cached(
-        "UPDATE jobs SET content_hash = ?2, size = ?3, payload = ?4, meta_set = 0, state = 'queued', attempts = 0,
+        "UPDATE jobs SET content_hash = ?2, size = ?3, payload = ?4, state = 'queued', attempts = 0,
              worker = NULL, lease_until = NULL, updated_at = ?5
          WHERE n = ?1",
     )?
@@ -304,7 +316,7 @@ fn requeue(tx: &Write<'_>, job: &Open, hash: &ContentHash, size: u64, payload: &
 }
 
 fn end_failed(tx: &Write<'_>, job: &Open, reason: &str) -> Result<()> {
-    commit::fail(tx, job.document, Some(&job.hash), reason)?;
+    commit::fail(tx, job.document, Some(&job.hash), reason, None)?;
     end(tx, job, "failed", Some(reason))
 }
 
@@ -343,7 +355,7 @@ fn count(tx: &Transaction<'_>, state: &str) -> Result<u64> {
     Ok(count.unsigned_abs())
 }
 
-const OPEN: &str = "SELECT n, document, content_hash, state, payload, meta_set, worker, lease_until FROM jobs \
+const OPEN: &str = "SELECT n, document, content_hash, state, payload, worker, lease_until FROM jobs \
      WHERE state IN ('queued', 'running') AND";
 
 fn open_by_id(tx: &Write<'_>, id: &str) -> Result<Option<Open>> {
@@ -371,9 +383,8 @@ fn open(row: &Row<'_>) -> Result<Open> {
         hash: ContentHash(row.get(2)?),
         state: row.get(3)?,
         payload: row.get(4)?,
-        meta_set: row.get(5)?,
-        worker: row.get(6)?,
-        lease_until: row.get(7)?,
+        worker: row.get(5)?,
+        lease_until: row.get(6)?,
     })
 }
 

@@ -4,12 +4,14 @@
 //! catalog open (WAL mode, busy time-out); each change to a document gets its [`Seq`](lore_core::Seq) in the same
 //! transaction, and a change that was acknowledged is on the disk.
 //!
-//! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `commit` (versions going live),
-//! `text` (parsed text, chunks, hits), `changes`, `jobs`, `originals`, `vectors`, `feedback`, `keys`, `upkeep`; below
-//! them `schema`, `db` (connections) and `rows` (conversions).
+//! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `access` (who may read them), `commit`
+//! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `changes`, `jobs`,
+//! `originals`, `vectors`, `feedback`, `keys`, `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
+mod access;
 mod changes;
 mod commit;
+mod current;
 mod db;
 mod documents;
 mod feedback;
@@ -26,7 +28,6 @@ mod upkeep;
 mod vectors;
 
 use std::fs::File;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -34,14 +35,16 @@ use rusqlite::Transaction;
 
 pub use commit::title_of;
 pub use types::{
-    ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind, JobState,
-    LiveChunk, NewDocument, NewFeedback, NewKey, NewVersion, Rating,
+    AclChoice, ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind,
+    JobState, KeptVersion, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion, Rating,
+    Upload,
 };
 pub use upkeep::Vacuumed;
 
 use self::db::{Db, Durability, Write};
 use self::text::TextCache;
 use crate::error::{IndexError, Result};
+use crate::owner;
 
 /// The database's file name in the data folder.
 const DATABASE: &str = "catalog.db";
@@ -74,11 +77,7 @@ impl Catalog {
     /// # Errors
     /// `NewerSchema` when a newer program wrote the catalog, `Damaged` when the file is no database, `DiskFull`, `Io`.
     pub fn open(folder: &Path) -> Result<Self> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| IndexError::io(folder, error))?;
+        owner::make_private(folder)?;
         let lock_path = folder.join(OPENING);
         let opening = File::options()
             .create(true)

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{IndexError, Result};
 
 /// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, SECOND];
 
 /// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {
@@ -189,3 +189,50 @@ CREATE TABLE keys (
     last_used_at INTEGER
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// Where access lists come from, those of older versions, and what cut or refused a content.
+const SECOND: &str = r"
+ALTER TABLE documents ADD COLUMN acl_by_hand INTEGER NOT NULL DEFAULT 0;  -- set by a person, not by the source
+ALTER TABLE documents ADD COLUMN acl_source TEXT NOT NULL DEFAULT '[]';   -- what the source said last
+UPDATE documents SET acl_source = acl;
+ALTER TABLE documents ADD COLUMN recipe TEXT NOT NULL DEFAULT '';         -- how the live version was cut
+ALTER TABLE documents ADD COLUMN failed_by TEXT;                          -- what could not read failed_hash
+
+-- The access list in force when the version was replaced; null for the live one, and where it is not known.
+ALTER TABLE versions ADD COLUMN acl TEXT;
+
+ALTER TABLE jobs DROP COLUMN meta_set;  -- the payload has what was set
+";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn access_lists_survive_the_second_step() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(FIRST).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO documents (id, source, name, title, search, format, tags, acl, version, size, pipeline,
+                       chunks, state, created_at, updated_at)
+                   VALUES (x'00', 's', 'n', 't', 'n', 'md', '{}', '["board"]', 2, 1, 1, 0, 'live', 0, 0);
+                   INSERT INTO versions (document, version, content_hash, size, pipeline, created_at, text_bytes,
+                       structure, text)
+                   VALUES (1, 1, 'h', 1, 1, 0, 1, '{}', 'x');"#,
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let (acl, source, by_hand): (String, String, bool) = connection
+            .query_row("SELECT acl, acl_source, acl_by_hand FROM documents", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .unwrap();
+        assert_eq!((acl.as_str(), source.as_str(), by_hand), (r#"["board"]"#, r#"["board"]"#, false));
+        let closed: bool =
+            connection.query_row("SELECT acl IS NULL FROM versions", [], |row| row.get(0)).unwrap();
+        assert!(closed, "who could read a version that was replaced before is not known");
+    }
+}

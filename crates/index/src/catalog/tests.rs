@@ -12,11 +12,13 @@ fn commit(catalog: &Catalog, name: &str, text: &str) -> crate::error::Result<sup
         name: name.to_owned(),
         format: Format::Txt,
         meta: DocumentMeta::default(),
+        acl: super::AclChoice::Keep,
     };
     let version = NewVersion {
         content_hash: ContentHash::of(text.as_bytes()),
         size: text.len() as u64,
         pipeline: 1,
+        recipe: String::new(),
         parsed: Parsed { text: text.to_owned(), ..Parsed::default() },
         chunks: Vec::new(),
     };

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use lore_core::{
-    Access, Block, BlockKind, Chunk, ChunkId, ContentHash, Document, DocumentId, Heading, NewChunk,
-    PageRange, Parsed, Span,
+    Access, Block, BlockKind, Chunk, ChunkId, Document, DocumentId, Heading, NewChunk, PageRange, Parsed,
+    Span,
 };
 use lru::LruCache;
 use rusqlite::types::Value;
@@ -127,24 +126,6 @@ impl Catalog {
         self.read(|tx| {
             let pk = version_row(tx, id, version)?;
             pk.map(|(pk, _)| self.load(tx, id, version, pk)).transpose()
-        })
-    }
-
-    /// Versions kept of a document, oldest first: number, hash, size, when.
-    pub fn versions(&self, id: DocumentId) -> Result<Vec<(u32, ContentHash, u64, Timestamp)>> {
-        self.read(|tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT v.version, v.content_hash, v.size, v.created_at
-                 FROM documents d JOIN versions v ON v.document = d.pk
-                 WHERE d.id = ?1 ORDER BY v.version",
-            )?;
-            let mut found = statement.query([id.0.as_bytes()])?;
-            let mut out = Vec::new();
-            while let Some(row) = found.next()? {
-                let at = rows::time(row.get(3)?)?;
-                out.push((row.get(0)?, ContentHash(row.get(1)?), rows::unsigned(row, 2)?, at));
-            }
-            Ok(out)
         })
     }
 

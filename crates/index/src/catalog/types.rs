@@ -1,11 +1,12 @@
 //! What goes into the catalog and comes out of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use lore_core::{
-    Access, Chunk, ContentHash, Document, DocumentId, DocumentMeta, Format, NewChunk, Parsed, Seq,
+    Access, Acl, Chunk, ContentHash, Document, DocumentId, DocumentMeta, Format, NewChunk, Parsed, Seq,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,8 +20,61 @@ pub struct NewDocument {
     pub name: String,
     /// Format.
     pub format: Format,
-    /// Tags, access, date, successor.
+    /// Tags, date, successor, and the access list that the source gives (none for an upload).
     pub meta: DocumentMeta,
+    /// What a person wants of the access list.
+    pub acl: AclChoice,
+}
+
+/// What a person wants of a document's access list when its content is taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AclChoice {
+    /// Nothing: a list that was set by hand before holds, cut to what the source gives where that changed since; else
+    /// the source's holds.
+    #[default]
+    Keep,
+    /// Only these groups, of those that the source lets read it; it holds until a person sets another.
+    Set(Acl),
+    /// What the source gives, whatever was set by hand before.
+    Reset,
+}
+
+/// A change to what is known of a document; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetaChange {
+    /// The access list, set by hand from then on.
+    pub acl: Option<Acl>,
+    /// All its tags.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Date from which it holds.
+    pub date: Option<Option<Date>>,
+    /// Name of the document that replaces it.
+    pub superseded_by: Option<Option<String>>,
+}
+
+/// A version of a document that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptVersion {
+    /// Its number, from 1.
+    pub version: u32,
+    /// Hash of its original.
+    pub content_hash: ContentHash,
+    /// Size of its original in bytes.
+    pub size: u64,
+    /// When it went live.
+    pub created_at: Timestamp,
+}
+
+/// An upload whose original is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// The document.
+    pub document: NewDocument,
+    /// Hash of its original.
+    pub hash: ContentHash,
+    /// Size of its original in bytes.
+    pub size: u64,
 }
 
 /// Parsed content, ready to become a document's live version.
@@ -32,6 +86,8 @@ pub struct NewVersion {
     pub size: u64,
     /// Version of the parser and chunker that made this; when the program's is newer, content is parsed again.
     pub pipeline: u32,
+    /// What else decides how content is cut (settings, tokenizer); where it differs, content is cut again.
+    pub recipe: String,
     /// The text.
     pub parsed: Parsed,
     /// Its chunks, in order.
@@ -47,6 +103,8 @@ pub struct Committed {
     pub version: u32,
     /// The change, or `None` where nothing changed.
     pub seq: Option<Seq>,
+    /// Whether an access list that was set by hand holds in place of another that the source gives.
+    pub kept_acl: bool,
 }
 
 /// A change to a document that the indexes must hold.

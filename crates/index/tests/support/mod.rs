@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use lore_core::{ContentHash, DocumentMeta, Format, NewChunk, PageRange, Parsed, Span};
-use lore_index::{Catalog, NewDocument, NewVersion};
+use lore_index::{Catalog, MetaChange, NewDocument, NewVersion, Upload};
 
 /// An uploaded Markdown document.
 pub fn document(name: &str) -> NewDocument {
@@ -13,6 +13,7 @@ pub fn document(name: &str) -> NewDocument {
         name: name.to_owned(),
         format: Format::Md,
         meta: DocumentMeta::default(),
+        acl: lore_index::AclChoice::Keep,
     }
 }
 
@@ -43,6 +44,7 @@ pub fn version(text: &str) -> NewVersion {
         content_hash: ContentHash::of(text.as_bytes()),
         size: text.len() as u64,
         pipeline: 1,
+        recipe: String::new(),
         parsed: Parsed { text: text.to_owned(), language: Some("en".into()), ..Parsed::default() },
         chunks,
     }
@@ -57,7 +59,13 @@ pub fn commit(catalog: &Catalog, name: &str, text: &str) -> lore_index::Committe
 /// Stores the original and queues the upload.
 pub fn enqueue(catalog: &Catalog, document: &NewDocument, text: &str) -> lore_index::Job {
     let hash = catalog.store_original(text.as_bytes()).unwrap();
-    catalog.enqueue(document, &hash, text.len() as u64, 100).unwrap()
+    let upload = Upload { document: document.clone(), hash, size: text.len() as u64 };
+    catalog.enqueue(&[upload], 100).unwrap().remove(0)
+}
+
+/// A change of the access list alone.
+pub fn acl(groups: &[&str]) -> MetaChange {
+    MetaChange { acl: Some(document_for("any", groups).meta.acl), ..MetaChange::default() }
 }
 
 /// A catalog in a folder of its own.

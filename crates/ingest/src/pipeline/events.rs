@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lore_core::{DocumentId, DocumentMeta};
+use lore_core::{Acl, DocumentId, DocumentMeta};
+use lore_index::AclChoice;
 use serde::Serialize;
 
 /// How folders are ingested.
@@ -12,8 +13,16 @@ use serde::Serialize;
 pub struct IngestOptions {
     /// Delete documents whose file has gone from the folder, or is ignored now.
     pub prune: bool,
-    /// Groups added to the access list that the manifests give.
+    /// Prune even where the folder looks as if its disk were not there.
+    pub force: bool,
+    /// Only these groups, of those that the manifests let read; empty where nothing is wanted. It counts as set by hand.
     pub acl: BTreeSet<String>,
+    /// Give `acl` to documents that are new alone; what was set by hand on others holds.
+    pub acl_of_new: bool,
+    /// Go back to the manifests' access lists where others were set by hand.
+    pub reset_acl: bool,
+    /// Read files again that could not be read before.
+    pub retry_failed: bool,
     /// Tags added to those of the manifests; the same key replaces.
     pub tags: BTreeMap<String, String>,
     /// Set to end the run after the file at hand.
@@ -21,9 +30,17 @@ pub struct IngestOptions {
 }
 
 impl IngestOptions {
-    /// `meta` with these additions.
+    /// What is wanted of the access list of a document that is `known` or new.
+    pub(crate) fn choice(&self, known: bool) -> AclChoice {
+        match (self.reset_acl, self.acl.is_empty()) {
+            (true, _) => AclChoice::Reset,
+            (false, false) if !(known && self.acl_of_new) => AclChoice::Set(Acl(self.acl.clone())),
+            _ => AclChoice::Keep,
+        }
+    }
+
+    /// `meta` with these tags.
     pub(crate) fn add_to(&self, mut meta: DocumentMeta) -> DocumentMeta {
-        meta.acl.0.extend(self.acl.iter().cloned());
         meta.tags.extend(self.tags.iter().map(|(k, v)| (k.clone(), v.clone())));
         meta
     }
@@ -114,6 +131,11 @@ pub enum IngestEvent {
         #[serde(flatten)]
         outcome: Outcome,
     },
+    /// An access list that was set by hand holds, in place of another that the source gives.
+    KeptAccess {
+        /// The document's name.
+        name: String,
+    },
     /// Something that the person should know; the run goes on.
     Warning {
         /// What.
@@ -140,6 +162,10 @@ pub struct IngestReport {
     pub failed: u64,
     /// Documents that were removed.
     pub removed: u64,
+    /// Documents that were not removed, because the folder looks as if its disk were not there.
+    pub not_pruned: u64,
+    /// Documents whose access list was set by hand and holds, in place of another that their source gives.
+    pub kept_access: u64,
     /// Pages parsed.
     pub pages: u64,
     /// Chunks made.

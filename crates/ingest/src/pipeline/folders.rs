@@ -11,18 +11,20 @@ use lore_core::{ContentHash, DocumentId};
 use lore_index::{DocumentQuery, NewDocument};
 
 use super::events::{IngestEvent, IngestOptions, IngestReport, Outcome};
-use super::{IngestError, Ingester, Prepared};
+use super::{IngestError, Ingester, Prepared, Taken};
 use crate::source::files::{SourceFile, Walk, file_uri, walk};
 
 /// Files read and parsed at once.
 const PARSERS: usize = 2;
 /// Documents read from the catalog at once.
 const PAGE: usize = 1_000;
+/// So many documents of a folder may go at once, however few there are.
+const HANDFUL: usize = 10;
 
 /// What a parser thread made of a file.
 enum Work {
     Started { name: String, size: u64 },
-    Done { name: String, outcome: Outcome, bytes: u64 },
+    Done { name: String, taken: Taken, bytes: u64 },
     Parsed { name: String, prepared: Box<Prepared>, bytes: u64 },
     Unreadable { document: NewDocument, reason: String },
     Stop(IngestError),
@@ -71,6 +73,9 @@ impl Ingester {
         for message in walks.iter().flat_map(|w| &w.errors) {
             events(IngestEvent::Warning { message: message.clone() });
         }
+        if let Some(message) = beside_manifests(&files, options) {
+            events(IngestEvent::Warning { message });
+        }
         let skipped = walks.iter().flat_map(|w| w.skipped.iter().map(move |s| (w.root.join(&s.name), s)));
         for (_, skipped) in skipped.filter(|(path, _)| wanted(path)) {
             let outcome = Outcome::Skipped { reason: skipped.reason.clone() };
@@ -78,7 +83,7 @@ impl Ingester {
         }
         self.run(&files, options, &mut report, events)?;
         if options.prune && !options.stopped() {
-            self.prune(&walks, wanted, &mut report, events)?;
+            self.prune(&walks, options.force, wanted, &mut report, events)?;
         }
         report.stopped = options.stopped();
         report.seconds = began.elapsed().as_secs_f64();
@@ -133,24 +138,31 @@ impl Ingester {
 
     /// On a parser thread: reads, compares and parses one file.
     fn work(&self, file: &SourceFile, options: &IngestOptions) -> Result<Work, IngestError> {
+        let known =
+            options.acl_of_new && self.catalog.document(DocumentId::from_source(&file.source))?.is_some();
         let document = NewDocument {
             source: file.source.clone(),
             name: file.name.clone(),
             format: file.format,
             meta: options.add_to(file.meta.clone()),
+            acl: options.choice(known),
         };
         let bytes = match read(&file.path, self.limits.document_bytes) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let outcome = Outcome::Skipped { reason: "it went away meanwhile".into() };
-                return Ok(Work::Done { name: document.name, outcome, bytes: 0 });
+                return Ok(Work::Done { name: document.name, taken: outcome.into(), bytes: 0 });
             }
             Err(error) => return Ok(Work::Unreadable { document, reason: error.to_string() }),
         };
         let size = bytes.len() as u64;
         let hash = ContentHash::of(&bytes);
-        if let Some(outcome) = self.unchanged(&document, &hash)? {
-            return Ok(Work::Done { name: document.name, outcome, bytes: size });
+        let mut taken = self.unchanged(&document, &hash)?;
+        if taken.is_none() && !options.retry_failed {
+            taken = self.failed_before(&document, &hash)?;
+        }
+        if let Some(taken) = taken {
+            return Ok(Work::Done { name: document.name, taken, bytes: size });
         }
         let prepared = self.prepare(&document, hash, &bytes)?;
         Ok(Work::Parsed { name: document.name, prepared: Box::new(prepared), bytes: size })
@@ -163,14 +175,14 @@ impl Ingester {
         report: &mut IngestReport,
         events: &mut dyn FnMut(IngestEvent),
     ) -> Result<(), IngestError> {
-        let (name, outcome) = match work {
+        let (name, Taken { outcome, kept_acl }) = match work {
             Work::Started { name, size } => {
                 events(IngestEvent::Started { name, size });
                 return Ok(());
             }
-            Work::Done { name, outcome, bytes } => {
+            Work::Done { name, taken, bytes } => {
                 report.bytes += bytes;
-                (name, outcome)
+                (name, taken)
             }
             Work::Parsed { name, prepared, bytes } => {
                 report.bytes += bytes;
@@ -181,14 +193,22 @@ impl Ingester {
             }
             Work::Stop(error) => return Err(error),
         };
+        if kept_acl {
+            report.kept_access += 1;
+            events(IngestEvent::KeptAccess { name: name.clone() });
+        }
         finish(report, events, name, outcome);
         Ok(())
     }
 
     /// Deletes the documents under the walked folders that the walk did not find.
+    ///
+    /// A folder in which nothing, or much less than before, is left may be a disk that is not mounted: nothing of it goes
+    /// unless it is forced.
     fn prune(
         &self,
         walks: &[Walk],
+        force: bool,
         wanted: &dyn Fn(&Path) -> bool,
         report: &mut IngestReport,
         events: &mut dyn FnMut(IngestEvent),
@@ -201,11 +221,22 @@ impl Ingester {
                 events(IngestEvent::Warning { message });
                 continue;
             }
-            for (id, source, name) in self.documents_under(&walk.root)? {
-                let path = path_of(&source);
-                if found.contains(source.as_str()) || !wanted(&path) {
-                    continue;
-                }
+            let mut gone = self.documents_under(&walk.root)?;
+            let known = gone.len();
+            gone.retain(|(_, source, _)| !found.contains(source.as_str()) && wanted(&path_of(source)));
+            let most = gone.len() > HANDFUL && gone.len() * 2 > known;
+            if !force && !gone.is_empty() && (walk.files.is_empty() || most) {
+                report.not_pruned += gone.len() as u64;
+                let message = format!(
+                    "the files of {} of the {known} documents of {} have gone; nothing was removed, in case its disk is \
+                     not there. If they are to go, say --prune --force",
+                    gone.len(),
+                    walk.root.display()
+                );
+                events(IngestEvent::Warning { message });
+                continue;
+            }
+            for (id, _, name) in gone {
                 if self.catalog.delete(id)?.is_some() {
                     finish(report, events, name, Outcome::Removed { document: id });
                 }
@@ -228,6 +259,20 @@ impl Ingester {
             }
         }
     }
+}
+
+/// Says where a manifest lets none of the groups read that the run names, so that its own list stays.
+fn beside_manifests(files: &[&SourceFile], options: &IngestOptions) -> Option<String> {
+    let lists = |file: &&&SourceFile| {
+        let acl = &file.meta.acl.0;
+        !options.acl.is_empty() && !acl.is_empty() && acl.is_disjoint(&options.acl)
+    };
+    let count = files.iter().filter(lists).count();
+    let first = files.iter().find(lists)?;
+    Some(format!(
+        "{count} files stay with the groups that their .lore.yaml names, none of which --acl names (such as {})",
+        first.name
+    ))
 }
 
 fn finish(report: &mut IngestReport, events: &mut dyn FnMut(IngestEvent), name: String, outcome: Outcome) {

@@ -3,6 +3,7 @@
 
 mod events;
 mod folders;
+mod recut;
 
 #[cfg(test)]
 mod tests;
@@ -11,13 +12,14 @@ use std::path::PathBuf;
 
 use lore_core::TokenCounter;
 use lore_core::{ContentHash, DocumentId, Format, Limits, NewChunk, Parsed};
-use lore_index::{Catalog, Committed, IndexError, NewDocument, NewVersion};
+use lore_index::{Catalog, Committed, IndexError, NewDocument};
 
 use crate::chunk::{ChunkConfig, Window, chunk};
 use crate::parse;
 use crate::source::files::WalkError;
 
 pub use events::{IngestEvent, IngestOptions, IngestReport, Outcome};
+pub use recut::RecutReport;
 
 /// Version of parsers and chunker together; documents made by an older one are parsed again when they are next ingested.
 pub const PIPELINE: u32 = 1;
@@ -48,6 +50,20 @@ pub struct Ingester {
     count: TokenCounter,
     chunks: ChunkConfig,
     limits: Limits,
+    recipe: String,
+    attempt: String,
+}
+
+/// What became of a document, and whether an access list that was set by hand holds in place of its source's.
+pub(crate) struct Taken {
+    pub(crate) outcome: Outcome,
+    pub(crate) kept_acl: bool,
+}
+
+impl From<Outcome> for Taken {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, kept_acl: false }
+    }
 }
 
 impl std::fmt::Debug for Ingester {
@@ -79,7 +95,8 @@ impl Ingester {
         limits: Limits,
     ) -> Self {
         let chunks = ChunkConfig { window: Window(embedder_max_tokens), ..chunks };
-        Self { catalog, count, chunks, limits }
+        let (recipe, attempt) = (recut::recipe(&chunks, &count), recut::attempt(&limits));
+        Self { catalog, count, chunks, limits, recipe, attempt }
     }
 
     /// The catalog.
@@ -98,11 +115,11 @@ impl Ingester {
     /// Only those of the catalog; content that cannot be read is [`Outcome::Failed`].
     pub fn ingest_bytes(&self, document: &NewDocument, bytes: &[u8]) -> Result<Outcome, IngestError> {
         let hash = ContentHash::of(bytes);
-        if let Some(outcome) = self.unchanged(document, &hash)? {
-            return Ok(outcome);
+        if let Some(taken) = self.unchanged(document, &hash)? {
+            return Ok(taken.outcome);
         }
         let prepared = self.prepare(document, hash, bytes)?;
-        self.commit(prepared)
+        Ok(self.commit(prepared)?.outcome)
     }
 
     /// The outcome where the live version has this content already; tags, access list and the rest are brought up to date.
@@ -110,8 +127,8 @@ impl Ingester {
         &self,
         document: &NewDocument,
         hash: &ContentHash,
-    ) -> Result<Option<Outcome>, IngestError> {
-        if !self.catalog.is_current(&document.source, hash, PIPELINE)? {
+    ) -> Result<Option<Taken>, IngestError> {
+        if !self.catalog.is_current(&document.source, hash, PIPELINE, &self.recipe)? {
             return Ok(None);
         }
         let id = DocumentId::from_source(&document.source);
@@ -120,10 +137,26 @@ impl Ingester {
             // The name is committed with the content.
             return Ok(None);
         }
-        Ok(Some(match self.catalog.set_meta(id, &document.meta)? {
+        let Some(done) = self.catalog.refresh_meta(document)? else { return Ok(None) };
+        let outcome = match done.seq {
             Some(_) => Outcome::MetaOnly { document: id },
             None => Outcome::Unchanged { document: id },
-        }))
+        };
+        Ok(Some(Taken { outcome, kept_acl: done.kept_acl }))
+    }
+
+    /// The outcome where the same parsers could not read the same content before; tags, access list and the rest are
+    /// brought up to date.
+    pub(crate) fn failed_before(
+        &self,
+        document: &NewDocument,
+        hash: &ContentHash,
+    ) -> Result<Option<Taken>, IngestError> {
+        let Some(reason) = self.catalog.failed_before(&document.source, hash, &self.attempt)? else {
+            return Ok(None);
+        };
+        let document = self.catalog.refresh_failed(document)?;
+        Ok(Some(Outcome::Failed { document, reason }.into()))
     }
 
     /// Stores the original, parses and cuts it.
@@ -160,7 +193,7 @@ impl Ingester {
         Ok((format, parsed, chunks))
     }
 
-    pub(crate) fn commit(&self, prepared: Prepared) -> Result<Outcome, IngestError> {
+    pub(crate) fn commit(&self, prepared: Prepared) -> Result<Taken, IngestError> {
         let Prepared { document, hash, size, content } = prepared;
         let (parsed, chunks) = match content {
             Ok(content) => content,
@@ -169,16 +202,18 @@ impl Ingester {
         let known = self.catalog.document(DocumentId::from_source(&document.source))?.map(|d| d.version);
         let pages = parsed.pages.len() as u32;
         let count = chunks.len() as u32;
-        let version = NewVersion { content_hash: hash, size, pipeline: PIPELINE, parsed, chunks };
-        let Committed { document, version, seq } = self.catalog.commit_version(&document, &version)?;
+        let version = self.version(hash, size, parsed, chunks);
+        let Committed { document, version, seq, kept_acl } =
+            self.catalog.commit_version(&document, &version)?;
         metrics::counter!("lore_ingest_documents_total").increment(1);
         metrics::counter!("lore_ingest_bytes_total").increment(size);
-        Ok(match known {
+        let outcome = match known {
             _ if seq.is_none() => Outcome::Unchanged { document },
             Some(known) if known == version => Outcome::MetaOnly { document },
             Some(known) if known > 0 => Outcome::Updated { document, version, pages, chunks: count },
             _ => Outcome::Added { document, version, pages, chunks: count },
-        })
+        };
+        Ok(Taken { outcome, kept_acl })
     }
 
     pub(crate) fn fail(
@@ -186,11 +221,11 @@ impl Ingester {
         document: &NewDocument,
         hash: Option<&ContentHash>,
         reason: String,
-    ) -> Result<Outcome, IngestError> {
+    ) -> Result<Taken, IngestError> {
         // The caller hears of it as an event and tells it.
         tracing::debug!(document = %document.name, %reason, "a document could not be read");
         metrics::counter!("lore_ingest_failures_total").increment(1);
-        let document = self.catalog.commit_failure(document, hash, &reason)?;
-        Ok(Outcome::Failed { document, reason })
+        let document = self.catalog.commit_failure(document, hash, &reason, &self.attempt)?;
+        Ok(Outcome::Failed { document, reason }.into())
     }
 }

@@ -8,12 +8,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use lore_core::{Access, ContentHash, DocumentId, DocumentMeta, DocumentState, Format, Limits};
-use lore_index::{Catalog, DocumentQuery, JobState, NewDocument};
+use lore_index::{Catalog, DocumentQuery, JobState, MetaChange, NewDocument, Upload};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::*;
 use crate::source::files::file_uri;
+
+fn ingester(catalog: Catalog, window: usize, chunks: ChunkConfig, limits: Limits) -> Ingester {
+    let count: TokenCounter = Arc::new(|text: &str| text.split_whitespace().count());
+    Ingester::new(catalog, count, window, chunks, limits)
+}
 
 struct House {
     _dir: TempDir,
@@ -32,9 +37,12 @@ impl House {
         let docs = root.join("docs");
         fs::create_dir(&docs).unwrap();
         let catalog = Catalog::open(&root.join("data")).unwrap();
-        let count: TokenCounter = Arc::new(|text: &str| text.split_whitespace().count());
-        let ingester = Ingester::new(catalog, count, 256, ChunkConfig::default(), limits);
-        Self { _dir: dir, docs, ingester }
+        Self { _dir: dir, docs, ingester: ingester(catalog, 256, ChunkConfig::default(), limits) }
+    }
+
+    /// The same folders, with other settings.
+    fn set(&mut self, window: usize, chunks: ChunkConfig, limits: Limits) {
+        self.ingester = ingester(self.ingester.catalog().clone(), window, chunks, limits);
     }
 
     fn write(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -61,6 +69,10 @@ impl House {
 
     fn id(&self, name: &str) -> DocumentId {
         DocumentId::from_source(&file_uri(&self.docs.join(name)))
+    }
+
+    fn acl(&self, name: &str) -> Vec<String> {
+        self.document(name).unwrap().meta.acl.0.into_iter().collect()
     }
 
     fn names(&self) -> Vec<String> {
@@ -134,7 +146,8 @@ fn prune_stays_within_its_folder() {
     house.ingest(&PRUNE());
     fs::remove_file(house.docs.join("x/a.md")).unwrap();
     fs::remove_file(house.docs.join("xy/b.md")).unwrap();
-    let report = house.ingester.ingest_paths(&[house.docs.join("x")], &PRUNE(), &mut |_| {}).unwrap();
+    let forced = IngestOptions { force: true, ..PRUNE() };
+    let report = house.ingester.ingest_paths(&[house.docs.join("x")], &forced, &mut |_| {}).unwrap();
     assert_eq!(report.removed, 1);
     assert_eq!(house.names(), ["xy/b.md"]);
     let gone = house.ingester.ingest_paths(&[house.docs.join("gone")], &PRUNE(), &mut |_| {});
@@ -174,9 +187,9 @@ fn manifests_give_access_tags_dates() {
     let options = IngestOptions { acl: ["extra".to_owned()].into(), ..PRUNE() };
     let (report, _) = house.ingest(&options);
     assert_eq!((report.added, report.meta_only, report.updated), (1, 3, 0));
-    let acl = house.document("old.md").unwrap().meta.acl.0;
-    assert_eq!(acl, ["extra".to_owned(), "staff".to_owned()].into());
-    assert!(house.document("board/open.md").unwrap().meta.acl.0.contains("extra"));
+    // Never wider than the manifest's, and where that names nobody, the groups given.
+    assert_eq!(house.acl("old.md"), ["staff"]);
+    assert_eq!(house.acl("board/open.md"), ["extra"]);
 
     // With a wrong manifest nothing is taken in: access lists may depend on it.
     house.write("board/.lore.yaml", "rules:\n  - path: 'a'\n    acls: [b]\n");
@@ -227,6 +240,121 @@ fn what_cannot_be_read_is_told_and_the_rest_goes_on() {
     house.write("good.md", "It is good.");
     house.ingest(&PRUNE());
     assert_eq!(house.document("good.md").unwrap().state, DocumentState::Live);
+}
+
+#[test]
+fn access_set_by_hand_survives_plain_runs() {
+    let house = House::new();
+    house.write(".lore.yaml", "rules:\n  - path: 'pay.md'\n    acl: [people]\n");
+    house.write("pay.md", "Pay.");
+    house.write("plan.md", "Plan.");
+    let board = IngestOptions { acl: ["board".to_owned()].into(), ..PRUNE() };
+    let mut warnings = Vec::new();
+    let mut hear = |event| {
+        if let IngestEvent::Warning { message } = event {
+            warnings.push(message);
+        }
+    };
+    house.ingester.ingest_paths(std::slice::from_ref(&house.docs), &board, &mut hear).unwrap();
+    assert!(warnings.len() == 1 && warnings[0].contains("pay.md"), "{warnings:?}");
+    assert_eq!(
+        (house.acl("pay.md"), house.acl("plan.md")),
+        (vec!["people".into()], vec!["board".to_owned()])
+    );
+
+    house.write("plan.md", "Plan, changed.");
+    let (report, _) = house.ingest(&PRUNE());
+    assert_eq!((report.updated, report.kept_access), (1, 1));
+    assert_eq!(house.acl("plan.md"), ["board"]);
+    let open = MetaChange { acl: Some(Default::default()), ..MetaChange::default() };
+    house.ingester.catalog().change_meta(house.id("plan.md"), &open).unwrap();
+    // A folder that is followed asked for its groups once: they are for what is new.
+    let (report, _) = house.ingest(&IngestOptions { acl_of_new: true, ..board });
+    assert_eq!((report.kept_access, house.acl("plan.md").len()), (0, 0));
+    house.ingester.catalog().change_meta(house.id("pay.md"), &open).unwrap();
+    let (report, _) = house.ingest(&IngestOptions { reset_acl: true, ..PRUNE() });
+    assert_eq!((report.meta_only, report.kept_access), (1, 0));
+    assert_eq!(house.acl("pay.md"), ["people"]);
+}
+
+#[test]
+fn a_restriction_does_not_wait_for_readable_content() {
+    let house = House::new();
+    house.write("a.md", "# A\n\nIt can be read.");
+    house.ingest(&PRUNE());
+    house.write("a.md", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    let (report, _) = house.ingest(&PRUNE());
+    assert_eq!((report.failed, house.acl("a.md").len()), (1, 0));
+    house.write(".lore.yaml", "rules:\n  - path: '**'\n    acl: [board]\n");
+    let (report, _) = house.ingest(&PRUNE());
+    assert_eq!(report.failed, 1);
+    assert_eq!((house.document("a.md").unwrap().version, house.acl("a.md")), (1, vec!["board".to_owned()]));
+}
+
+#[test]
+fn what_failed_is_told_again_and_not_read_again() {
+    let mut house = House::new();
+    house.write("a.txt", "word ".repeat(100));
+    house.set(256, ChunkConfig::default(), Limits { text_chars: 50, ..Limits::default() });
+    let reads = |options: &IngestOptions, house: &House| {
+        let (report, outcomes) = house.ingest(options);
+        assert!(matches!(&outcomes["a.txt"], Outcome::Failed { reason, .. } if !reason.is_empty()));
+        assert_eq!(report.failed, 1);
+        house.document("a.txt").unwrap().updated_at
+    };
+    let first = reads(&PRUNE(), &house);
+    assert_eq!(reads(&PRUNE(), &house), first, "it was not read again");
+    let retried = reads(&IngestOptions { retry_failed: true, ..PRUNE() }, &house);
+    assert_ne!(retried, first);
+    // Another limit is a reason to try.
+    house.set(256, ChunkConfig::default(), Limits::default());
+    assert_eq!(house.ingest(&PRUNE()).0.added, 1);
+}
+
+#[test]
+fn other_settings_cut_again() {
+    let mut house = House::new();
+    house.write("a.md", "word ".repeat(300));
+    house.ingest(&PRUNE());
+    let parsed = upload(&house, "b.md", "word ".repeat(300).as_bytes());
+    let job = house.ingester.catalog().job(&parsed).unwrap().unwrap();
+    let chunks = |house: &House, id| house.ingester.catalog().document(id).unwrap().unwrap().chunks;
+    let before = chunks(&house, house.id("a.md"));
+    assert!(house.ingester.stale().unwrap().is_empty());
+
+    house.set(64, ChunkConfig::default(), Limits::default());
+    assert_eq!(house.ingester.stale().unwrap(), [house.id("a.md")]);
+    // Without the file: the stored original is enough.
+    fs::remove_file(house.docs.join("a.md")).unwrap();
+    let report = house.ingester.recut_stale(&mut |_, _| {}).unwrap();
+    assert_eq!((report.recut, report.failed.len()), (1, 0));
+    let after = chunks(&house, house.id("a.md"));
+    assert!(after > before, "{after} {before}");
+    assert!(house.ingester.stale().unwrap().is_empty());
+    assert_eq!(chunks(&house, job.document), 0, "what waits is cut when it is read");
+
+    house.write("a.md", "word ".repeat(300));
+    let narrow = ChunkConfig { max_tokens: 20, ..ChunkConfig::default() };
+    house.set(64, narrow, Limits::default());
+    assert_eq!(house.ingest(&PRUNE()).0.updated, 1);
+    assert!(chunks(&house, house.id("a.md")) > after);
+    assert_eq!(house.ingest(&PRUNE()).0.unchanged, 1);
+}
+
+#[test]
+fn a_folder_that_lost_most_of_its_files_is_not_pruned() {
+    let house = House::new();
+    (0..30).for_each(|i| house.write(&format!("{i:02}.md"), format!("Number {i}.")));
+    house.ingest(&PRUNE());
+    (0..16).for_each(|i| fs::remove_file(house.docs.join(format!("{i:02}.md"))).unwrap());
+    let (report, _) = house.ingest(&PRUNE());
+    assert_eq!((report.removed, report.not_pruned, house.names().len()), (0, 16, 30));
+    fs::remove_dir_all(&house.docs).unwrap();
+    fs::create_dir(&house.docs).unwrap();
+    let (report, _) = house.ingest(&PRUNE());
+    assert_eq!((report.removed, report.not_pruned, house.names().len()), (0, 30, 30));
+    let (report, _) = house.ingest(&IngestOptions { force: true, ..PRUNE() });
+    assert_eq!((report.removed, report.not_pruned, house.names().len()), (30, 0, 0));
 }
 
 #[test]
@@ -325,8 +453,10 @@ fn upload(house: &House, name: &str, bytes: &[u8]) -> String {
         name: name.into(),
         format: Format::from_extension(Path::new(name).extension().unwrap().to_str().unwrap()).unwrap(),
         meta: DocumentMeta::default(),
+        acl: lore_index::AclChoice::Keep,
     };
-    catalog.enqueue(&document, &hash, bytes.len() as u64, 10).unwrap().id
+    let upload = Upload { document, hash, size: bytes.len() as u64 };
+    catalog.enqueue(&[upload], 10).unwrap().remove(0).id
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Paths are relative to the folder of the manifest. Later rules add to earlier ones, nested folders' manifests to those
-//! above: `acl`, `date` and `superseded_by` replace, `tags` merge.
+//! above: `acl`, `date` and `superseded_by` replace, `tags` merge. A document's access list that a person set holds
+//! beside what is said here, until what is said here changes; then it is cut to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};

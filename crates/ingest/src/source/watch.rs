@@ -38,7 +38,7 @@ type State = Option<(u64, Option<SystemTime>)>;
 /// Takes in `paths` and then follows them until `options.stop` is set.
 ///
 /// A file is taken half a second after its last change, when its size stands still. Files that went away are removed
-/// where `options.prune` is set, as are those that a manifest ignores now. A changed `.lore.yaml` or `.loreignore`, and
+/// where `options.prune` is set (of a folder that lost most of its files, only with `options.force`), as are those that a manifest ignores now. A changed `.lore.yaml` or `.loreignore`, and
 /// changes that come faster than they can be noted, make the folders be walked anew.
 ///
 /// # Errors
@@ -55,6 +55,9 @@ pub fn watch(
     // First watch, then walk: what changes meanwhile is seen by one of them.
     let _watcher = start(paths, send, overflow.clone())?;
     ingester.ingest_paths(paths, options, events)?;
+    // A person asked once for these groups; what a person sets later holds.
+    let options =
+        &IngestOptions { acl_of_new: true, reset_acl: false, retry_failed: false, ..options.clone() };
     let mut changed: HashMap<PathBuf, Changed> = HashMap::new();
     let mut anew = false;
     let mut last = Instant::now();

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt as _, stream};
-use lore_core::{ContentHash, Document, DocumentId, Format, Span};
+use lore_core::{Document, DocumentId, Format, Span};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
@@ -31,7 +31,7 @@ const TEXT_CHARS: usize = 200_000;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ContentQuery {
-    /// Version; the live one where it is left out.
+    /// Version; the live one where it is left out. One that was replaced stays closed to whoever could not read it then.
     pub version: Option<u32>,
 }
 
@@ -47,11 +47,7 @@ pub async fn content(
     DocumentPath(id): DocumentPath,
     ApiQuery(query): ApiQuery<ContentQuery>,
 ) -> Result<Response, ApiError> {
-    let document = readable(&state, &caller, id).await?;
-    let hash = match query.version {
-        Some(version) if version != document.version => hash_of(&state, id, version).await?,
-        _ => document.content_hash.clone(),
-    };
+    let (document, _, hash) = readable(&state, &caller, id, query.version).await?;
     let hash = hash.ok_or_else(|| ApiError::not_found("version of the document"))?;
     let path = state.catalog(move |catalog| Ok(catalog.original_path(&hash))).await?;
     let mut file = match tokio::fs::File::open(&path).await {
@@ -79,11 +75,6 @@ pub async fn content(
         headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     }
     Ok(response)
-}
-
-async fn hash_of(state: &AppState, id: DocumentId, version: u32) -> Result<Option<ContentHash>, ApiError> {
-    let versions = state.catalog(move |catalog| catalog.versions(id)).await?;
-    Ok(versions.into_iter().find(|(number, ..)| *number == version).map(|(_, hash, ..)| hash))
 }
 
 fn media_type(format: Format, utf8: bool) -> &'static str {
@@ -140,7 +131,7 @@ pub struct TextQuery {
     pub start: Option<usize>,
     /// One past the last code point; at most 200,000 after the first.
     pub end: Option<usize>,
-    /// Version; the live one where it is left out.
+    /// Version; the live one where it is left out. One that was replaced stays closed to whoever could not read it then.
     pub version: Option<u32>,
 }
 
@@ -177,8 +168,7 @@ pub async fn text(
     DocumentPath(id): DocumentPath,
     ApiQuery(query): ApiQuery<TextQuery>,
 ) -> Result<Json<TextPart>, ApiError> {
-    let document = readable(&state, &caller, id).await?;
-    let version = query.version.unwrap_or(document.version);
+    let (_, version, _) = readable(&state, &caller, id, query.version).await?;
     let start = query.start.unwrap_or(0);
     if query.end.is_some_and(|end| end < start) {
         return Err(ApiError::invalid("bad_span", "end must not be before start"));

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use lore_core::{Acl, ContentHash, Document};
-use lore_index::DocumentQuery;
+use lore_index::{DocumentQuery, KeptVersion, MetaChange};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -78,9 +78,14 @@ pub async fn list(
         after: query.after,
         ..DocumentQuery::default()
     };
-    let page = state.catalog(move |catalog| catalog.documents(&wanted)).await?;
-    let documents = page.documents.into_iter().map(|document| shown_to(&caller, document)).collect();
-    Ok(Json(DocumentList { documents, next: page.next, total: page.total }))
+    let list = state
+        .catalog(move |catalog| {
+            let page = catalog.documents(&wanted)?;
+            let documents = shown_to(catalog, &caller, page.documents)?;
+            Ok(DocumentList { documents, next: page.next, total: page.total })
+        })
+        .await?;
+    Ok(Json(list))
 }
 
 /// A version of a document that is kept.
@@ -103,7 +108,8 @@ pub struct DocumentDetail {
     /// The document.
     #[serde(flatten)]
     pub document: Document,
-    /// The versions that are kept.
+    /// The versions that are kept and that the caller may read: a version that was replaced stays closed to whoever
+    /// could not read it then.
     pub versions: Vec<VersionInfo>,
 }
 
@@ -118,25 +124,32 @@ pub async fn show(
     Authenticated(caller): Authenticated,
     DocumentPath(id): DocumentPath,
 ) -> Result<Json<DocumentDetail>, ApiError> {
-    let document = readable(&state, &caller, id).await?;
-    let versions = state.catalog(move |catalog| catalog.versions(id)).await?;
+    let (document, ..) = readable(&state, &caller, id, None).await?;
+    let (versions, shown) = state
+        .catalog(move |catalog| {
+            let versions = catalog.versions(id, &caller.access)?;
+            Ok((versions, shown_to(catalog, &caller, vec![document])?))
+        })
+        .await?;
+    let document = shown.into_iter().next().ok_or_else(|| ApiError::not_found("document"))?;
     let versions = versions
         .into_iter()
-        .map(|(version, content_hash, size, created_at)| VersionInfo {
+        .map(|KeptVersion { version, content_hash, size, created_at }| VersionInfo {
             version,
             content_hash,
             size,
             created_at,
         })
         .collect();
-    Ok(Json(DocumentDetail { document: shown_to(&caller, document), versions }))
+    Ok(Json(DocumentDetail { document, versions }))
 }
 
 /// What to change of a document; what is left out stays.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DocumentChange {
-    /// Groups that may read it; empty for everyone.
+    /// Groups that may read it; empty for everyone. It holds until it is set again, also when the document is ingested or
+    /// uploaded anew; only where its `.lore.yaml` then names other groups than before is it cut to those.
     pub acl: Option<Acl>,
     /// All its labels.
     pub tags: Option<BTreeMap<String, String>>,
@@ -155,7 +168,8 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Opt
     Option::deserialize(input).map(Some)
 }
 
-/// Changes who may read a document, its labels, date or successor. It holds from the moment that this returns.
+/// Changes who may read a document, its labels, date or successor. It holds from the moment that this returns, and for an
+/// upload that still waits, too.
 #[utoipa::path(patch, path = "/v1/documents/{id}", tag = "documents", request_body = DocumentChange,
     params(("id" = String, Path, description = "The document's id")), responses(
     (status = 200, description = "The document as it is now", body = Document),
@@ -175,19 +189,14 @@ pub async fn change(
     }
     let changed = state
         .catalog(move |catalog| {
-            let Some(document) = catalog.document(id)? else { return Ok(None) };
-            let mut meta = document.meta;
-            meta.acl = change.acl.unwrap_or(meta.acl);
-            meta.tags = change.tags.unwrap_or(meta.tags);
-            meta.date = change.date.unwrap_or(meta.date);
-            meta.superseded_by = change.superseded_by.unwrap_or(meta.superseded_by);
-            catalog.set_meta(id, &meta)?;
-            catalog.document(id)
+            let DocumentChange { acl, tags, date, superseded_by } = change;
+            catalog.change_meta(id, &MetaChange { acl, tags, date, superseded_by })
         })
         .await?;
     state.documents_changed();
-    let document = changed.ok_or_else(|| ApiError::not_found("document"))?;
-    Ok(Json(shown_to(&caller, document)))
+    let (document, _) = changed.ok_or_else(|| ApiError::not_found("document"))?;
+    tracing::info!(document = %id, caller = caller.id, "document changed");
+    Ok(Json(document))
 }
 
 /// Deletes a document with all its versions. From the moment that this returns, nothing answers from it.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
+use lore_core::DocumentId;
 use lore_index::NewFeedback;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,6 +17,12 @@ use crate::state::AppState;
 
 /// Most citations that feedback may bring.
 const CITATIONS: usize = 100;
+/// Longest citation, in bytes of JSON.
+const CITATION_BYTES: usize = 16 << 10;
+/// Longest answer, given or better, in characters.
+const ANSWER_CHARS: usize = 20_000;
+/// Longest reason, in characters.
+const REASON_CHARS: usize = 4_000;
 
 /// Feedback that was stored.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -27,7 +34,7 @@ pub struct FeedbackStored {
     pub created_at: Timestamp,
 }
 
-/// Stores what a person says of an answer.
+/// Stores what a person says of an answer; citations of documents that the caller cannot read are left out.
 #[utoipa::path(post, path = "/v1/feedback", tag = "questions", request_body = NewFeedback, responses(
     (status = 201, description = "Stored", body = FeedbackStored),
     (status = "default", description = "An error", body = ErrorBody),
@@ -35,7 +42,7 @@ pub struct FeedbackStored {
 pub async fn give(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
-    ApiJson(feedback): ApiJson<NewFeedback>,
+    ApiJson(mut feedback): ApiJson<NewFeedback>,
 ) -> Result<(StatusCode, Json<FeedbackStored>), ApiError> {
     check_question(&feedback.question, state.limits())?;
     if feedback.citations.len() > CITATIONS {
@@ -44,6 +51,34 @@ pub async fn give(
             format!("feedback takes at most {CITATIONS} citations"),
         ));
     }
-    let stored = state.catalog(move |catalog| catalog.add_feedback(&caller.id, &feedback)).await?;
+    for (what, text, most) in [
+        ("answer", Some(&feedback.answer), ANSWER_CHARS),
+        ("better_answer", feedback.better_answer.as_ref(), ANSWER_CHARS),
+        ("reason", feedback.reason.as_ref(), REASON_CHARS),
+    ] {
+        if text.is_some_and(|text| text.chars().nth(most).is_some()) {
+            return Err(ApiError::invalid("too_long", format!("{what} takes at most {most} characters")));
+        }
+    }
+    if feedback.citations.iter().any(|citation| citation.to_string().len() > CITATION_BYTES) {
+        return Err(ApiError::invalid(
+            "too_long",
+            format!("a citation takes at most {CITATION_BYTES} bytes"),
+        ));
+    }
+    let most = state.limits().feedback_entries;
+    let stored = state
+        .catalog(move |catalog| {
+            let cited = feedback.citations.iter().filter_map(document_of).collect();
+            let readable = catalog.readable_documents(&cited, &caller.access)?;
+            feedback.citations.retain(|c| document_of(c).is_some_and(|id| readable.contains(&id)));
+            catalog.add_feedback(&caller.id, &feedback, most)
+        })
+        .await?;
     Ok((StatusCode::CREATED, Json(FeedbackStored { id: stored.id, created_at: stored.created_at })))
+}
+
+/// The document that a citation names.
+fn document_of(citation: &serde_json::Value) -> Option<DocumentId> {
+    citation.get("document")?.as_str()?.parse().ok()
 }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::civil::Date;
 use lore_core::{Acl, ContentHash, DocumentId, DocumentMeta, Format};
-use lore_index::NewDocument;
+use lore_index::{AclChoice, Job, NewDocument, Upload};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -41,7 +41,7 @@ pub struct JsonUpload {
     /// The content in base64, where it is not.
     #[serde(default)]
     pub content_base64: Option<String>,
-    /// Groups that may read it; leave out for everyone.
+    /// Groups that may read it; left out, those that were set for the document before hold, or everyone may.
     #[serde(default)]
     pub acl: Option<Acl>,
     /// Free labels.
@@ -62,7 +62,7 @@ pub struct FormUpload {
     /// The files, one or more fields of this name.
     #[schema(value_type = Vec<String>, format = Binary)]
     pub file: Vec<Vec<u8>>,
-    /// Groups that may read them, comma-separated or repeated; leave out for everyone.
+    /// Groups that may read them, comma-separated or repeated; left out, those that were set before hold, or everyone may.
     pub acl: Option<Vec<String>>,
     /// Labels as `key=value`, repeated.
     pub tags: Option<Vec<String>>,
@@ -98,7 +98,7 @@ struct Stored {
     size: u64,
 }
 
-/// Takes documents in. An upload replaces the document of the same name.
+/// Takes documents in, all of a form or none. An upload replaces the document of the same name.
 ///
 /// The content before stays until the worker has read the new one, and so does its access list; to change who may read a
 /// document at once, change the document.
@@ -122,18 +122,14 @@ pub async fn upload(
     let max_queued = state.limits().queued_jobs;
     let documents = state
         .catalog(move |catalog| {
-            let mut accepted = Vec::with_capacity(files.len());
-            for file in files {
-                let document = NewDocument {
-                    source: format!("upload:{}", file.name),
-                    name: file.name,
-                    format: file.format,
-                    meta: meta.clone(),
-                };
-                let job = catalog.enqueue(&document, &file.hash, file.size, max_queued)?;
-                accepted.push(Accepted { document: job.document, name: document.name, job: job.id });
-            }
-            Ok(accepted)
+            let uploads: Vec<Upload> = files.into_iter().map(|file| uploaded(file, &meta)).collect();
+            let jobs = catalog.enqueue(&uploads, max_queued)?;
+            let accepted = |(job, upload): (Job, Upload)| Accepted {
+                document: job.document,
+                name: upload.document.name,
+                job: job.id,
+            };
+            Ok(jobs.into_iter().zip(uploads).map(accepted).collect::<Vec<_>>())
         })
         .await?;
     tracing::info!(documents = documents.len(), caller = caller.id, "documents uploaded");
@@ -147,6 +143,19 @@ pub async fn upload(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// A stored file as the catalog takes it; the groups that its upload names are set by hand, no source gives any.
+fn uploaded(file: Stored, meta: &DocumentMeta) -> Upload {
+    let acl = if meta.acl.0.is_empty() { AclChoice::Keep } else { AclChoice::Set(meta.acl.clone()) };
+    let document = NewDocument {
+        source: format!("upload:{}", file.name),
+        name: file.name,
+        format: file.format,
+        meta: DocumentMeta { acl: Acl::default(), ..meta.clone() },
+        acl,
+    };
+    Upload { document, hash: file.hash, size: file.size }
 }
 
 async fn from_json(state: &AppState, request: Request) -> Result<(Vec<Stored>, DocumentMeta), ApiError> {

@@ -56,8 +56,9 @@ async fn where_files_lie_is_for_administrators() {
         name: "a.md".into(),
         format: lore_core::Format::Md,
         meta: lore_core::DocumentMeta::default(),
+        acl: lore_index::AclChoice::Keep,
     };
-    let id = world.catalog.commit_failure(&document, None, "unreadable").unwrap();
+    let id = world.catalog.commit_failure(&document, None, "unreadable", "").unwrap();
     let (_, reader) = world.key(&[], false);
     for path in [format!("/v1/documents/{id}"), "/v1/documents".into()] {
         assert!(!world.get_as(&reader, &path).await.expect(200).text().contains("/srv"));
@@ -159,4 +160,55 @@ async fn a_deleted_document_is_gone_at_once() {
     }
     assert_eq!(world.get("/v1/documents").await.json()["total"], 0);
     world.send(delete()).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_replaced_version_stays_closed() {
+    let world = World::without_engine(keyed_options());
+    let id = world.publish("a.md", "# A\n\nWith salaries.", &["board"]).await;
+    world.publish("a.md", "# A\n\nWithout.", &[]).await;
+    let (_, reader) = world.key(&["staff"], false);
+    let (_, board) = world.key(&["board"], false);
+    for part in ["content", "text"] {
+        let path = format!("/v1/documents/{id}/{part}");
+        world.get_as(&reader, &path).await.expect(200);
+        world.get_as(&reader, &format!("{path}?version=2")).await.expect(200);
+        world.get_as(&reader, &format!("{path}?version=1")).await.expect(404);
+        world.get_as(&board, &format!("{path}?version=1")).await.expect(200);
+    }
+    let shown = world.get_as(&reader, &format!("/v1/documents/{id}")).await.expect(200).json();
+    assert_eq!(shown["versions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn names_of_closed_documents_and_other_groups_are_for_administrators() {
+    let world = World::without_engine(keyed_options());
+    let id = world.publish("old.md", "# Old\n\nText.", &["staff", "takeover-team"]).await;
+    world.publish("takeover-2026.md", "# New\n\nText.", &["board"]).await;
+    let (_, admin) = world.key(&[], true);
+    let (_, reader) = world.key(&["staff"], false);
+    let path = format!("/v1/documents/{id}");
+    let successor = json!({"superseded_by": "takeover-2026.md"});
+    world.json_as(&admin, "PATCH", &path, &successor).await.expect(200);
+    for path in [path.as_str(), "/v1/documents"] {
+        let shown = world.get_as(&reader, path).await.expect(200).text();
+        assert!(shown.contains("staff") && !shown.contains("takeover"), "{shown}");
+        assert!(world.get_as(&admin, path).await.expect(200).text().contains("takeover-2026.md"));
+    }
+    world.publish("takeover-2026.md", "# New\n\nText.", &[]).await;
+    let shown = world.get_as(&reader, &path).await.expect(200).json();
+    assert_eq!((&shown["superseded_by"], &shown["acl"]), (&json!("takeover-2026.md"), &json!(["staff"])));
+}
+
+#[tokio::test]
+async fn a_change_holds_for_an_upload_that_waits() {
+    let world = World::without_engine(open_options());
+    let id = world.publish("a.md", "# A\n\nOpen.", &[]).await;
+    let upload = json!({"name": "a.md", "content": "# A\n\nClosed.", "acl": ["board"]});
+    world.json("POST", "/v1/documents", &upload).await.expect(202);
+    let path = format!("/v1/documents/{id}");
+    world.json("PATCH", &path, &json!({"tags": {"team": "hr"}})).await.expect(200);
+    let (_, waiting) = world.catalog.lease_job("w", 60).unwrap().unwrap();
+    assert_eq!(waiting.acl, lore_index::AclChoice::Set(crate::support::acl(&["board"])));
+    assert_eq!(waiting.meta.tags["team"], "hr");
 }

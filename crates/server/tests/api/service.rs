@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use lore_server::{app, openapi};
-use serde_json::json;
+use lore_server::{Options, app, openapi};
+use serde_json::{Value, json};
 
 use crate::support::{World, keyed_options, open_options};
 
@@ -104,11 +104,38 @@ async fn figures_for_prometheus() {
 async fn feedback_is_stored_under_the_caller() {
     let world = World::without_engine(keyed_options());
     let (id, secret) = world.key(&[], false);
+    let open = world.publish("a.md", "# A\n\nText.", &[]).await;
+    let closed = world.publish("b.md", "# B\n\nText.", &["board"]).await;
+    let cited = |id| json!({"marker": 1, "document": id});
     let body = json!({"question": "How long?", "answer": "30 days", "rating": "down", "better_answer": "31 days",
-        "citations": [{"marker": 1}]});
+        "citations": [cited(open.to_string()), cited(closed.to_string()), cited("nothing".into()), {"marker": 1}]});
     let stored = world.json_as(&secret, "POST", "/v1/feedback", &body).await.expect(201).json();
     let kept = world.catalog.feedback(10).unwrap();
     assert_eq!(stored["id"], kept[0].id);
     assert_eq!(kept[0].caller, id);
     assert_eq!(kept[0].feedback.better_answer.as_deref(), Some("31 days"));
+    assert_eq!(kept[0].feedback.citations, [cited(open.to_string())], "only what the caller can read");
+}
+
+#[tokio::test]
+async fn feedback_is_bounded() {
+    let limits = lore_core::Limits { feedback_entries: 1, ..Default::default() };
+    let world = World::without_engine(Options { limits, ..open_options() });
+    let with = |key: &str, value: Value| {
+        let mut body = json!({"question": "How long?", "answer": "30 days", "rating": "up"});
+        body[key] = value;
+        body
+    };
+    for (key, value) in [
+        ("answer", json!("x".repeat(20_001))),
+        ("better_answer", json!("x".repeat(20_001))),
+        ("reason", json!("x".repeat(4_001))),
+        ("citations", json!([{"quote": "x".repeat(20_000)}])),
+    ] {
+        let reply = world.json("POST", "/v1/feedback", &with(key, value)).await.expect(422);
+        assert_eq!(reply.code(), "too_long", "{key}");
+    }
+    world.json("POST", "/v1/feedback", &with("reason", json!("good"))).await.expect(201);
+    let full = world.json("POST", "/v1/feedback", &with("reason", json!("good"))).await.expect(429);
+    assert!(full.text().contains("the limit"), "{}", full.text());
 }

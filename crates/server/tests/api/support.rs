@@ -102,12 +102,14 @@ impl World {
             name: name.to_owned(),
             format: Format::from_extension(name.rsplit('.').next().unwrap()).unwrap(),
             meta: DocumentMeta { acl: acl(groups), ..DocumentMeta::default() },
+            acl: lore_index::AclChoice::Keep,
         };
         let content_hash = self.catalog.store_original(text.as_bytes()).unwrap();
         let version = NewVersion {
             content_hash,
             size: text.len() as u64,
             pipeline: 1,
+            recipe: String::new(),
             parsed: parsed(text),
             chunks: chunks(text),
         };

@@ -183,6 +183,18 @@ async fn a_full_queue_refuses() {
 }
 
 #[tokio::test]
+async fn a_form_that_does_not_fit_the_queue_is_refused_whole() {
+    let limits = Limits { queued_jobs: 2, ..Limits::default() };
+    let world = World::without_engine(Options { limits, ..open_options() });
+    let files: Vec<FormField> =
+        ["a.md", "b.md", "c.md"].iter().map(|name| ("file", Some(*name), &b"# A"[..])).collect();
+    send_form(&world, &files).await.expect(429);
+    assert_eq!(world.catalog.open_jobs().unwrap(), (0, 0));
+    assert_eq!(world.get("/v1/documents").await.json()["total"], 0);
+    send_form(&world, &files[..2]).await.expect(202);
+}
+
+#[tokio::test]
 async fn a_form_that_stops_coming_is_given_up() {
     let http = HttpConfig { body_seconds: 1, ..HttpConfig::default() };
     let world = World::without_engine(Options { http, ..open_options() });

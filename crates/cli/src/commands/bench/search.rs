@@ -125,6 +125,7 @@ fn fill(catalog: &Catalog, chunks: usize) -> anyhow::Result<()> {
             name,
             format: Format::Txt,
             meta: DocumentMeta::default(),
+            acl: lore_index::AclChoice::Keep,
         };
         let places = parsed
             .blocks
@@ -135,6 +136,7 @@ fn fill(catalog: &Catalog, chunks: usize) -> anyhow::Result<()> {
             content_hash: hash,
             size: parsed.text.len() as u64,
             pipeline: 1,
+            recipe: String::new(),
             parsed,
             chunks: places,
         };

@@ -92,7 +92,7 @@ impl Corpus {
     pub async fn of_folder(settings: &Settings, folder: &Path, kept: Option<&Path>) -> anyhow::Result<Self> {
         let place = Place::open(settings, kept).await?;
         let ingester = intake::ingester(settings, &place.catalog, &place.embedder);
-        let options = IngestOptions { prune: true, ..IngestOptions::default() };
+        let options = IngestOptions { prune: true, force: true, ..IngestOptions::default() };
         let report = intake::folders(&ingester, vec![folder.to_owned()], options, false).await?;
         progress::say(&intake::summary(&report));
         place.index(settings).await
@@ -125,6 +125,7 @@ fn write(
         content_hash: catalog.store_original(bytes)?,
         size: bytes.len() as u64,
         pipeline: PIPELINE,
+        recipe: String::new(),
         parsed,
         chunks,
     };
@@ -133,6 +134,7 @@ fn write(
         name: document.name,
         format: Format::Txt,
         meta: DocumentMeta::default(),
+        acl: lore_index::AclChoice::Keep,
     };
     catalog.commit_version(&document, &version)?;
     Ok(())
