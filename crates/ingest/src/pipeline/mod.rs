@@ -22,7 +22,7 @@ pub use events::{IngestEvent, IngestOptions, IngestReport, Outcome};
 pub use recut::RecutReport;
 
 /// Version of parsers and chunker together; documents made by an older one are parsed again when they are next ingested.
-pub const PIPELINE: u32 = 1;
+pub const PIPELINE: u32 = 2;
 
 /// What stops a run.
 #[derive(Debug, thiserror::Error)]
