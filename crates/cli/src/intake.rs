@@ -27,11 +27,24 @@ pub fn ingester(settings: &Settings, catalog: &Catalog, embedder: &Embedder) -> 
 }
 
 /// Takes in all files under `paths`. With `json` each event is a line on stdout, else progress and what could not be
-/// read go to stderr; `heard` hears it too.
+/// read go to stderr.
 ///
 /// # Errors
 /// Fails where a path does not exist, a manifest is wrong or the catalog fails; never because of one file.
 pub async fn folders(
+    ingester: &Ingester,
+    paths: Vec<PathBuf>,
+    options: IngestOptions,
+    json: bool,
+) -> anyhow::Result<IngestReport> {
+    folders_heard(ingester, paths, options, json, |_| ()).await
+}
+
+/// As [`folders`]; `heard` hears each event, too.
+///
+/// # Errors
+/// As [`folders`].
+pub async fn folders_heard(
     ingester: &Ingester,
     paths: Vec<PathBuf>,
     options: IngestOptions,

@@ -68,7 +68,9 @@ pub(crate) async fn open_lexical(
                     return Ok(Opened { generation, at: mark.seq, news: None });
                 }
                 Ok(_) => {
-                    tracing::warn!("the catalog is not the one that the indexes followed; they are built again");
+                    tracing::warn!(
+                        "the catalog is not the one that the indexes followed; they are built again"
+                    );
                     news = News::OtherHistory;
                 }
                 Err(error) => {
@@ -121,7 +123,11 @@ pub(crate) async fn open_vectors(
             .await?;
             if known {
                 seed::sweep_server(&store, None).await;
-                return Ok(Opened { generation: Generation { name, store: Arc::new(store) }, at, news: None });
+                return Ok(Opened {
+                    generation: Generation { name, store: Arc::new(store) },
+                    at,
+                    news: None,
+                });
             }
             tracing::warn!("the catalog is not the one that the vectors followed; they are built again");
             news = News::OtherHistory;

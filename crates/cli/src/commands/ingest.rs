@@ -85,7 +85,7 @@ impl Ingest {
         if self.watch {
             return watch_folders(&settings, ingester, embedder, self.paths, options, stop).await;
         }
-        let report = intake::folders(&ingester, self.paths, options, settings.json, |_| ()).await?;
+        let report = intake::folders(&ingester, self.paths, options, settings.json).await?;
         if !settings.json && !settings.quiet {
             print::line(&intake::summary(&report))?;
         }

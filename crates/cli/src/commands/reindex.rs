@@ -62,7 +62,9 @@ async fn there(client: &Client, shown: &Progress) -> anyhow::Result<(u64, u64)> 
             RebuildState::Running => shown.set(status.done, status.total),
             RebuildState::Done => return Ok((status.chunks, status.embedded)),
             RebuildState::Failed => bail!("{}", status.error.unwrap_or_default()),
-            RebuildState::None => bail!("{} was started again meanwhile; run the command again", client.owner),
+            RebuildState::None => {
+                bail!("{} was started again meanwhile; run the command again", client.owner)
+            }
         }
         tokio::time::sleep(LOOK).await;
         status = client.get::<Indexes>("/v1/indexes").await?.rebuild;

@@ -110,7 +110,7 @@ async fn take_in(
         let reason = format!("the documents are being taken in: {} of {known} files", known.min(done));
         readiness.wait_for(START, &reason);
     };
-    let report = intake::folders(&ingester, vec![corpus], options, false, heard).await?;
+    let report = intake::folders_heard(&ingester, vec![corpus], options, false, heard).await?;
     progress::say(&intake::summary(&report));
     if !report.stopped {
         lifecycle.wait_for(START, "the documents are being indexed");

@@ -97,7 +97,8 @@ pub struct Server {
 pub fn server() -> Option<Server> {
     let Ok(url) = std::env::var("QDRANT_URL") else {
         // Not by a macro, whose output the test runner keeps back.
-        let _ = std::io::stderr().write_all(b"skipped, because QDRANT_URL is not set: a test on a vector server\n");
+        let _ = std::io::stderr()
+            .write_all(b"skipped, because QDRANT_URL is not set: a test on a vector server\n");
         return None;
     };
     let client = Qdrant::from_url(&url).skip_compatibility_check().build().unwrap();

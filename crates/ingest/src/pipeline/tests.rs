@@ -319,13 +319,8 @@ async fn the_worker_takes_uploads() {
         assert_eq!(event, crate::worker::WorkerEvent::Changed);
         heard.fetch_add(1, Ordering::Relaxed);
     };
-    let worker = tokio::spawn(crate::worker::run(
-        house.ingester.clone(),
-        "w1".into(),
-        wake.clone(),
-        stopped,
-        tell,
-    ));
+    let worker =
+        tokio::spawn(crate::worker::run(house.ingester.clone(), "w1".into(), wake.clone(), stopped, tell));
     let state = |id: &str| house.ingester.catalog().job(id).unwrap().unwrap().state;
     let until = async |id: &str| {
         for _ in 0..1_000 {
