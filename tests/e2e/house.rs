@@ -87,28 +87,37 @@ impl House {
         self.ok(&["ingest", self.docs().to_str().unwrap(), "--prune"]);
     }
 
-    /// Starts `lore` with `args`, which runs until it is stopped.
-    pub fn start(&self, args: &[&str]) -> Server {
+    /// Starts `lore` with `args`, which serves nothing and runs until it is stopped.
+    pub fn run_on(&self, args: &[&str]) -> Server {
         let child = self.lore().args(args).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
         Server { child, url: String::new(), token: String::new() }
     }
 
     /// Starts a server on a free port of loopback and waits until it is ready.
     pub fn serve(&self) -> Server {
-        let _ = std::fs::remove_file(self.data().join("owner.json"));
+        let server = self.start(&["serve"]);
+        server.wait("readiness", Server::is_ready);
+        server
+    }
+
+    /// Starts a server with `args` on a free port of loopback and waits until it says where it is.
+    pub fn start(&self, args: &[&str]) -> Server {
+        let info = self.data().join("owner.json");
+        let _ = std::fs::remove_file(&info);
         let child = self
             .lore()
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "error"])
+            .args(args)
+            .args(["--listen", "127.0.0.1:0", "--log", "error", "--quiet"])
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let mut server = Server { child, url: String::new(), token: String::new() };
         let since = Instant::now();
-        while !server.is_ready(&self.data().join("owner.json")) {
+        while !server.finds(&info) {
             assert!(server.child.try_wait().unwrap().is_none(), "the server ended");
-            assert!(since.elapsed() < PATIENCE, "the server is not ready");
-            std::thread::park_timeout(Duration::from_millis(50));
+            assert!(since.elapsed() < PATIENCE, "the server does not say where it is");
+            std::thread::park_timeout(Duration::from_millis(20));
         }
         server
     }
@@ -133,17 +142,33 @@ pub struct Server {
 }
 
 impl Server {
-    fn is_ready(&mut self, owner: &Path) -> bool {
+    fn finds(&mut self, owner: &Path) -> bool {
         let Ok(text) = std::fs::read_to_string(owner) else { return false };
         let Ok(owner) = serde_json::from_str::<Value>(&text) else { return false };
         let (Some(url), Some(token)) = (owner["url"].as_str(), owner["token"].as_str()) else { return false };
         self.url = url.to_owned();
         self.token = token.to_owned();
-        reqwest::blocking::get(format!("{url}/readyz")).is_ok_and(|r| r.status().is_success())
+        true
+    }
+
+    /// Whether it says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.try_send("GET", "/readyz", None, None).is_ok_and(|(status, _)| status == 200)
     }
 
     /// A request with JSON; status and JSON of the answer (null where there is none).
     pub fn send(&self, method: &str, path: &str, key: Option<&str>, body: Option<Value>) -> (u16, Value) {
+        self.try_send(method, path, key, body).unwrap()
+    }
+
+    /// The same; an error where the server has gone.
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<Value>,
+    ) -> reqwest::Result<(u16, Value)> {
         let client = reqwest::blocking::Client::builder().timeout(PATIENCE).build().unwrap();
         let mut request = client.request(method.parse().unwrap(), format!("{}{path}", self.url));
         if let Some(key) = key {
@@ -152,9 +177,18 @@ impl Server {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().unwrap();
+        let response = request.send()?;
         let status = response.status().as_u16();
-        (status, serde_json::from_str(&response.text().unwrap()).unwrap_or(Value::Null))
+        Ok((status, serde_json::from_str(&response.text()?).unwrap_or(Value::Null)))
+    }
+
+    /// Kills it (SIGKILL) after `time`, from a thread of its own; [`Server::send`] fails from then on.
+    pub fn kill_after(&self, time: Duration) {
+        let id = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        std::thread::spawn(move || {
+            std::thread::park_timeout(time);
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+        });
     }
 
     /// Asks a question; the answer.
@@ -189,8 +223,9 @@ impl Drop for Server {
     }
 }
 
-/// Starts `command`, lets it run for `time`, kills it (SIGKILL), and gives the whole lines that it had printed.
-pub fn killed_after(mut command: Command, time: Duration) -> Vec<String> {
+/// Starts `command`, lets it run for `time`, kills it (SIGKILL), and gives the whole lines that it had printed, and
+/// whether it was still running.
+pub fn killed_after(mut command: Command, time: Duration) -> (Vec<String>, bool) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let output = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
@@ -209,7 +244,8 @@ pub fn killed_after(mut command: Command, time: Duration) -> Vec<String> {
     while since.elapsed() < time && child.try_wait().unwrap().is_none() {
         std::thread::park_timeout(Duration::from_millis(2));
     }
+    let alive = child.try_wait().unwrap().is_none();
     let _ = child.kill();
     child.wait().unwrap();
-    reader.join().unwrap()
+    (reader.join().unwrap(), alive)
 }

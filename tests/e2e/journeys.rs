@@ -149,7 +149,7 @@ fn a_folder_that_changes() {
 fn a_followed_folder_leaves_the_indexes_to_other_commands() {
     let house = House::new();
     house.write("handbook.md", LEAVE);
-    let watch = house.start(&["ingest", house.docs().to_str().unwrap(), "--watch", "--quiet"]);
+    let watch = house.run_on(&["ingest", house.docs().to_str().unwrap(), "--watch", "--quiet"]);
     let question = "How many vacation days does a new employee in Munich get?";
     watch.wait("the first document", |_| {
         let out = house.run(&["ask", question]);
@@ -169,5 +169,40 @@ fn a_followed_folder_leaves_the_indexes_to_other_commands() {
         String::from_utf8(out.stdout).unwrap().contains("vpn.txt")
     });
     assert!(watch.stop());
+    house.ok(&["check"]);
+}
+
+#[test]
+fn a_running_server_rebuilds_and_checks_its_indexes() {
+    let house = House::new();
+    house.write("handbook.md", LEAVE);
+    house.ingest();
+    let server = house.serve();
+    let done = house.json(&["reindex"]);
+    assert!(done["chunks"].as_u64().unwrap() >= 1 && done["embedded"] == 0, "{done}");
+    let checked = house.json(&["check"]);
+    assert_eq!((&checked["documents"], &checked["differences"]), (&json!(1), &json!([])), "{checked}");
+    let (_, indexes) = server.send("GET", "/v1/indexes", None, None);
+    assert_eq!(indexes["rebuild"]["state"], "done", "{indexes}");
+    assert!(server.ask(None, "When does the office in Munich open?").to_string().contains("7:30"));
+    assert!(server.stop());
+    house.ok(&["check"]);
+}
+
+#[test]
+fn up_serves_at_once_and_takes_the_folder_in_meanwhile() {
+    let house = House::new();
+    for n in 0..20 {
+        house.write(&format!("{n}.md"), &LEAVE.replace("Munich", &format!("Town{n}")));
+    }
+    let server = house.start(&["up", "--corpus", house.docs().to_str().unwrap()]);
+    assert_eq!(server.send("GET", "/healthz", None, None).0, 200);
+    let (status, answer) = server.send("POST", "/v1/ask", None, Some(json!({"question": "Who?"})));
+    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    assert!(status == 200 || (status == 503 && message.starts_with("not ready: ")), "{status} {answer}");
+    server.wait("readiness", |server| server.is_ready());
+    let answer = server.ask(None, "When does the office in Town7 open?");
+    assert!(answer["answer"].as_str().unwrap().contains("Town7 opens at 7:30"), "{answer}");
+    assert!(server.stop());
     house.ok(&["check"]);
 }

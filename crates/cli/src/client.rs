@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 const CONNECT: Duration = Duration::from_secs(3);
 /// Time for an answer, waiting in the server's queue included.
 const ANSWER: Duration = Duration::from_secs(180);
+/// Time for work on the indexes.
+const WORK: Duration = Duration::from_secs(3600);
 /// Longest event of a stream in bytes; a server that sends more is none of ours.
 const EVENT_BYTES: usize = 16 << 20;
 
@@ -79,6 +81,16 @@ impl Client {
     /// Fails where nobody answers, and with the server's message where it refuses.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
         let response = self.send(self.http.post(format!("{}{path}", self.url)).json(body)).await?;
+        response.json().await.with_context(|| format!("{} sent something that is no answer", self.owner))
+    }
+
+    /// Has the server do work that may take long, and reads the JSON that comes back.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub async fn work<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let request = self.http.post(format!("{}{path}", self.url)).timeout(WORK);
+        let response = self.send(request).await?;
         response.json().await.with_context(|| format!("{} sent something that is no answer", self.owner))
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lore_core::Embedder;
 use lore_index::{Catalog, FollowReport, Index};
+use lore_ingest::worker::WorkerEvent;
 use lore_ingest::{IngestEvent, IngestOptions, IngestReport, Ingester, Outcome};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -36,10 +37,27 @@ pub async fn folders(
     options: IngestOptions,
     json: bool,
 ) -> anyhow::Result<IngestReport> {
+    folders_heard(ingester, paths, options, json, |_| ()).await
+}
+
+/// As [`folders`]; `heard` hears each event, too.
+///
+/// # Errors
+/// As [`folders`].
+pub async fn folders_heard(
+    ingester: &Ingester,
+    paths: Vec<PathBuf>,
+    options: IngestOptions,
+    json: bool,
+    mut heard: impl FnMut(&IngestEvent) + Send + 'static,
+) -> anyhow::Result<IngestReport> {
     let ingester = ingester.clone();
     open::blocking(move || {
         let mut teller = Teller::new(json);
-        let report = ingester.ingest_paths(&paths, &options, &mut |event| teller.hear(&event))?;
+        let report = ingester.ingest_paths(&paths, &options, &mut |event| {
+            heard(&event);
+            teller.hear(&event);
+        })?;
         teller.end()?;
         anyhow::Ok(report)
     })
@@ -68,22 +86,24 @@ pub async fn follow(index: &Index, stop: &watch::Receiver<bool>) -> anyhow::Resu
     }
 }
 
-/// Works on uploads until `stop`; looks at once when `wake` is notified, and nudges `index` after each.
+/// Works on uploads until `stop`; looks at once when `wake` is notified, and nudges `index` after each. `trouble` hears
+/// why no upload can be worked on for now, and of the end of that.
 pub fn worker(
     ingester: Ingester,
     wake: Arc<Notify>,
     stop: watch::Receiver<bool>,
     index: Option<Index>,
+    trouble: impl Fn(Option<&str>) + Send + Sync + 'static,
 ) -> JoinHandle<anyhow::Result<()>> {
     // Tells two workers on one folder apart, also after a restart under the same process id.
     let name = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
     tokio::spawn(async move {
-        let changed = move || {
-            if let Some(index) = &index {
-                index.nudge();
-            }
+        let tell = move |event| match event {
+            WorkerEvent::Changed => index.iter().for_each(Index::nudge),
+            WorkerEvent::Waiting(reason) => trouble(Some(&reason)),
+            WorkerEvent::Working => trouble(None),
         };
-        Ok(lore_ingest::worker::run(ingester, name, wake, stop, changed).await?)
+        Ok(lore_ingest::worker::run(ingester, name, wake, stop, tell).await?)
     })
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use lore_index::{Catalog, Index, Owner};
 use lore_ingest::Ingester;
-use lore_server::{AppState, Options};
+use lore_server::{AppState, Lifecycle, Options};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::settings::{Settings, socket_address};
 use crate::{client, intake, open, print, signals};
@@ -23,6 +23,11 @@ const UPKEEP: Duration = Duration::from_secs(24 * 3_600);
 pub const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Time for the helpers to end.
 const FAREWELL: Duration = Duration::from_secs(20);
+/// What the readiness waits for until the work that comes first is done; that may say what it does.
+pub const START: &str = "start";
+const FOLLOWER: &str = "follower";
+const WORKER: &str = "worker";
+const SWEEPER: &str = "upkeep";
 
 /// A socket, taken before any long work so that a busy port is heard of at once, and the right to the indexes.
 #[derive(Debug)]
@@ -69,127 +74,172 @@ impl Door {
         client::local_url(self.address)
     }
 
-    /// Opens the indexes before anything is served, for work that comes first; they bring the lock along.
+    /// Serves at once and opens the indexes meanwhile, then does `first` beside; ends at `stop`. Until `first` is done the
+    /// service is not ready, and where there were no documents before, it answers no questions.
     ///
     /// # Errors
-    /// Fails where the embedder or an index does.
-    pub async fn index(self, settings: &Settings) -> anyhow::Result<(Room, Index)> {
-        let embedder = open::embedder(settings).await?;
-        let index =
-            Index::open(self.catalog.clone(), settings.config.index.clone(), embedder, self.owner).await?;
-        let room =
-            Room { listener: self.listener, address: self.address, catalog: self.catalog, token: self.token };
-        Ok((room, index))
-    }
-
-    /// Serves at once and opens the indexes meanwhile; ends at `stop`.
-    ///
-    /// # Errors
-    /// Fails where the embedder, an index or the socket does.
+    /// Fails where the embedder, an index, `first` or the socket does.
     pub async fn serve(
         self,
         settings: &Settings,
         worker: bool,
         stop: watch::Receiver<bool>,
+        first: impl AsyncFnOnce(Index, Lifecycle) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.owner.publish(&self.url(), &self.token)?;
         let Self { listener, address, owner, catalog, token } = self;
-        let room = Room { listener, address, catalog: catalog.clone(), token };
-        let opening = async {
-            let embedder = open::embedder(settings).await?;
-            Ok(Index::open(catalog, settings.config.index.clone(), embedder, owner).await?)
-        };
-        room.serve(settings, opening, worker, stop).await
-    }
-}
-
-/// A socket whose data folder is taken.
-#[derive(Debug)]
-pub struct Room {
-    listener: TcpListener,
-    address: SocketAddr,
-    catalog: Catalog,
-    token: String,
-}
-
-impl Room {
-    /// Base URL for callers on this machine.
-    pub fn url(&self) -> String {
-        client::local_url(self.address)
-    }
-
-    /// Secret of the data folder's owner.
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
-    /// Serves; questions are answered from the moment that `opening` gives the indexes. Ends at `stop`.
-    ///
-    /// # Errors
-    /// As `opening`, and where the socket fails.
-    pub async fn serve(
-        self,
-        settings: &Settings,
-        opening: impl Future<Output = anyhow::Result<Index>>,
-        worker: bool,
-        stop: watch::Receiver<bool>,
-    ) -> anyhow::Result<()> {
         let jobs = Arc::new(Notify::new());
         let nudge = jobs.clone();
         // The indexes come after the server.
         let followed = Arc::new(OnceLock::<Index>::new());
         let known = followed.clone();
         let state = AppState::new(
-            self.catalog.clone(),
+            catalog.clone(),
             Options {
                 limits: settings.config.limits.clone(),
                 http: settings.config.http.clone(),
-                local_token: Some(self.token.clone()),
-                require_keys: !self.address.ip().is_loopback(),
+                local_token: Some(token),
+                require_keys: !address.ip().is_loopback(),
                 followed: Arc::new(move || known.get().map(Index::followed)),
                 nudge: Arc::new(move || nudge.notify_one()),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         );
-        state.lifecycle().wait_for("indexes", "the embedder and the indexes are being opened");
-        let stopped = signals::stopped(stop.clone());
-        let mut server = tokio::spawn(lore_server::serve(self.listener, state.clone(), stopped));
+        let lifecycle = state.lifecycle().clone();
+        lifecycle.wait_for("indexes", "the embedder and the indexes are being opened");
+        // Set by a signal, and by a failure of what comes first.
+        let (quit, stop) = quit_after(stop);
+        let mut server =
+            tokio::spawn(lore_server::serve(listener, state.clone(), signals::stopped(stop.clone())));
 
-        let parts = async { open::Parts::over(settings, opening.await?).await };
-        let parts = tokio::select! {
-            parts = parts => parts?,
+        let opening = async {
+            let embedder = open::embedder(settings).await?;
+            let index = Index::open(catalog.clone(), settings.config.index.clone(), embedder, owner).await?;
+            let counted = catalog.clone();
+            let (documents, _) = open::blocking(move || counted.counts()).await?;
+            anyhow::Ok((open::Parts::over(settings, index).await?, documents))
+        };
+        let (parts, documents) = tokio::select! {
+            opened = opening => opened?,
             () = signals::stopped(stop.clone()) => return ended(server.await),
             end = &mut server => return ended(end),
         };
         let index = parts.retriever.index().clone();
         let _ = followed.set(index.clone());
-        state.set_engine(lore_server::Engine { retriever: parts.retriever, answerer: parts.answerer });
-        state.lifecycle().arrived("indexes");
-        tracing::info!(url = client::local_url(self.address), "ready");
-
-        let ingester = intake::ingester(settings, &self.catalog, index.embedder());
-        let mut helpers = vec![follower(index.clone(), stop.clone()), upkeep(ingester.clone(), stop.clone())];
+        let ingester = intake::ingester(settings, &catalog, index.embedder());
+        let mut helpers = JoinSet::new();
+        let following = follower(index.clone(), stop.clone());
+        helpers.spawn(async move { (FOLLOWER, flat(following.await)) });
+        let keeping = upkeep(ingester.clone(), stop.clone());
+        helpers.spawn(async move { (SWEEPER, flat(keeping.await)) });
         if worker {
-            helpers.push(intake::worker(ingester, jobs, stop.clone(), Some(index.clone())));
+            let working = intake::worker(ingester, jobs, stop.clone(), Some(index.clone()), tell(&lifecycle));
+            helpers.spawn(async move { (WORKER, flat(working.await)) });
         }
-        let outcome = tokio::select! {
-            end = &mut server => ended(end),
-            () = signals::stopped(stop.clone()) => ended(server.await),
-        };
-        for helper in helpers {
-            match tokio::time::timeout(FAREWELL, helper).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => {
-                    tracing::error!(error = print::chain(&error), "work beside the server failed")
+        let mut engine = Some(lore_server::Engine { retriever: parts.retriever, answerer: parts.answerer });
+        lifecycle.wait_for(START, "the last steps of the start are being done");
+        lifecycle.arrived("indexes");
+        if documents > 0 {
+            engine.take().into_iter().for_each(|engine| state.set_engine(engine));
+        }
+
+        let mut outcome = Ok(());
+        {
+            let mut first = std::pin::pin!(first(index.clone(), lifecycle.clone()));
+            let mut busy = true;
+            let end = loop {
+                tokio::select! {
+                    end = &mut server => break ended(end),
+                    () = signals::stopped(stop.clone()) => break ended((&mut server).await),
+                    Some(done) = helpers.join_next() => lament(done, &lifecycle, *stop.borrow()),
+                    done = &mut first, if busy => {
+                        busy = false;
+                        match done {
+                            Ok(()) if *stop.borrow() => {}
+                            Ok(()) => {
+                                engine.take().into_iter().for_each(|engine| state.set_engine(engine));
+                                lifecycle.arrived(START);
+                                tracing::info!(url = client::local_url(address), "serving");
+                            }
+                            Err(error) => {
+                                outcome = Err(error);
+                                quit.send_replace(true);
+                            }
+                        }
+                    }
                 }
-                Ok(Err(error)) => tracing::error!(%error, "work beside the server failed"),
-                Err(_) => tracing::warn!("work was cut off; it is taken up at the next start"),
+            };
+            outcome = outcome.and(end);
+            // It hears of the end, too.
+            quit.send_replace(true);
+            if busy {
+                let _ = tokio::time::timeout(FAREWELL, first).await;
             }
         }
-        drop((state, followed));
+        let farewell = async {
+            while let Some(done) = helpers.join_next().await {
+                lament(done, &lifecycle, true);
+            }
+        };
+        if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+            tracing::warn!("work was cut off; it is taken up at the next start");
+            helpers.shutdown().await;
+        }
+        drop((state, followed, engine));
         index.close().await?;
         outcome
     }
+}
+
+/// Says at once, in the log and to whoever asks for readiness, that work beside the server has ended, unless it was to.
+fn lament(
+    done: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>,
+    lifecycle: &Lifecycle,
+    stopping: bool,
+) {
+    let (part, end) = match done {
+        Ok(done) => done,
+        Err(error) => ("helper", Err(error.into())),
+    };
+    if let Err(error) = &end {
+        tracing::error!(part, error = print::chain(error), "work beside the server failed");
+    }
+    if !stopping && part == SWEEPER {
+        // Questions and uploads do not need it.
+        tracing::warn!(part, "the catalog is not swept any more until the next start");
+    } else if !stopping {
+        let reason = match part {
+            WORKER => "uploads are not taken in any more, the log says why; start the server again",
+            _ => "the indexes do not follow any more, the log says why; start the server again",
+        };
+        tracing::error!(part, "{reason}");
+        lifecycle.wait_for(part, reason);
+    }
+}
+
+/// Passes on what the worker says of itself.
+fn tell(lifecycle: &Lifecycle) -> impl Fn(Option<&str>) + Send + Sync + 'static {
+    let lifecycle = lifecycle.clone();
+    move |trouble| {
+        // The log has the reason, with its paths.
+        let reason = trouble.map(|_| "uploads wait, because they cannot be taken in at the moment");
+        lifecycle.trouble(WORKER, reason);
+    }
+}
+
+/// A value that becomes true when `stop` does, or when it is set.
+fn quit_after(stop: watch::Receiver<bool>) -> (watch::Sender<bool>, watch::Receiver<bool>) {
+    let (quit, quitting) = watch::channel(false);
+    let pass_on = quit.clone();
+    tokio::spawn(async move {
+        signals::stopped(stop).await;
+        pass_on.send_replace(true);
+    });
+    (quit, quitting)
+}
+
+fn flat(end: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    end.context("it broke off")?
 }
 
 fn ended(end: Result<Result<(), lore_server::ServeError>, tokio::task::JoinError>) -> anyhow::Result<()> {
@@ -209,7 +259,7 @@ fn upkeep(ingester: Ingester, stop: watch::Receiver<bool>) -> JoinHandle<anyhow:
         if stale > 0 {
             tracing::warn!(
                 documents = stale,
-                "documents are cut for other settings or another embedder; stop the server and run `lore reindex`"
+                "documents are cut for other settings or another embedder; run `lore reindex`"
             );
         }
         let mut wait = FIRST_UPKEEP;

@@ -16,7 +16,8 @@ pub enum VectorBackend {
         /// API key, if the server wants one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         api_key: Option<String>,
-        /// Name of the alias that is searched; the collections behind it are `NAME-<embedder hash>`.
+        /// Name of the alias that others read; the collections behind it are `NAME-FOLDER-GENERATION`, where FOLDER is
+        /// the data folder's own id. Each data folder on a server needs a name of its own, a copied one too.
         #[serde(default = "default_collection")]
         collection: String,
         /// Shards of a new collection.

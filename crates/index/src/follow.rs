@@ -7,7 +7,7 @@
 //! - A document that the embedder refuses holds the checkpoint back, but not the documents after it; it is tried again,
 //!   at growing intervals, until it can be embedded or changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,8 +17,9 @@ use lore_core::{DocumentId, ModelError, Seq};
 use crate::apply::{Applied, Task, apply_lexical, apply_vectors, blocking};
 use crate::catalog::{Catalog, Change, ChangeKind};
 use crate::error::Result;
-use crate::index::{Generation, Inner};
+use crate::index::{Current, Generation, Inner};
 use crate::lexical::LexicalIndex;
+use crate::seed::{self, Seed};
 use crate::vector::VectorStore;
 
 /// Chunks written to the vector store after which it is flushed though more wait.
@@ -63,11 +64,25 @@ pub(crate) struct Position {
     /// Chunks written to the vector store since it was optimised.
     pub unoptimised: u64,
     refused: BTreeMap<DocumentId, Refusal>,
+    /// What new indexes are still to be filled with.
+    pub seed: Option<Seed>,
+    /// Whether the vectors in use are not yet the ones that the next start opens.
+    pub promote: bool,
 }
 
 impl Position {
     pub(crate) fn at(lexical: Seq, vectors: Seq) -> Self {
         Self { lexical, vectors, durable: vectors, ..Self::default() }
+    }
+
+    /// Why the embedder refused a document, if it did.
+    pub(crate) fn refusal(&self) -> Option<ModelError> {
+        self.refused.values().next().map(|refusal| refusal.error.clone())
+    }
+
+    /// Documents that the embedder refused.
+    pub(crate) fn refused(&self) -> BTreeSet<DocumentId> {
+        self.refused.keys().copied().collect()
     }
 
     /// The last change that the vectors hold with all before it.
@@ -82,7 +97,7 @@ impl Position {
         self.refused.iter().filter(|(_, r)| all || r.next <= now).map(|(id, _)| *id).collect()
     }
 
-    fn note(&mut self, tasks: &[(Task, Seq)], applied: &Applied) {
+    pub(crate) fn note(&mut self, tasks: &[(Task, Seq)], applied: &Applied) {
         self.unflushed += applied.chunks;
         self.unoptimised += applied.chunks;
         for (task, seq) in tasks {
@@ -101,7 +116,8 @@ impl Position {
     }
 }
 
-/// Applies all changes that wait, and what was refused before: `retry_all`, or where its time has come.
+/// Fills new indexes, then applies all changes that wait, and what was refused before: `retry_all`, or where its time
+/// has come.
 pub(crate) async fn follow(
     inner: &Inner,
     position: &mut Position,
@@ -109,67 +125,101 @@ pub(crate) async fn follow(
     retry_all: bool,
 ) -> Result<FollowReport> {
     let mut report = FollowReport::default();
-    let start = position.vectors;
     let current = inner.current();
+    if position.seed.is_some() {
+        seed::seed(inner, &current, position, progress, &mut report).await?;
+    }
+    let new = position.promote;
     retry(inner, &current.vectors.store, position, &mut report, retry_all).await?;
+    catch_up(inner, &current, position, progress, &mut report, true).await?;
+    flush(inner, &current.vectors, position).await?;
+    match (new, position.promote) {
+        (true, false) => seed::sweep(inner, &current.vectors).await?,
+        (false, _) => current.vectors.store.publish().await?,
+        (true, true) => {}
+    }
+    note_followed(inner, position);
+    inner.prepared();
+    match position.refusal().filter(|_| retry_all) {
+        Some(error) => Err(error.into()),
+        None => Ok(report),
+    }
+}
+
+/// Applies the changes after `position` to `target`; figures are told where it is `in_use`.
+pub(crate) async fn catch_up(
+    inner: &Inner,
+    target: &Current,
+    position: &mut Position,
+    progress: &(dyn Fn(u64, u64) + Send + Sync),
+    report: &mut FollowReport,
+    in_use: bool,
+) -> Result<()> {
+    let start = position.vectors;
     loop {
         let last = call(&inner.catalog, Catalog::last_seq).await?;
-        metrics::gauge!("lore_index_lag_changes", "index" => "lexical")
-            .set(last.0.saturating_sub(position.lexical.0) as f64);
-        metrics::gauge!("lore_index_lag_changes", "index" => "vectors")
-            .set(last.0.saturating_sub(position.vectors.0) as f64);
+        if in_use {
+            metrics::gauge!("lore_index_lag_changes", "index" => "lexical")
+                .set(last.0.saturating_sub(position.lexical.0) as f64);
+            metrics::gauge!("lore_index_lag_changes", "index" => "vectors")
+                .set(last.0.saturating_sub(position.vectors.0) as f64);
+            note_followed(inner, position);
+        }
         let known = last.0.saturating_sub(start.0);
         progress(position.vectors.0.saturating_sub(start.0).min(known), known);
         if position.lexical >= last && position.vectors >= last {
-            break;
+            return Ok(());
         }
-        note_followed(inner, position);
         if position.lexical < last {
-            position.lexical = lexical_batch(inner, &current.lexical.store, position.lexical, last).await?;
+            position.lexical = lexical_batch(inner, &target.lexical.store, position.lexical, last).await?;
         }
         if position.vectors < last {
             let changes = changes(inner, position.vectors, last).await?;
             let tasks = tasks(&changes);
             let list: Vec<Task> = tasks.iter().map(|(task, _)| *task).collect();
             let applied =
-                apply_vectors(&inner.catalog, &inner.embedder, &current.vectors.store, &list).await?;
+                apply_vectors(&inner.catalog, &inner.embedder, &target.vectors.store, &list).await?;
             position.note(&tasks, &applied);
             position.vectors = changes.last().map_or(last, |change| change.seq);
             report.changes += changes.len() as u64;
             report.chunks += applied.chunks;
             report.embedded += applied.embedded;
             if position.unflushed >= FLUSH_CHUNKS {
-                flush(inner, &current.vectors, position).await?;
+                flush(inner, &target.vectors, position).await?;
             }
         }
     }
-    flush(inner, &current.vectors, position).await?;
-    current.vectors.store.publish().await?;
-    note_followed(inner, position);
-    if let Some(refusal) = position.refused.values().find(|_| retry_all) {
-        return Err(refusal.error.clone().into());
-    }
-    Ok(report)
 }
 
-fn note_followed(inner: &Inner, position: &Position) {
+pub(crate) fn note_followed(inner: &Inner, position: &Position) {
     inner.followed.store(position.lexical.min(position.complete()).0, Ordering::Release);
 }
 
-/// Makes the vectors durable and then moves their checkpoint; does nothing while the store is being optimised.
+/// Makes the vectors durable and then moves their checkpoint; does nothing while the store is being optimised. New ones
+/// then take the place of those that the next start would open.
 pub(crate) async fn flush(
     inner: &Inner,
     vectors: &Generation<VectorStore>,
     position: &mut Position,
 ) -> Result<()> {
     let complete = position.complete();
-    if (position.unflushed == 0 && position.durable == complete) || !vectors.store.flush().await? {
+    let idle = position.unflushed == 0 && position.durable == complete && !position.promote;
+    if idle || position.seed.is_some() || !vectors.store.flush().await? {
         return Ok(());
     }
     position.unflushed = 0;
-    let name = checkpoint(inner, &vectors.name);
-    call(&inner.catalog, move |catalog| catalog.set_checkpoint(&name, complete)).await?;
+    let (name, checkpoint) = (vectors.name.clone(), checkpoint(inner, &vectors.name));
+    let (generations, held) = (inner.vectors.clone(), position.vectors);
+    call(&inner.catalog, move |catalog| {
+        generations.set_mark(&name, catalog.mark(held)?)?;
+        catalog.set_checkpoint(&checkpoint, complete)
+    })
+    .await?;
     position.durable = complete;
+    if position.promote {
+        seed::promote(inner, vectors).await?;
+        position.promote = false;
+    }
     Ok(())
 }
 
@@ -214,7 +264,7 @@ async fn lexical_batch(inner: &Inner, index: &Arc<LexicalIndex>, from: Seq, last
     let index = Arc::clone(index);
     call(&inner.catalog, move |catalog| {
         apply_lexical(catalog, &index, &documents)?;
-        index.commit(to)
+        index.commit(catalog.mark(to)?)
     })
     .await?;
     Ok(to)

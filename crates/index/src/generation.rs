@@ -5,9 +5,12 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::error::{IndexError, Result};
+use crate::mark::Mark;
 
 /// File that names the generation in use.
 const CURRENT: &str = "CURRENT";
+/// End of the name of the file with a generation's mark.
+const MARK: &str = ".mark";
 
 /// The generations of one index: `ROOT/CURRENT` holds the name of the one in use.
 #[derive(Clone, Debug)]
@@ -25,17 +28,48 @@ impl Generations {
 
     /// Name of the generation in use, if there is one of this kind.
     pub(crate) fn current(&self) -> Result<Option<String>> {
+        let ours = |name: &String| {
+            let rest = name.strip_prefix(self.kind.as_str()).and_then(|r| r.strip_prefix('-'));
+            rest.is_some_and(|r| !r.is_empty())
+        };
+        Ok(self.named()?.filter(ours))
+    }
+
+    /// Name of the generation in use, of whatever kind.
+    pub(crate) fn named(&self) -> Result<Option<String>> {
         let path = self.root.join(CURRENT);
         match fs::read_to_string(&path) {
             Ok(name) => {
                 let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-                let rest = name.strip_prefix(self.kind.as_str()).and_then(|r| r.strip_prefix('-'));
-                Ok((plain && rest.is_some_and(|r| !r.is_empty())).then_some(name))
+                Ok((plain && !name.is_empty()).then_some(name))
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => Ok(None),
             Err(e) => Err(IndexError::io(&path, e)),
         }
+    }
+
+    /// The mark that [`Generations::set_mark`] left for generation `name`.
+    pub(crate) fn mark(&self, name: &str) -> Result<Option<Mark>> {
+        let path = self.root.join(format!("{name}{MARK}"));
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.parse().ok()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => Ok(None),
+            Err(e) => Err(IndexError::io(&path, e)),
+        }
+    }
+
+    /// Keeps the last change that was applied to generation `name` beside it, for what cannot keep it itself. Replaced
+    /// atomically; the machine losing power may take it back, which hides a backup put back and nothing else.
+    pub(crate) fn set_mark(&self, name: &str, mark: Mark) -> Result<()> {
+        let path = self.root.join(format!("{name}{MARK}"));
+        let temporary = self.root.join("MARK.new");
+        let write = || {
+            fs::write(&temporary, mark.to_string())?;
+            fs::rename(&temporary, &path)
+        };
+        write().map_err(|e| IndexError::io(&path, e))
     }
 
     /// A name that no generation had before.
@@ -62,15 +96,33 @@ impl Generations {
         write().map_err(|e| IndexError::io(&self.root, e))
     }
 
+    /// As [`Generations::sweep`]; what cannot be removed now is tried again at the next opening.
+    pub(crate) fn sweep_or_warn(&self) {
+        if let Err(error) = self.sweep() {
+            tracing::warn!(%error, "an index that is not used any more cannot be removed");
+        }
+    }
+
     /// Removes all generations but the one in use.
     pub(crate) fn sweep(&self) -> Result<()> {
-        let current = self.current()?;
+        self.sweep_but("")
+    }
+
+    /// Removes all generations but the one that `CURRENT` names and `kept`.
+    pub(crate) fn sweep_but(&self, kept: &str) -> Result<()> {
+        let current = self.named()?;
         for entry in fs::read_dir(&self.root).map_err(|e| IndexError::io(&self.root, e))? {
             let entry = entry.map_err(|e| IndexError::io(&self.root, e))?;
-            let name = entry.file_name();
-            let kept = name.to_str().is_some_and(|n| current.as_deref() == Some(n));
-            if entry.path().is_dir() && !kept {
-                fs::remove_dir_all(entry.path()).map_err(|e| IndexError::io(&entry.path(), e))?;
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_str().unwrap_or_default();
+            let generation = name.strip_suffix(MARK).unwrap_or(name);
+            if current.as_deref() == Some(generation) || generation == kept {
+                continue;
+            }
+            if path.is_dir() {
+                fs::remove_dir_all(&path).map_err(|e| IndexError::io(&path, e))?;
+            } else if generation != name {
+                fs::remove_file(&path).map_err(|e| IndexError::io(&path, e))?;
             }
         }
         Ok(())

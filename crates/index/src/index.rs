@@ -1,22 +1,25 @@
 //! The indexes of a data folder, as a searcher holds them.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use lore_core::{Access, ChunkId, Embedder, Filter, ScoredChunk, Seq};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
+use utoipa::ToSchema;
 
 use crate::apply::blocking;
 use crate::catalog::Catalog;
 use crate::config::IndexConfig;
-use crate::error::{IndexError, Result};
+use crate::error::Result;
 use crate::follow::{self, FollowReport, Position, call};
 use crate::generation::Generations;
 use crate::lexical::{self, LexicalIndex, analyzer};
+use crate::open::{News, open_lexical, open_vectors};
 use crate::owner::Owner;
+use crate::rebuild::{RebuildState, RebuildStatus};
+use crate::seed::{self, Seed};
 use crate::vector::{self, VectorStore};
 
 /// Chunks written to the vectors after which they are optimised.
@@ -27,7 +30,7 @@ const BACK_OFF_MOST: Duration = Duration::from_secs(60);
 const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Differences between the catalog and the indexes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CheckReport {
     /// Live documents compared.
     pub documents: u64,
@@ -75,14 +78,31 @@ pub(crate) struct Inner {
     pub embedder: Embedder,
     pub lexical: Generations,
     pub vectors: Generations,
+    /// The data folder's own id.
+    pub folder_id: String,
     current: RwLock<Current>,
     /// Held while changes are applied.
     pub position: Mutex<Position>,
     /// Last change that both indexes hold with all before it.
     pub followed: AtomicU64,
+    /// Held while the indexes are built again.
+    pub rebuilding: Mutex<()>,
+    pub rebuild: std::sync::Mutex<RebuildStatus>,
+    /// Why the indexes lack documents that were live before they were opened, until the first catch-up.
+    preparing: std::sync::Mutex<Option<Preparing>>,
+    /// Why the last round of following failed.
+    trouble: std::sync::Mutex<Option<String>>,
     nudge: Notify,
     optimising: AtomicBool,
     owner: Owner,
+}
+
+/// New indexes on their way.
+#[derive(Clone, Debug)]
+struct Preparing {
+    reason: String,
+    done: u64,
+    total: u64,
 }
 
 impl Inner {
@@ -96,8 +116,26 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Says how many documents new indexes hold.
+    pub(crate) fn preparing(&self, done: u64, total: u64) {
+        if let Some(preparing) = &mut *locked(&self.preparing) {
+            (preparing.done, preparing.total) = (done, total);
+        }
+    }
+
+    /// Says that new indexes hold what the old ones would.
+    pub(crate) fn prepared(&self) {
+        *locked(&self.preparing) = None;
+    }
+}
+
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Index {
-    /// Opens the indexes under `catalog`'s folder, rebuilding one that is missing, damaged or made for another embedder from the catalog as it follows.
+    /// Opens the indexes under `catalog`'s folder, rebuilding one that is missing, damaged or made for another embedder from the catalog as it follows; [`Index::preparing`] tells of that.
     ///
     /// The owner's lock is held for as long as a clone lives.
     pub async fn open(
@@ -115,24 +153,59 @@ impl Index {
             ))
         })
         .await?;
-        let last = call(&catalog, Catalog::last_seq).await?;
-        let (lexical_now, lexical_at, ahead) = open_lexical(&lexical, &config, last).await?;
-        let (vectors_now, vectors_at) =
-            open_vectors(&vectors, &config, &embedder, &catalog, last, ahead).await?;
+        let folder_id = call(&catalog, Catalog::folder_id).await?;
+        let words = open_lexical(&lexical, &config, &catalog).await?;
+        let anew = words.news == Some(News::OtherHistory);
+        let points = open_vectors(&vectors, &config, &embedder, &catalog, &folder_id, anew).await?;
+        let mut position = Position::at(words.at, points.at);
+        let mut preparing = None;
+        // Vectors made anew say more than words made anew; without any document there is nothing to wait for.
+        if let Some(news) = points.news.or(words.news) {
+            let seed = Seed::new(&catalog, words.news.is_some(), points.news.is_some()).await?;
+            let reason = news.reason().to_owned();
+            preparing = (seed.len() > 0).then(|| Preparing { reason, done: 0, total: seed.len() });
+            position.seed = Some(seed);
+        }
+        let empty = position.seed.is_some() && preparing.is_none();
         let inner = Inner {
             catalog,
             config,
             embedder,
             lexical,
             vectors,
-            current: RwLock::new(Current { lexical: lexical_now, vectors: vectors_now }),
-            position: Mutex::new(Position::at(lexical_at, vectors_at)),
-            followed: AtomicU64::new(lexical_at.min(vectors_at).0),
+            folder_id,
+            followed: AtomicU64::new(position.lexical.min(position.vectors).0),
+            current: RwLock::new(Current { lexical: words.generation, vectors: points.generation }),
+            position: Mutex::new(position),
+            rebuilding: Mutex::new(()),
+            rebuild: std::sync::Mutex::default(),
+            preparing: std::sync::Mutex::new(preparing),
+            trouble: std::sync::Mutex::default(),
             nudge: Notify::new(),
             optimising: AtomicBool::new(false),
             owner,
         };
+        if empty {
+            let mut position = inner.position.lock().await;
+            let current = inner.current();
+            let (position, report) = (&mut *position, &mut FollowReport::default());
+            seed::seed(&inner, &current, position, &|_, _| {}, report).await?;
+            follow::flush(&inner, &current.vectors, position).await?;
+            seed::sweep(&inner, &current.vectors).await?;
+        }
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Why the indexes lack documents that were live before they were opened, and how far they are: they were made anew
+    /// and have not caught up for the first time. `None` from then on.
+    pub fn preparing(&self) -> Option<String> {
+        let Preparing { reason, done, total } = locked(&self.inner.preparing).clone()?;
+        Some(format!("{reason}: {done} of {total} documents are indexed"))
+    }
+
+    /// Why the catalog's changes cannot be applied at the moment; they are tried again.
+    pub fn trouble(&self) -> Option<String> {
+        locked(&self.inner.trouble).clone()
     }
 
     /// The catalog.
@@ -219,6 +292,7 @@ impl Index {
                 round = self.round() => round,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
+            *locked(&self.inner.trouble) = round.as_ref().err().map(ToString::to_string);
             wait = match round {
                 Ok(_) => every,
                 Err(error) => {
@@ -284,9 +358,37 @@ impl Index {
         self.inner.nudge.notify_one();
     }
 
-    /// Throws both indexes away and builds them again from the catalog; searches keep the old ones until the new are ready.
+    /// Builds both indexes again from the catalog; searches and following keep the old ones until the new are complete.
+    ///
+    /// # Errors
+    /// The old ones stay in use. Where the embedder refuses a document that it
+    /// had refused before, its error comes after the new ones have taken their place.
     pub async fn rebuild(&self, progress: &(dyn Fn(u64, u64) + Send + Sync)) -> Result<FollowReport> {
         crate::rebuild::rebuild(&self.inner, progress).await
+    }
+
+    /// Starts [`Index::rebuild`] in the background, unless one runs; [`Index::rebuild_status`] tells how it goes.
+    pub fn start_rebuild(&self) -> RebuildStatus {
+        {
+            let mut status = locked(&self.inner.rebuild);
+            if status.state == RebuildState::Running {
+                return status.clone();
+            }
+            *status = RebuildStatus { state: RebuildState::Running, ..RebuildStatus::default() };
+        }
+        let index = self.clone();
+        tokio::spawn(async move {
+            match index.rebuild(&|_, _| {}).await {
+                Ok(report) => tracing::info!(chunks = report.chunks, "the indexes are built again"),
+                Err(error) => tracing::error!(%error, "the indexes could not be built again"),
+            }
+        });
+        self.rebuild_status()
+    }
+
+    /// How the last rebuild goes or went.
+    pub fn rebuild_status(&self) -> RebuildStatus {
+        locked(&self.inner.rebuild).clone()
     }
 
     /// Compares catalog, vectors and lexical index.
@@ -333,92 +435,5 @@ impl Index {
             Ok(())
         })
         .await
-    }
-}
-
-/// Opens the lexical index in use, or makes an empty one; with the last change that it holds, and whether one was found
-/// that holds more than the catalog has, which then is a backup put back.
-async fn open_lexical(
-    generations: &Generations,
-    config: &IndexConfig,
-    last: Seq,
-) -> Result<(Generation<LexicalIndex>, Seq, bool)> {
-    let (generations, config) = (generations.clone(), config.clone());
-    blocking(move || {
-        let mut ahead = false;
-        if let Some(name) = generations.current()? {
-            let opened = LexicalIndex::open(&generations.folder(&name), &config);
-            match opened.and_then(|index| index.seq().map(|seq| (index, seq))) {
-                Ok((index, seq)) if seq <= last => {
-                    sweep(&generations);
-                    return Ok((Generation { name, store: Arc::new(index) }, seq, false));
-                }
-                Ok(_) => {
-                    tracing::warn!("the catalog is older than the indexes, which are built again");
-                    ahead = true;
-                }
-                Err(error) => tracing::warn!(%error, "the lexical index cannot be opened and is built again"),
-            }
-        }
-        let name = generations.fresh();
-        let index = LexicalIndex::create(&generations.folder(&name), &config)?;
-        generations.promote(&name)?;
-        sweep(&generations);
-        Ok((Generation { name, store: Arc::new(index) }, Seq(0), ahead))
-    })
-    .await
-}
-
-/// Opens the vector store in use, or makes an empty one (always when `anew`); with the last change that it holds.
-async fn open_vectors(
-    generations: &Generations,
-    config: &IndexConfig,
-    embedder: &Embedder,
-    catalog: &Catalog,
-    last: Seq,
-    anew: bool,
-) -> Result<(Generation<VectorStore>, Seq)> {
-    let dimension = embedder.info().dimension;
-    if dimension == 0 {
-        return Err(IndexError::Invalid("the embedder says that its vectors have no dimensions".into()));
-    }
-    let current = {
-        let generations = generations.clone();
-        blocking(move || generations.current()).await?
-    };
-    if let Some(name) = current.filter(|_| !anew) {
-        let folder = generations.folder(&name);
-        if let Some(store) = VectorStore::open(&config.vectors, &folder, &name, dimension).await? {
-            let checkpoint = format!("vectors:{}:{name}", embedder.info().id);
-            let seq = call(catalog, move |catalog| catalog.checkpoint(&checkpoint)).await?;
-            if seq <= last {
-                let generations = generations.clone();
-                blocking(move || {
-                    sweep(&generations);
-                    Ok(())
-                })
-                .await?;
-                return Ok((Generation { name, store: Arc::new(store) }, seq));
-            }
-            tracing::warn!("the catalog is older than the vectors, which are built again");
-        }
-    }
-    let name = generations.fresh();
-    let folder: PathBuf = generations.folder(&name);
-    let store = VectorStore::create(&config.vectors, &folder, &name, dimension).await?;
-    let (generations, named) = (generations.clone(), name.clone());
-    blocking(move || {
-        generations.promote(&named)?;
-        sweep(&generations);
-        Ok(())
-    })
-    .await?;
-    Ok((Generation { name, store: Arc::new(store) }, Seq(0)))
-}
-
-/// Removes generations that are not in use; what cannot be removed now is tried again at the next opening.
-fn sweep(generations: &Generations) {
-    if let Err(error) = generations.sweep() {
-        tracing::warn!(%error, "an index that is not used any more cannot be removed");
     }
 }

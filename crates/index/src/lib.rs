@@ -15,9 +15,12 @@ pub mod follow;
 mod generation;
 pub mod index;
 pub mod lexical;
+mod mark;
+mod open;
 pub mod owner;
 pub mod payload;
 mod rebuild;
+mod seed;
 pub mod vector;
 
 pub use catalog::{
@@ -29,4 +32,6 @@ pub use config::{IndexConfig, VectorBackend};
 pub use error::IndexError;
 pub use follow::FollowReport;
 pub use index::{CheckReport, Index};
+pub use mark::Mark;
 pub use owner::{Owner, OwnerInfo};
+pub use rebuild::{RebuildState, RebuildStatus};

@@ -179,7 +179,7 @@ fn locked(info: Option<OwnerInfo>) -> IndexError {
     match info {
         Some(OwnerInfo { pid, command, url: Some(url), .. }) => IndexError::Locked {
             by: format!("`{command}` (process {pid})"),
-            next: format!("send the work to it at {url}, or stop it with `kill {pid}`"),
+            next: format!("it serves at {url}; use it there, or stop it with `kill {pid}`"),
         },
         Some(OwnerInfo { pid, command, .. }) => IndexError::Locked {
             by: format!("`{command}` (process {pid})"),

@@ -1,16 +1,17 @@
-//! Builds both indexes again from the catalog, beside those in use.
+//! Builds both indexes again from the catalog, beside those in use, which are searched and followed meanwhile.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use lore_core::DocumentId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::apply::{Applied, Task, apply_lexical, apply_vectors, blocking};
-use crate::catalog::Catalog;
+use crate::apply::blocking;
 use crate::error::Result;
 use crate::follow::{self, FollowReport, Position, call};
 use crate::index::{Current, Generation, Inner};
 use crate::lexical::LexicalIndex;
+use crate::seed;
 use crate::vector::VectorStore;
 
 /// Documents applied in one go.
@@ -18,50 +19,118 @@ const BATCH: usize = 64;
 /// How long to wait for the last searches in an index that was replaced.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Builds new generations, puts them in place of the old ones, and follows what changed meanwhile.
+/// Where building the indexes again stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RebuildState {
+    /// Nobody asked for it since the start.
+    #[default]
+    None,
+    /// It runs; the indexes before answer.
+    Running,
+    /// The new indexes answer.
+    Done,
+    /// It failed; the indexes before answer.
+    Failed,
+}
+
+/// The last time that the indexes were built again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RebuildStatus {
+    /// Where it stands.
+    pub state: RebuildState,
+    /// Documents done.
+    pub done: u64,
+    /// Documents to be done.
+    pub total: u64,
+    /// Chunks written, at the end.
+    pub chunks: u64,
+    /// Chunks that had to be embedded, at the end.
+    pub embedded: u64,
+    /// Seconds it took, at the end.
+    pub seconds: f64,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+impl Inner {
+    fn told(&self, change: impl FnOnce(&mut RebuildStatus)) {
+        change(&mut self.rebuild.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Builds new generations, follows what changes meanwhile, and puts them in place of the old ones. Waits while another
+/// rebuild runs.
+///
+/// # Errors
+/// After an error the old generations stay in use, but for a document that the
+/// embedder refuses and has refused before: the new ones lack it as the old did, and its error comes at the end.
 pub(crate) async fn rebuild(
     inner: &Inner,
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<FollowReport> {
-    let mut position = inner.position.lock().await;
-    // Changes from here on are applied again after the swap.
-    let from = call(&inner.catalog, Catalog::last_seq).await?;
-    let documents = call(&inner.catalog, Catalog::live_documents).await?;
+    let _alone = inner.rebuilding.lock().await;
+    let started = Instant::now();
+    inner.told(|status| *status = RebuildStatus { state: RebuildState::Running, ..RebuildStatus::default() });
+    let done = build_and_replace(inner, &|done, total| {
+        inner.told(|status| (status.done, status.total) = (done, total));
+        progress(done, total);
+    })
+    .await;
+    inner.told(|status| {
+        status.seconds = started.elapsed().as_secs_f64();
+        match &done {
+            Ok(report) => {
+                status.state = RebuildState::Done;
+                (status.chunks, status.embedded) = (report.chunks, report.embedded);
+            }
+            Err(error) => {
+                status.state = RebuildState::Failed;
+                status.error = Some(error.to_string());
+            }
+        }
+    });
+    done
+}
+
+async fn build_and_replace(
+    inner: &Inner,
+    progress: &(dyn Fn(u64, u64) + Send + Sync),
+) -> Result<FollowReport> {
     let next = create(inner).await?;
-    let applied = match fill(inner, &next, &documents, progress).await {
-        Ok(applied) => applied,
+    let (mut own, mut report) = match build(inner, &next, progress).await {
+        Ok(built) => built,
         Err(error) => {
             let _ = next.vectors.store.destroy().await;
-            retire(inner, next).await;
+            drop(next);
+            let (lexical, vectors) = (inner.lexical.clone(), inner.vectors.clone());
+            let in_use = inner.current();
+            let _ = blocking(move || {
+                lexical.sweep_but(&in_use.lexical.name)?;
+                vectors.sweep_but(&in_use.vectors.name)
+            })
+            .await;
             return Err(error);
         }
     };
-    let lexical = Arc::clone(&next.lexical.store);
-    blocking(move || lexical.commit(from)).await?;
-    {
-        let store = Arc::clone(&next.vectors.store);
-        blocking(move || store.optimise()).await?;
-    }
-    next.vectors.store.flush().await?;
-    let checkpoint = follow::checkpoint(inner, &next.vectors.name);
-    call(&inner.catalog, move |catalog| catalog.set_checkpoint(&checkpoint, from)).await?;
+    // Little is left to be followed now, so that the others wait for a moment only.
+    let mut position = inner.position.lock().await;
+    follow::catch_up(inner, &next, &mut own, &|_, _| {}, &mut report, false).await?;
+    own.promote = true;
     // Each of the two is complete by itself, so a crash between the renames leaves one old and one new, both right.
-    let names = (next.lexical.name.clone(), next.vectors.name.clone());
-    let (lexical, vectors) = (inner.lexical.clone(), inner.vectors.clone());
-    blocking(move || {
-        lexical.promote(&names.0)?;
-        vectors.promote(&names.1)
-    })
-    .await?;
-    let old = inner.replace(next);
-    *position = Position::at(from, from);
-    let caught_up = follow::follow(inner, &mut position, &|_, _| {}, true).await?;
+    let (lexical, name) = (inner.lexical.clone(), next.lexical.name.clone());
+    blocking(move || lexical.promote(&name)).await?;
+    let old = inner.replace(next.clone());
+    *position = own;
+    let flushed = follow::flush(inner, &next.vectors, &mut position).await;
+    follow::note_followed(inner, &position);
+    inner.prepared();
+    let refused = position.refusal();
+    drop(position);
+    drop(next);
+    flushed?;
     retire(inner, old).await;
-    Ok(FollowReport {
-        changes: documents.len() as u64 + caught_up.changes,
-        chunks: applied.chunks + caught_up.chunks,
-        embedded: applied.embedded + caught_up.embedded,
-    })
+    refused.map_or(Ok(report), |error| Err(error.into()))
 }
 
 /// Makes empty generations.
@@ -75,32 +144,47 @@ async fn create(inner: &Inner) -> Result<Current> {
     let name = inner.vectors.fresh();
     let folder = inner.vectors.folder(&name);
     let dimension = inner.embedder.info().dimension;
-    let store = VectorStore::create(&inner.config.vectors, &folder, &name, dimension).await?;
+    let scoped = seed::scoped(&inner.folder_id, &name);
+    let store = VectorStore::create(&inner.config.vectors, &folder, &scoped, dimension).await?;
     Ok(Current { lexical, vectors: Generation { name, store: Arc::new(store) } })
 }
 
-async fn fill(
+/// Fills new generations, optimises them, and follows what changed meanwhile.
+async fn build(
     inner: &Inner,
     next: &Current,
-    documents: &[DocumentId],
     progress: &(dyn Fn(u64, u64) + Send + Sync),
-) -> Result<Applied> {
-    let mut all = Applied::default();
+) -> Result<(Position, FollowReport)> {
+    let (from, documents) = call(&inner.catalog, |catalog| {
+        let from = catalog.mark(catalog.last_seq()?)?;
+        Ok((from, catalog.live_documents()?))
+    })
+    .await?;
     let known = documents.len() as u64;
-    for (at, batch) in documents.chunks(BATCH).enumerate() {
-        progress((at * BATCH) as u64, known);
-        let (index, list) = (Arc::clone(&next.lexical.store), batch.to_vec());
-        call(&inner.catalog, move |catalog| apply_lexical(catalog, &index, &list)).await?;
-        let tasks: Vec<Task> = batch.iter().map(|&document| Task { document, labels_only: false }).collect();
-        let applied = apply_vectors(&inner.catalog, &inner.embedder, &next.vectors.store, &tasks).await?;
-        if let Some(error) = applied.failed.into_values().next() {
-            return Err(error.into());
+    let mut report = FollowReport { changes: known, ..FollowReport::default() };
+    let mut own = Position::at(from.seq, from.seq);
+    progress(0, known);
+    seed::words(inner, &next.lexical.store, &documents, from).await?;
+    let mut done = 0;
+    for batch in documents.chunks(BATCH) {
+        let applied = seed::points(inner, &next.vectors.store, batch, &mut own).await?;
+        if !applied.failed.is_empty() {
+            let before = inner.position.lock().await.refused();
+            if let Some((_, error)) = applied.failed.into_iter().find(|(id, _)| !before.contains(id)) {
+                return Err(error.into());
+            }
         }
-        all.chunks += applied.chunks;
-        all.embedded += applied.embedded;
+        report.chunks += applied.chunks;
+        report.embedded += applied.embedded;
+        done += batch.len() as u64;
+        progress(done, known);
     }
-    progress(known, known);
-    Ok(all)
+    follow::catch_up(inner, next, &mut own, &|_, _| {}, &mut report, false).await?;
+    let store = Arc::clone(&next.vectors.store);
+    blocking(move || store.optimise()).await?;
+    own.unoptimised = 0;
+    follow::catch_up(inner, next, &mut own, &|_, _| {}, &mut report, false).await?;
+    Ok((own, report))
 }
 
 /// Closes generations that are not searched any more, once the last search in them has ended, and removes them. What
@@ -127,4 +211,5 @@ async fn retire(inner: &Inner, old: Current) {
     if let Err(error) = removed.await {
         tracing::warn!(%error, "the indexes that were replaced cannot be removed; they are at the next start");
     }
+    seed::sweep_server(&inner.current().vectors.store, None).await;
 }

@@ -199,3 +199,18 @@ fn a_failed_job_shows_its_reason_and_leaves_the_live_version() {
     assert!(matches!(catalog.finish_job("nobody", Ok(())), Err(IndexError::Invalid(_))));
     assert_eq!(catalog.integrity().unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn a_job_that_is_given_back_keeps_its_tries() {
+    let (_folder, catalog) = open();
+    let job = enqueue(&catalog, &document("a.md"), "text");
+    for _ in 0..10 {
+        let (leased, _) = catalog.lease_job("w", MINUTE).unwrap().unwrap();
+        assert_eq!(leased.attempts, 1);
+        catalog.release_job(&job.id, "other").unwrap();
+        assert!(catalog.lease_job("other", MINUTE).unwrap().is_none(), "only its holder gives it back");
+        catalog.release_job(&job.id, "w").unwrap();
+    }
+    let (_, given) = catalog.lease_job("w", MINUTE).unwrap().unwrap();
+    assert!(catalog.commit_job(&job.id, "w", &given, &version("text")).unwrap().is_some());
+}

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lore_core::{Access, ChunkId, DocumentId, Embedder, EmbedderInfo, Filter, ModelError, Seq};
-use lore_index::{Catalog, Index, IndexConfig, IndexError, Owner};
+use lore_index::vector::VectorStore;
+use lore_index::{Catalog, Index, IndexConfig, IndexError, Owner, VectorBackend};
 
 use support::{acl, commit, document, version};
 
@@ -48,16 +49,65 @@ fn hashed(text: &str) -> Vec<f32> {
     vector.into_iter().map(|x| x / norm).collect()
 }
 
-async fn open(folder: &Path) -> (Index, Arc<AtomicUsize>) {
-    open_with(folder, "fake@1").await
+/// Each of these once with the vectors in this process, and once on the server that `QDRANT_URL` names.
+macro_rules! on_both_back_ends {
+    ($($name:ident),+ $(,)?) => {
+        mod in_process {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(&super::VectorBackend::Edge).await;
+            })+
+        }
+        mod on_a_server {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                let Some(server) = super::support::server() else { return };
+                super::$name(&server.backend).await;
+                server.clean().await;
+            })+
+        }
+    };
 }
 
-async fn open_with(folder: &Path, model: &str) -> (Index, Arc<AtomicUsize>) {
+on_both_back_ends!(
+    a_document_is_found_changed_and_gone,
+    reopening_goes_on_where_it_was,
+    lost_and_damaged_indexes_come_back,
+    another_embedder_gets_vectors_of_its_own,
+    new_indexes_take_the_place_of_the_old_when_they_are_complete,
+    history_is_not_replayed_into_new_indexes,
+    rebuilding_gives_the_same,
+    a_rebuild_follows_what_changes_meanwhile,
+    a_text_that_cannot_be_embedded_stops_nobody_and_is_not_forgotten,
+    an_embedder_that_has_stopped_is_an_error_and_words_are_found,
+    running_follows_nudges_and_stops,
+    a_catalog_older_than_the_indexes_wins,
+    a_backup_put_back_is_noticed_though_it_caught_up,
+    a_large_document_is_applied_in_slices,
+);
+
+async fn open(folder: &Path, store: &VectorBackend) -> (Index, Arc<AtomicUsize>) {
+    open_with(folder, store, "fake@1").await
+}
+
+async fn open_with(folder: &Path, store: &VectorBackend, model: &str) -> (Index, Arc<AtomicUsize>) {
+    let (index, count) = try_open(folder, store, model).await;
+    (index.unwrap(), count)
+}
+
+async fn try_open(
+    folder: &Path,
+    store: &VectorBackend,
+    model: &str,
+) -> (Result<Index, IndexError>, Arc<AtomicUsize>) {
     let owner = Owner::take(folder, "test").unwrap();
     let catalog = Catalog::open(folder).unwrap();
     let (embedder, count) = embedder(model);
-    let config = IndexConfig { follow_batch: 3, ..IndexConfig::default() };
-    (Index::open(catalog, config, embedder, owner).await.unwrap(), count)
+    (Index::open(catalog, config(store), embedder, owner).await, count)
+}
+
+fn config(store: &VectorBackend) -> IndexConfig {
+    IndexConfig { follow_batch: 3, vectors: store.clone(), ..IndexConfig::default() }
 }
 
 async fn follow(index: &Index) -> lore_index::FollowReport {
@@ -85,10 +135,9 @@ fn chunk(name: &str, version: u32, ordinal: u32) -> ChunkId {
     ChunkId::new(DocumentId::from_source(&format!("upload:{name}")), version, ordinal)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_document_is_found_changed_and_gone() {
+async fn a_document_is_found_changed_and_gone(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
-    let (index, count) = open(folder.path()).await;
+    let (index, count) = open(folder.path(), store).await;
     for n in 0..10 {
         commit(
             index.catalog(),
@@ -126,15 +175,14 @@ async fn a_document_is_found_changed_and_gone() {
     index.close().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn reopening_goes_on_where_it_was() {
+async fn reopening_goes_on_where_it_was(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     commit(index.catalog(), "a.md", "one\ntwo\nthree");
     follow(&index).await;
     commit(index.catalog(), "b.md", "four");
     index.close().await.unwrap();
-    let (index, count) = open(folder.path()).await;
+    let (index, count) = open(folder.path(), store).await;
     let report = follow(&index).await;
     assert_eq!((report.changes, report.embedded), (1, 1));
     assert_eq!(count.load(Ordering::Relaxed), 1);
@@ -143,15 +191,14 @@ async fn reopening_goes_on_where_it_was() {
     commit(index.catalog(), "c.md", "five");
     follow(&index).await;
     drop(index);
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     follow(&index).await;
     clean(&index).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn lost_and_damaged_indexes_come_back() {
+async fn lost_and_damaged_indexes_come_back(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     for n in 0..7 {
         commit(index.catalog(), &format!("{n}.md"), &format!("text {n}\nmore {n}"));
     }
@@ -160,7 +207,7 @@ async fn lost_and_damaged_indexes_come_back() {
     index.close().await.unwrap();
     for lost in ["lexical", "vectors"] {
         std::fs::remove_dir_all(folder.path().join(lost)).unwrap();
-        let (index, count) = open(folder.path()).await;
+        let (index, count) = open(folder.path(), store).await;
         follow(&index).await;
         assert_eq!(count.load(Ordering::Relaxed), 0, "the catalog knows the vectors");
         clean(&index).await;
@@ -171,40 +218,89 @@ async fn lost_and_damaged_indexes_come_back() {
     let lexical = std::fs::read_to_string(folder.path().join("lexical/CURRENT")).unwrap();
     std::fs::write(folder.path().join("lexical").join(lexical).join("meta.json"), "no").unwrap();
     let vectors = std::fs::read_to_string(folder.path().join("vectors/CURRENT")).unwrap();
-    let segments = folder.path().join("vectors").join(vectors).join("segments");
-    for segment in std::fs::read_dir(segments).unwrap() {
-        std::fs::write(segment.unwrap().path().join("segment.json"), "no").unwrap();
+    if let VectorBackend::Edge = store {
+        let segments = folder.path().join("vectors").join(vectors).join("segments");
+        for segment in std::fs::read_dir(segments).unwrap() {
+            std::fs::write(segment.unwrap().path().join("segment.json"), "no").unwrap();
+        }
+    } else {
+        let id = Catalog::open(folder.path()).unwrap().folder_id().unwrap();
+        let name = format!("{id}-{vectors}");
+        let lost = VectorStore::open(store, Path::new(""), &name, DIMENSION).await.unwrap().unwrap();
+        lost.destroy().await.unwrap();
     }
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     follow(&index).await;
     clean(&index).await;
     assert_eq!((words(&index, "text 3").await, dense(&index, "text 3").await), hits);
     for kind in ["lexical", "vectors"] {
         let folders = std::fs::read_dir(folder.path().join(kind)).unwrap();
         let folders = folders.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
-        assert_eq!(folders, 1, "the damaged {kind} are removed");
+        let kept = usize::from(kind == "lexical" || *store == VectorBackend::Edge);
+        assert_eq!(folders, kept, "the damaged {kind} are removed");
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_embedder_gets_vectors_of_its_own() {
+async fn another_embedder_gets_vectors_of_its_own(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     commit(index.catalog(), "a.md", "one\ntwo");
     follow(&index).await;
     index.close().await.unwrap();
-    let (index, count) = open_with(folder.path(), "other@2").await;
+    let (index, count) = open_with(folder.path(), store, "other@2").await;
     assert!(dense(&index, "one").await.is_empty());
     assert_eq!(words(&index, "one").await.len(), 1, "the lexical index stays");
+    let preparing = index.preparing().unwrap();
+    assert!(preparing.contains("another embedder") && preparing.contains("0 of 1 documents"), "{preparing}");
     follow(&index).await;
-    assert_eq!(count.load(Ordering::Relaxed), 2);
+    assert_eq!((index.preparing(), count.load(Ordering::Relaxed)), (None, 2));
+    clean(&index).await;
+    index.close().await.unwrap();
+    let (index, _) = open_with(folder.path(), store, "other@2").await;
+    assert_eq!((index.preparing(), follow(&index).await.changes), (None, 0));
+}
+
+async fn new_indexes_take_the_place_of_the_old_when_they_are_complete(store: &VectorBackend) {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path(), store).await;
+    assert_eq!(index.preparing(), None, "nothing is missing where there is nothing");
+    commit(index.catalog(), "a.md", "one\ntwo");
+    follow(&index).await;
+    let hits = dense(&index, "one").await;
+    index.close().await.unwrap();
+    // Another embedder is tried, and ends before it has done anything.
+    let (index, _) = open_with(folder.path(), store, "other@2").await;
+    index.close().await.unwrap();
+    let (index, count) = open(folder.path(), store).await;
+    assert_eq!((index.preparing(), dense(&index, "one").await), (None, hits));
+    assert_eq!((follow(&index).await.changes, count.load(Ordering::Relaxed)), (0, 0));
     clean(&index).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rebuilding_gives_the_same_and_serves_meanwhile() {
+async fn history_is_not_replayed_into_new_indexes(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
-    let (index, count) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
+    for n in 0..30 {
+        commit(index.catalog(), "often.md", &format!("text {n}\nmore {n}"));
+    }
+    commit(index.catalog(), "once.md", "other text");
+    follow(&index).await;
+    index.close().await.unwrap();
+    for kind in ["lexical", "vectors"] {
+        std::fs::remove_dir_all(folder.path().join(kind)).unwrap();
+    }
+    let (index, _) = open(folder.path(), store).await;
+    let report = follow(&index).await;
+    assert_eq!((report.changes, report.chunks, report.embedded), (2, 3, 0));
+    clean(&index).await;
+    index.close().await.unwrap();
+    let (index, _) = open(folder.path(), store).await;
+    assert_eq!(follow(&index).await.changes, 0, "the position was kept");
+}
+
+async fn rebuilding_gives_the_same(store: &VectorBackend) {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, count) = open(folder.path(), store).await;
     for n in 0..20 {
         commit(index.catalog(), &format!("{n}.md"), &format!("text {n}\nmore {n}"));
         commit(index.catalog(), &format!("{n}.md"), &format!("text {n}\nmuch more {n}"));
@@ -221,15 +317,59 @@ async fn rebuilding_gives_the_same_and_serves_meanwhile() {
     commit(index.catalog(), "new.md", "brand new");
     follow(&index).await;
     index.close().await.unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     assert_eq!(follow(&index).await.changes, 0, "the checkpoints went with the new indexes");
     clean(&index).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_text_that_cannot_be_embedded_stops_nobody_and_is_not_forgotten() {
+async fn a_rebuild_follows_what_changes_meanwhile(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
+    for n in 0..5 {
+        commit(index.catalog(), &format!("{n}.md"), &format!("text {n}"));
+    }
+    follow(&index).await;
+    // The rebuild waits in the middle of its work until it is let on.
+    let (here, arrived) = std::sync::mpsc::channel();
+    let (go, on) = std::sync::mpsc::channel::<()>();
+    let on = std::sync::Mutex::new(Some(on));
+    let rebuilding = tokio::spawn({
+        let index = index.clone();
+        async move {
+            let wait = |done, _| {
+                if done > 0
+                    && let Some(on) = on.lock().unwrap().take()
+                {
+                    here.send(()).unwrap();
+                    on.recv().unwrap();
+                }
+            };
+            index.rebuild(&wait).await
+        }
+    });
+    tokio::task::block_in_place(|| arrived.recv_timeout(Duration::from_secs(20))).unwrap();
+    assert_eq!(index.rebuild_status().state, lore_index::RebuildState::Running);
+    commit(index.catalog(), "meanwhile.md", "something new");
+    commit(index.catalog(), "0.md", "text changed");
+    index.catalog().delete(DocumentId::from_source("upload:1.md")).unwrap();
+    follow(&index).await;
+    assert_eq!(words(&index, "something").await, [chunk("meanwhile.md", 1, 0)], "it is found at once");
+    go.send(()).unwrap();
+    let report = rebuilding.await.unwrap().unwrap();
+    assert!(report.chunks >= 5, "{report:?}");
+    assert_eq!(words(&index, "something").await, [chunk("meanwhile.md", 1, 0)], "and afterwards");
+    assert_eq!(dense(&index, "something new").await[0], chunk("meanwhile.md", 1, 0));
+    assert_eq!(index.rebuild_status().state, lore_index::RebuildState::Done);
+    clean(&index).await;
+    index.close().await.unwrap();
+    let (index, _) = open(folder.path(), store).await;
+    assert_eq!(follow(&index).await.changes, 0);
+    clean(&index).await;
+}
+
+async fn a_text_that_cannot_be_embedded_stops_nobody_and_is_not_forgotten(store: &VectorBackend) {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path(), store).await;
     commit(index.catalog(), "a.md", "good\npoison\nalso good");
     for n in 0..8 {
         commit(index.catalog(), &format!("{n}.md"), &format!("text {n}"));
@@ -244,15 +384,14 @@ async fn a_text_that_cannot_be_embedded_stops_nobody_and_is_not_forgotten() {
     assert!(report.differences[0].contains("chunk 1 of a.md"), "{:?}", report.differences);
     // Remembered over a restart, and done when the text can be embedded.
     index.close().await.unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     assert!(index.follow(&|_, _| {}).await.is_err());
     commit(index.catalog(), "a.md", "good\nwholesome\nalso good");
     follow(&index).await;
     clean(&index).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_embedder_that_has_stopped_is_an_error_and_words_are_found() {
+async fn an_embedder_that_has_stopped_is_an_error_and_words_are_found(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
     let owner = Owner::take(folder.path(), "test").unwrap();
     let catalog = Catalog::open(folder.path()).unwrap();
@@ -260,19 +399,18 @@ async fn an_embedder_that_has_stopped_is_an_error_and_words_are_found() {
     let info = EmbedderInfo { id: "gone".into(), dimension: DIMENSION, max_tokens: 8 };
     let (gone, requests) = Embedder::channel(info, Arc::new(|_: &str| 1), 1);
     drop(requests);
-    let index = Index::open(catalog, IndexConfig::default(), gone, owner).await.unwrap();
+    let index = Index::open(catalog, config(store), gone, owner).await.unwrap();
     assert!(matches!(index.follow(&|_, _| {}).await, Err(IndexError::Model(ModelError::Stopped { .. }))));
     assert_eq!(words(&index, "two").await, [chunk("a.md", 1, 1)]);
     index.close().await.unwrap();
-    let (index, _) = open_with(folder.path(), "gone").await;
+    let (index, _) = open_with(folder.path(), store, "gone").await;
     follow(&index).await;
     clean(&index).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn running_follows_nudges_and_stops() {
+async fn running_follows_nudges_and_stops(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn({
         let index = index.clone();
@@ -292,15 +430,14 @@ async fn running_follows_nudges_and_stops() {
     running.await.unwrap().unwrap();
     clean(&index).await;
     index.close().await.unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     assert_eq!(follow(&index).await.changes, 0, "the position was kept");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_catalog_older_than_the_indexes_wins() {
+async fn a_catalog_older_than_the_indexes_wins(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
     let saved = tempfile::tempdir().unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
     for n in 0..5 {
         commit(index.catalog(), &format!("{n}.md"), &format!("text {n}"));
     }
@@ -319,15 +456,57 @@ async fn a_catalog_older_than_the_indexes_wins() {
     for kind in ["lexical", "vectors"] {
         std::fs::rename(saved.path().join(kind), other.path().join(kind)).unwrap();
     }
-    let (index, _) = open(other.path()).await;
+    let (index, _) = open(other.path(), store).await;
     follow(&index).await;
     clean(&index).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_large_document_is_applied_in_slices() {
+async fn a_backup_put_back_is_noticed_though_it_caught_up(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
-    let (index, _) = open(folder.path()).await;
+    let (index, _) = open(folder.path(), store).await;
+    commit(index.catalog(), "a.md", "first text");
+    follow(&index).await;
+    index.close().await.unwrap();
+    let backup = tempfile::tempdir().unwrap();
+    let database = Catalog::open(folder.path()).unwrap();
+    database.vacuum().unwrap();
+    drop(database);
+    std::fs::copy(folder.path().join("catalog.db"), backup.path().join("catalog.db")).unwrap();
+    let put_back = || {
+        for path in std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.file_name().unwrap().to_str().unwrap().starts_with("catalog") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        std::fs::copy(backup.path().join("catalog.db"), folder.path().join("catalog.db")).unwrap();
+    };
+    for lost in [&["lexical"][..], &[]] {
+        let (index, _) = open(folder.path(), store).await;
+        follow(&index).await;
+        commit(index.catalog(), "lost.md", "text that the backup lacks");
+        follow(&index).await;
+        index.close().await.unwrap();
+        put_back();
+        // The same number of changes as before, and one more.
+        let catalog = Catalog::open(folder.path()).unwrap();
+        commit(&catalog, "other.md", "text of another history");
+        commit(&catalog, "more.md", "and more of it");
+        drop(catalog);
+        for kind in lost {
+            std::fs::remove_dir_all(folder.path().join(kind)).unwrap();
+        }
+        let (index, _) = open(folder.path(), store).await;
+        assert!(index.preparing().is_some());
+        follow(&index).await;
+        clean(&index).await;
+        index.close().await.unwrap();
+        put_back();
+    }
+}
+
+async fn a_large_document_is_applied_in_slices(store: &VectorBackend) {
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path(), store).await;
     let text: Vec<String> = (0..3_000).map(|n| format!("line {n} of the long document")).collect();
     commit(index.catalog(), "long.md", &text.join("\n"));
     let report = follow(&index).await;
@@ -336,4 +515,46 @@ async fn a_large_document_is_applied_in_slices() {
     commit(index.catalog(), "long.md", &text[..1_000].join("\n"));
     assert_eq!(follow(&index).await.embedded, 0);
     clean(&index).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_data_folders_do_not_share_an_alias() {
+    let Some(server) = support::server() else { return };
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, _) = open(one.path(), &server.backend).await;
+    commit(first.catalog(), "a.md", "one\ntwo");
+    follow(&first).await;
+    let (second, _) = try_open(two.path(), &server.backend, "fake@1").await;
+    let refused = second.unwrap_err().to_string();
+    assert!(refused.contains("another data folder") && refused.contains("collection"), "{refused}");
+    assert_eq!(dense(&first, "one").await[0], chunk("a.md", 1, 0));
+    first.rebuild(&|_, _| {}).await.unwrap();
+    clean(&first).await;
+    server.clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collections_left_by_a_kill_are_removed_and_others_are_not() {
+    let Some(server) = support::server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (index, _) = open(folder.path(), &server.backend).await;
+    commit(index.catalog(), "a.md", "one");
+    follow(&index).await;
+    let id = index.catalog().folder_id().unwrap();
+    index.close().await.unwrap();
+    let nowhere = Path::new("");
+    let left = format!("{id}-left");
+    for name in [left.as_str(), "0-foreign"] {
+        let made = VectorStore::create(&server.backend, nowhere, name, DIMENSION).await;
+        // The foreign one is refused where the alias is ours, which leaves it to the check below.
+        assert_eq!(made.is_ok(), name == left, "{made:?}");
+    }
+    let foreign = server.make("0-foreign").await;
+    let (index, _) = open(folder.path(), &server.backend).await;
+    assert_eq!(index.preparing(), None);
+    let there = server.collections().await;
+    assert!(there.contains(&foreign) && !there.iter().any(|name| name.ends_with("-left")), "{there:?}");
+    assert_eq!(there.len(), 2, "{there:?}");
+    clean(&index).await;
+    server.clean().await;
 }

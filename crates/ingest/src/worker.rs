@@ -15,8 +15,21 @@ const LEASE_SECONDS: u64 = 60;
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How often an idle worker looks.
 const IDLE: Duration = Duration::from_millis(500);
-/// How long a worker waits after an error of the catalog.
-const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// How long a worker waits after an error of the catalog; it doubles with each that follows.
+const AFTER_ERROR: Duration = Duration::from_secs(2);
+/// Longest such wait.
+const AFTER_ERROR_MOST: Duration = Duration::from_secs(60);
+
+/// What others are told of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerEvent {
+    /// The catalog changed.
+    Changed,
+    /// No job can be worked on for now, for this reason; it is tried again.
+    Waiting(String),
+    /// Jobs are worked on again.
+    Working,
+}
 
 /// What became of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,44 +44,50 @@ enum Ended {
 
 /// Works on jobs until `stop` is set, one at a time; the job at hand is finished first.
 ///
-/// Looks twice a second, and at once when `wake` is notified (an upload in the same process). `on_change` is called when
-/// the catalog changed.
+/// Looks twice a second, and at once when `wake` is notified (an upload in the same process). `tell` hears when the
+/// catalog changed, and when work cannot go on, such as on a full disk, and can again.
 ///
 /// # Errors
-/// Those of the catalog that waiting does not mend: a full disk, a newer schema, damaged data. Others are logged and
-/// tried again.
+/// `NewerSchema`, which waiting does not mend. Everything else is logged and tried again, at growing intervals; what is
+/// wrong with one job fails that job alone.
 pub async fn run(
     ingester: Ingester,
     worker: String,
     wake: Arc<Notify>,
     mut stop: watch::Receiver<bool>,
-    on_change: impl Fn() + Send + Sync,
+    tell: impl Fn(WorkerEvent) + Send + Sync,
 ) -> Result<(), IngestError> {
+    let mut failures = 0;
     while !*stop.borrow() {
-        let pause = match step(&ingester, &worker).await {
-            Ok(Some(Ended::Done)) => {
-                on_change();
+        let ended = step(&ingester, &worker).await;
+        if ended.is_ok() && std::mem::take(&mut failures) > 0 {
+            tell(WorkerEvent::Working);
+        }
+        let pause = match ended {
+            Ok(Some(ended)) => {
+                if ended == Ended::Done {
+                    tell(WorkerEvent::Changed);
+                }
                 continue;
             }
-            Ok(Some(_)) => continue,
             Ok(None) => IDLE,
-            Err(IngestError::Index(error)) if is_lasting(&error) => return Err(error.into()),
+            Err(IngestError::Index(error @ IndexError::NewerSchema { .. })) => return Err(error.into()),
             Err(error) => {
-                tracing::error!(%error, "the worker could not go on; it tries again");
-                AFTER_ERROR
+                let pause = AFTER_ERROR.saturating_mul(1 << failures.min(8)).min(AFTER_ERROR_MOST);
+                failures += 1;
+                tracing::error!(%error, seconds = pause.as_secs(), "the worker cannot go on; it tries again");
+                tell(WorkerEvent::Waiting(error.to_string()));
+                pause
             }
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = wake.notified() => {}
+            // An upload does not mend what failed.
+            () = wake.notified(), if failures == 0 => {}
             changed = stop.changed() => if changed.is_err() { return Ok(()) },
         }
     }
     Ok(())
-}
-
-fn is_lasting(error: &IndexError) -> bool {
-    matches!(error, IndexError::DiskFull { .. } | IndexError::NewerSchema { .. } | IndexError::Damaged(_))
 }
 
 /// Takes one job and ends it; `None` where none waits.
@@ -80,7 +99,15 @@ async fn step(ingester: &Ingester, worker: &str) -> Result<Option<Ended>, Ingest
     let span = tracing::info_span!("job", id = %job.id, document = %document.name);
     let (ingester, name) = (ingester.clone(), worker.to_owned());
     let heartbeat = Heartbeat::start(ingester.catalog().clone(), job.id.clone(), name.clone());
-    let ended = blocking(move || span.in_scope(|| work(&ingester, &name, &job, &document))).await;
+    let ended = blocking(move || {
+        let ended = span.in_scope(|| work(&ingester, &name, &job, &document));
+        if let Err(IngestError::Index(IndexError::DiskFull { .. })) = &ended {
+            // No fault of the job: it is given back, and the try does not count.
+            ingester.catalog().release_job(&job.id, &name)?;
+        }
+        ended
+    })
+    .await;
     heartbeat.stop();
     ended.map(Some)
 }
@@ -92,8 +119,14 @@ fn work(ingester: &Ingester, worker: &str, job: &Job, document: &NewDocument) ->
         let held = catalog.fail_job(&job.id, worker, reason)?;
         Ok(if held { Ended::Failed } else { Ended::Lost })
     };
-    let Some(bytes) = catalog.original(&job.content_hash)? else {
-        return fail("its content is no longer stored; upload it again");
+    let bytes = match catalog.original(&job.content_hash) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return fail("its content is no longer stored; upload it again"),
+        Err(error @ IndexError::Damaged(_)) => {
+            tracing::error!(%error, "the stored content of an upload is damaged");
+            return fail("its stored content is damaged; upload it again");
+        }
+        Err(error) => return Err(error.into()),
     };
     let limit = ingester.limits().document_bytes;
     if bytes.len() as u64 > limit {

@@ -10,9 +10,9 @@ use lore_core::{
 use lore_index::IndexError;
 use tokio::sync::mpsc;
 
+use crate::asked::Asked;
 use crate::config::AnswerConfig;
 use crate::error::{QueryError, Result};
-use crate::asked::Asked;
 use crate::extract::{Candidate, Extractor};
 use crate::passages::{FoundPassage, passages};
 use crate::retrieve::{Retriever, SearchRequest};

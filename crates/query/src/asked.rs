@@ -76,7 +76,17 @@ impl Asked {
             }
             words.push(word.text);
         }
-        Ok(Self { weights, total, rarest, specific, codes, names, numbers, words, wanted: Wanted::of(question) })
+        Ok(Self {
+            weights,
+            total,
+            rarest,
+            specific,
+            codes,
+            names,
+            numbers,
+            words,
+            wanted: Wanted::of(question),
+        })
     }
 
     /// Share of the weight that `found` gives, where it says for each term how much of it counts (0 to 1).
@@ -105,7 +115,8 @@ impl Asked {
 
     /// What `haystack` (lower case) lacks of the definite things asked for.
     pub fn lacks(&self, haystack: &str) -> Lacks {
-        let any = |terms: &[String]| f32::from(u8::from(terms.iter().any(|t| !haystack.contains(t.as_str()))));
+        let any =
+            |terms: &[String]| f32::from(u8::from(terms.iter().any(|t| !haystack.contains(t.as_str()))));
         let share = |terms: &[String]| {
             let missing = terms.iter().filter(|t| !haystack.contains(t.as_str())).count();
             missing as f32 / terms.len().max(1) as f32

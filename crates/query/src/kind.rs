@@ -83,13 +83,21 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
             r"what percentage|what share|which share|how many percent|what percent|\brate\b|discount|百分之几|比例|折扣|几成|百分比|几个点",
             r"\d[\d.,]*\s*(?:%|percent|per cent|‰)|百分之",
         ),
-        rule(Kind::Weight, r"weigh|多重|重量", r"\d[\d.,]*\s*(?:(?:g|kg|t|grams?|kilograms?)\b|克|千克|公斤|吨)"),
+        rule(
+            Kind::Weight,
+            r"weigh|多重|重量",
+            r"\d[\d.,]*\s*(?:(?:g|kg|t|grams?|kilograms?)\b|克|千克|公斤|吨)",
+        ),
         rule(
             Kind::Length,
             r"how (?:far|deep|high|tall|wide|thick)|distance|\brange\b|diameter|多高|多远|多深|距离|直径|多厚|毫米",
             r"\d[\d.,]*\s*(?:(?:mm|cm|m|km|metres?|meters?|kilometres?|millimetres?|centimetres?|inch(?:es)?|feet)\b|米|毫米|厘米|公里)",
         ),
-        rule(Kind::Temperature, r"temperature|how (?:hot|cold|warm)|温度|多少度|几度", r"\d\s*(?:°|℃|度|degrees?)"),
+        rule(
+            Kind::Temperature,
+            r"temperature|how (?:hot|cold|warm)|温度|多少度|几度",
+            r"\d\s*(?:°|℃|度|degrees?)",
+        ),
         rule(
             Kind::Person,
             r"\bwho\b|\bwhom\b|whose|which person|谁|哪位|哪个人|负责人",
@@ -153,7 +161,9 @@ impl Wanted {
                 let noun = m.as_str();
                 noun.get(..noun.len().saturating_sub(1)).filter(|n| n.len() >= 3).unwrap_or(noun).to_owned()
             })
-            .or_else(|| CHINESE_NOUN.captures(question).and_then(|c| c.get(1)).map(|m| m.as_str().to_owned()));
+            .or_else(|| {
+                CHINESE_NOUN.captures(question).and_then(|c| c.get(1)).map(|m| m.as_str().to_owned())
+            });
         let counted = noun.map(|noun| {
             pattern(&format!(r"{NUMBER}\s*个?(?:[\w-]+\s+){{0,2}}{}", regex::escape(&noun)), true)
         });

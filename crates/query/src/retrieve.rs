@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lore_core::{Access, ChunkId, Filter, Reranker, SearchMode};
-use lore_index::{Index, LiveChunk};
+use lore_index::{Index, IndexError, LiveChunk};
 
 use crate::config::{Fusion, RetrieveConfig};
 use crate::error::{QueryError, Result};
@@ -71,6 +71,11 @@ pub struct Retriever {
     config: Arc<RetrieveConfig>,
 }
 
+/// Whether `error` is one of the vector store alone.
+fn is_down(error: &IndexError) -> bool {
+    matches!(error, IndexError::Vector(_) | IndexError::Unreachable { .. } | IndexError::DiskFull { .. })
+}
+
 impl Retriever {
     /// A retriever over `index`.
     pub fn new(index: Index, reranker: Option<Reranker>, config: RetrieveConfig) -> Self {
@@ -117,7 +122,14 @@ impl Retriever {
             }
             let vector = self.index.embedder().embed_query(query).await?;
             let embedded = started.elapsed().as_secs_f64() * 1e3;
-            let hits = self.index.search_dense(&vector, filter, access, depth).await?;
+            let hits = match self.index.search_dense(&vector, filter, access, depth).await {
+                // Words alone are better than nothing.
+                Err(error) if want_lexical && is_down(&error) => {
+                    tracing::warn!(%error, "the vectors cannot be searched; the words alone are");
+                    Vec::new()
+                }
+                found => found?,
+            };
             Ok((Some(vector), hits, embedded))
         };
         let lexical_side = async {
@@ -134,7 +146,10 @@ impl Retriever {
             let missing: Vec<ChunkId> =
                 lexical.iter().map(|h| h.id).filter(|id| !known.contains(id)).collect();
             if !missing.is_empty() {
-                let scores = self.index.similarities(vector, &missing).await?;
+                let scores = match self.index.similarities(vector, &missing).await {
+                    Err(error) if is_down(&error) => vec![None; missing.len()],
+                    found => found?,
+                };
                 dense.extend(
                     missing
                         .into_iter()

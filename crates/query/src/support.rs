@@ -153,7 +153,8 @@ impl Standing {
     /// Standing of the first of `ranked`: (passage, score), best first.
     pub fn of(ranked: &[(usize, f32)]) -> Self {
         let Some(&(passage, score)) = ranked.first() else { return Self::default() };
-        let behind = |other: Option<&(usize, f32)>| other.map_or(Self::MOST, |o| (score - o.1).min(Self::MOST));
+        let behind =
+            |other: Option<&(usize, f32)>| other.map_or(Self::MOST, |o| (score - o.1).min(Self::MOST));
         let total: f32 = ranked.iter().map(|(_, s)| (s - score).exp()).sum();
         Self {
             score,

@@ -8,7 +8,7 @@ use axum::middleware::from_fn;
 use axum::routing::{MethodFilter, on};
 
 use crate::request;
-use crate::routes::{ask, content, documents, feedback, health, jobs, keys, search, upload};
+use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, keys, search, upload};
 use crate::state::AppState;
 
 /// The whole service, to be put on a listener by [`crate::serve()`] or called directly.
@@ -45,6 +45,9 @@ fn table() -> Table {
         .get("/v1/documents/{id}/content", content::content)
         .get("/v1/documents/{id}/text", content::text)
         .get("/v1/jobs/{id}", jobs::show)
+        .get("/v1/indexes", indexes::show)
+        .post("/v1/indexes/rebuild", indexes::rebuild)
+        .post("/v1/indexes/check", indexes::check)
         .post("/v1/feedback", feedback::give)
         .get("/v1/keys", keys::list)
         .post("/v1/keys", keys::create)

@@ -21,11 +21,16 @@ pub enum Phase {
 pub struct Lifecycle {
     phase: Arc<watch::Sender<Phase>>,
     waiting: Arc<Mutex<BTreeMap<String, String>>>,
+    troubles: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Default for Lifecycle {
     fn default() -> Self {
-        Self { phase: Arc::new(watch::Sender::new(Phase::Serving)), waiting: Arc::default() }
+        Self {
+            phase: Arc::new(watch::Sender::new(Phase::Serving)),
+            waiting: Arc::default(),
+            troubles: Arc::default(),
+        }
     }
 }
 
@@ -38,6 +43,20 @@ impl Lifecycle {
     /// `part` is there.
     pub fn arrived(&self, part: &str) {
         self.waiting().remove(part);
+    }
+
+    /// `part` does not work for now, which does not keep questions from being answered; `None` when it works again.
+    pub fn trouble(&self, part: &str, reason: Option<&str>) {
+        let mut troubles = locked(&self.troubles);
+        match reason {
+            Some(reason) => troubles.insert(part.to_owned(), reason.to_owned()),
+            None => troubles.remove(part),
+        };
+    }
+
+    /// What does not work for now.
+    pub fn troubles(&self) -> Vec<String> {
+        locked(&self.troubles).values().cloned().collect()
     }
 
     /// Why the service is not ready, as far as it was told; empty when nothing is missing.
@@ -66,8 +85,12 @@ impl Lifecycle {
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.waiting)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

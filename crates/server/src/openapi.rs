@@ -9,7 +9,7 @@ use utoipa::openapi::{OpenApi as Document, PathItem};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::ErrorBody;
-use crate::routes::{ask, content, documents, feedback, health, jobs, keys, search, upload};
+use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, keys, search, upload};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -37,6 +37,9 @@ use crate::routes::{ask, content, documents, feedback, health, jobs, keys, searc
         content::content,
         content::text,
         jobs::show,
+        indexes::show,
+        indexes::rebuild,
+        indexes::check,
         feedback::give,
         keys::list,
         keys::create,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use lore_core::{Limits, Seq};
-use lore_index::{Catalog, IndexError};
+use lore_index::{Catalog, Index, IndexError};
 use lore_query::{Answerer, Retriever};
 use tokio::time::Instant;
 
@@ -104,11 +104,34 @@ impl AppState {
     /// What answers questions.
     ///
     /// # Errors
-    /// 503 with the reasons for as long as it is not there.
+    /// 503 with the reasons for as long as it is not there, or its indexes are being made anew.
     pub fn engine(&self) -> Result<&Engine, ApiError> {
-        self.inner.engine.get().ok_or_else(|| {
+        let engine = self.inner.engine.get();
+        engine.filter(|engine| engine.retriever.index().preparing().is_none()).ok_or_else(|| {
             ApiError::unavailable("not_ready", format!("not ready: {}", self.missing().join("; ")))
         })
+    }
+
+    /// The indexes, also while they are being made anew.
+    ///
+    /// # Errors
+    /// 503 with the reasons for as long as they are not open.
+    pub fn index(&self) -> Result<&Index, ApiError> {
+        let engine = self.inner.engine.get();
+        engine.map(|engine| engine.retriever.index()).ok_or_else(|| {
+            ApiError::unavailable("not_ready", format!("not ready: {}", self.missing().join("; ")))
+        })
+    }
+
+    /// What does not work for now, though questions are answered.
+    pub fn troubles(&self) -> Vec<String> {
+        let mut troubles = self.inner.lifecycle.troubles();
+        if let Some(engine) = self.inner.engine.get()
+            && engine.retriever.index().trouble().is_some()
+        {
+            troubles.push("the indexes cannot follow the changes of documents; it is tried again".to_owned());
+        }
+        troubles
     }
 
     /// Why the service cannot answer questions; empty when it can.
@@ -119,7 +142,8 @@ impl AppState {
             Some(engine) if !engine.retriever.index().embedder().is_running() => {
                 reasons.push("the embedder has stopped".to_owned());
             }
-            _ => {}
+            Some(engine) => reasons.extend(engine.retriever.index().preparing()),
+            None => {}
         }
         reasons
     }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use lore_index::CheckReport;
 
 use crate::settings::Settings;
 use crate::{open, print, progress};
@@ -19,14 +20,15 @@ impl Check {
     /// Runs the command.
     ///
     /// # Errors
-    /// Fails where another process has the indexes, and where an index fails.
+    /// Fails where a process that serves nothing has the indexes, and where an index fails.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let index = open::index(&settings, "lore check").await?;
-        if !self.as_is {
-            open::follow(&index).await?;
-        }
-        let report = index.check().await?;
-        index.close().await?;
+        let report = match open::server(&settings).await? {
+            Some(client) => {
+                progress::say(&format!("{} compares them", client.owner));
+                client.work(&format!("/v1/indexes/check?as_is={}", self.as_is)).await?
+            }
+            None => self.here(&settings).await?,
+        };
         if settings.json {
             print::json(&report)?;
         } else {
@@ -42,5 +44,15 @@ impl Check {
             });
         }
         Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn here(&self, settings: &Settings) -> anyhow::Result<CheckReport> {
+        let index = open::index(settings, "lore check").await?;
+        if !self.as_is {
+            open::follow(&index).await?;
+        }
+        let report = index.check().await?;
+        index.close().await?;
+        Ok(report)
     }
 }

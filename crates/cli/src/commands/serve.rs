@@ -31,7 +31,7 @@ impl Serve {
         if !settings.quiet {
             print::line(&format!("serving {}", door.url()))?;
         }
-        door.serve(&settings, !self.no_worker, stop).await?;
+        door.serve(&settings, !self.no_worker, stop, async |_, _| Ok(())).await?;
         Ok(ExitCode::SUCCESS)
     }
 }

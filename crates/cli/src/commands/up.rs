@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
-use lore_ingest::IngestOptions;
+use lore_index::Index;
+use lore_ingest::{IngestEvent, IngestOptions};
+use lore_server::Lifecycle;
 use serde_json::json;
+use tokio::sync::watch;
 
-use crate::service::Door;
+use crate::service::{Door, START};
 use crate::settings::Settings;
 use crate::{intake, open, print, progress, signals};
 
@@ -35,42 +39,81 @@ impl Up {
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let stop = signals::stop_signal()?;
         let listen = self.listen.unwrap_or_else(|| settings.config.listen.clone());
-        // Socket and lock first: a busy port is heard of before the long work, not after it.
-        let door = Door::open(&settings, &listen, "lore up").await?;
-        let opened = tokio::select! {
-            opened = door.index(&settings) => opened?,
-            () = signals::stopped(stop.clone()) => return Ok(ExitCode::FAILURE),
-        };
-        let (room, index) = opened;
-        let catalog = index.catalog().clone();
-
         let example = self.corpus.is_none() && PathBuf::from(CORPUS).is_dir();
         let corpus = self.corpus.or_else(|| example.then(|| CORPUS.into()));
-        if let Some(corpus) = corpus {
-            let ingester = intake::ingester(&settings, &catalog, index.embedder());
-            let options = IngestOptions { stop: intake::stop_flag(&stop), ..IngestOptions::default() };
-            let report = intake::folders(&ingester, vec![corpus], options, false).await?;
-            progress::say(&intake::summary(&report));
+        if let Some(corpus) = corpus.as_ref().filter(|corpus| !corpus.exists()) {
+            bail!("there is no {} to take in", corpus.display());
         }
-        if intake::follow(&index, &stop).await?.is_none() || *stop.borrow() {
+        let door = Door::open(&settings, &listen, "lore up").await?;
+        let url = door.url();
+        progress::say(&format!("listening on {url}; questions are answered when all is taken in"));
+        let mut whole = false;
+        let first = async |index: Index, lifecycle: Lifecycle| {
+            if let Some(corpus) = corpus {
+                take_in(&settings, &index, &lifecycle, corpus, &stop).await?;
+            } else {
+                let catalog = index.catalog().clone();
+                let (documents, _) = open::blocking(move || catalog.counts()).await?;
+                progress::say(&format!(
+                    "there is no ./{CORPUS} here: serving the {documents} documents that {} has; \
+                     --corpus PATH takes a folder in",
+                    settings.data_dir.display()
+                ));
+            }
+            if *stop.borrow() || intake::follow(&index, &stop).await?.is_none() {
+                return Ok(());
+            }
+            whole = true;
+            let catalog = index.catalog().clone();
+            let (documents, chunks) = open::blocking(move || catalog.counts()).await?;
+            let model = &index.embedder().info().id;
+            if settings.json {
+                print::json(&json!({"url": url, "model": model, "documents": documents, "chunks": chunks}))?;
+            } else if !settings.quiet {
+                print::line(&format!("embedder   {model}"))?;
+                print::line(&format!("documents  {documents} ({chunks} chunks)"))?;
+                print::line(&format!("serving    {url}"))?;
+                let question = if example { QUESTION } else { "..." };
+                print::line(&format!("ask        lore ask \"{question}\""))?;
+            }
+            Ok(())
+        };
+        door.serve(&settings, true, stop.clone(), first).await?;
+        if !whole {
             progress::say("stopped; run the command again to go on");
-            index.close().await?;
             return Ok(ExitCode::FAILURE);
         }
-
-        let (documents, chunks) = open::blocking(move || catalog.counts()).await?;
-        let (model, url) = (index.embedder().info().id.clone(), room.url());
-        index.publish(&url, room.token())?;
-        if settings.json {
-            print::json(&json!({"url": url, "model": model, "documents": documents, "chunks": chunks}))?;
-        } else if !settings.quiet {
-            print::line(&format!("embedder   {model}"))?;
-            print::line(&format!("documents  {documents} ({chunks} chunks)"))?;
-            print::line(&format!("serving    {url}"))?;
-            let question = if example { QUESTION } else { "..." };
-            print::line(&format!("ask        lore ask \"{question}\""))?;
-        }
-        room.serve(&settings, async { Ok(index) }, true, stop).await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Takes `corpus` in and says in the readiness how far that is.
+async fn take_in(
+    settings: &Settings,
+    index: &Index,
+    lifecycle: &Lifecycle,
+    corpus: PathBuf,
+    stop: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    lifecycle.wait_for(START, "the documents are being taken in");
+    let ingester = intake::ingester(settings, index.catalog(), index.embedder());
+    let options = IngestOptions { stop: intake::stop_flag(stop), ..IngestOptions::default() };
+    let (readiness, indexes) = (lifecycle.clone(), index.clone());
+    let (mut done, mut known) = (0, 0);
+    let heard = move |event: &IngestEvent| {
+        match event {
+            IngestEvent::Discovered { total, .. } => known = *total,
+            IngestEvent::Finished { .. } => done += 1,
+            _ => return,
+        }
+        indexes.nudge();
+        let reason = format!("the documents are being taken in: {} of {known} files", known.min(done));
+        readiness.wait_for(START, &reason);
+    };
+    let report = intake::folders_heard(&ingester, vec![corpus], options, false, heard).await?;
+    progress::say(&intake::summary(&report));
+    if !report.stopped {
+        lifecycle.wait_for(START, "the documents are being indexed");
+    }
+    Ok(())
 }

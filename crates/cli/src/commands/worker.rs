@@ -26,7 +26,7 @@ impl Worker {
         // Only the tokenizer is needed from here on.
         drop(embedder);
         tracing::info!(data_dir = %settings.data_dir.display(), "waiting for uploads");
-        intake::worker(ingester, Arc::new(Notify::new()), stop, None).await??;
+        intake::worker(ingester, Arc::new(Notify::new()), stop, None, |_| ()).await??;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,12 +1,13 @@
 //! The numbered changes that the indexes follow, and how far each of them is.
 
-use lore_core::{DocumentId, Seq};
+use lore_core::{ContentHash, DocumentId, Seq};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::db::Write;
 use super::types::{Change, ChangeKind};
 use super::{Catalog, rows};
 use crate::error::{IndexError, Result};
+use crate::mark::Mark;
 
 impl Catalog {
     /// Changes after `seq`, oldest first.
@@ -41,6 +42,36 @@ impl Catalog {
                 tx.prepare_cached("SELECT max(seq) FROM changes")?.query_row([], |row| row.get(0))?;
             Ok(Seq(seq.unwrap_or(0).unsigned_abs()))
         })
+    }
+
+    /// Change `seq` with what tells it from the change of that number in another history of this catalog.
+    pub fn mark(&self, seq: Seq) -> Result<Mark> {
+        self.read(|tx| {
+            let row: Option<(Vec<u8>, String, i64, i64)> = tx
+                .prepare_cached("SELECT document, kind, version, at FROM changes WHERE seq = ?1")?
+                .query_row([rows::signed(seq.0)], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })
+                .optional()?;
+            let digest = row.map(|row| ContentHash::of(format!("{row:?}").as_bytes()));
+            let change = digest.and_then(|hash| u64::from_str_radix(&hash.as_str()[..16], 16).ok());
+            Ok(Mark { seq, change: change.unwrap_or(0) })
+        })
+    }
+
+    /// The last change of `document`; 0 where it never was.
+    pub fn last_change(&self, document: DocumentId) -> Result<Seq> {
+        self.read(|tx| {
+            let seq: Option<i64> = tx
+                .prepare_cached("SELECT max(seq) FROM changes WHERE document = ?1")?
+                .query_row([document.0.as_bytes()], |row| row.get(0))?;
+            Ok(Seq(seq.unwrap_or(0).unsigned_abs()))
+        })
+    }
+
+    /// The data folder's own id, made with the catalog.
+    pub fn folder_id(&self) -> Result<String> {
+        self.read(|tx| Ok(tx.query_row("SELECT id FROM folder", [], |row| row.get(0))?))
     }
 
     /// A named checkpoint (such as `vectors:<embedder>`): the last change an index holds.

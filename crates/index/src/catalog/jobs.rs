@@ -172,6 +172,19 @@ impl Catalog {
         })
     }
 
+    /// Gives a job back that could not be worked on for no fault of its own: it waits again, and the try does not count.
+    pub fn release_job(&self, job: &str, worker: &str) -> Result<()> {
+        self.write(|tx| {
+            tx.prepare_cached(
+                "UPDATE jobs SET state = 'queued', attempts = max(attempts - 1, 0), worker = NULL,
+                     lease_until = NULL, updated_at = ?3
+                 WHERE id = ?1 AND worker = ?2 AND state = 'running'",
+            )?
+            .execute(params![job, worker, tx.now])?;
+            Ok(())
+        })
+    }
+
     /// Commits what a worker made of a job and ends the job, in one transaction; `None` when the lease was lost meanwhile
     /// (it ran out, the document was deleted, or newer content came), and then nothing changed.
     ///

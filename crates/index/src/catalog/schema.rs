@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{IndexError, Result};
 
 /// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
-const MIGRATIONS: &[&str] = &[FIRST, SECOND];
+const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID];
 
 /// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {
@@ -32,6 +32,12 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
     transaction.commit()?;
     Ok(())
 }
+
+/// A name of the data folder that no other has, for what it keeps on servers that others use too.
+const FOLDER_ID: &str = r"
+CREATE TABLE folder (id TEXT NOT NULL) STRICT;
+INSERT INTO folder (id) VALUES (lower(hex(randomblob(8))));
+";
 
 /// Times are microseconds since 1970 in UTC, UUIDs 16 bytes, hashes of originals hexadecimal text, hashes of embedded
 /// texts 32 bytes, lists and maps JSON.

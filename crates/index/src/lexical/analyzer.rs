@@ -82,7 +82,8 @@ pub struct ChineseWord {
 
 /// The Chinese words of `text` of two characters or more, in order, as jieba cuts and tags them.
 pub fn chinese_words(text: &str) -> Vec<ChineseWord> {
-    let chinese = |word: &str| word.chars().nth(1).is_some() && word.chars().all(|c| script(c) == Script::Han);
+    let chinese =
+        |word: &str| word.chars().nth(1).is_some() && word.chars().all(|c| script(c) == Script::Han);
     let class = |tag: &str| match tag {
         "ns" | "nr" | "nrt" | "nt" | "nz" => WordClass::Name,
         _ if tag.starts_with(['n', 'v', 'a', 'z', 's', 'j', 'b']) => WordClass::Content,
@@ -329,7 +330,10 @@ mod tests {
     fn chinese_words_have_their_class() {
         let words = chinese_words("北京办公室的核心工作时间是什么？");
         assert!(words.contains(&ChineseWord { text: "北京".into(), class: WordClass::Name }), "{words:?}");
-        assert!(words.contains(&ChineseWord { text: "办公室".into(), class: WordClass::Content }), "{words:?}");
+        assert!(
+            words.contains(&ChineseWord { text: "办公室".into(), class: WordClass::Content }),
+            "{words:?}"
+        );
         assert!(chinese_words("How many days?").is_empty());
     }
 

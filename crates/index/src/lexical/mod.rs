@@ -24,6 +24,7 @@ use self::schema::{FINGERPRINT, Fields};
 use self::score::{Snapshot, Weights};
 use crate::config::IndexConfig;
 use crate::error::{IndexError, Result};
+use crate::mark::Mark;
 use crate::payload::{Payload, conditions};
 
 /// Name of the format: schema and analyzer. An index in another format is not read but rebuilt.
@@ -126,9 +127,14 @@ impl LexicalIndex {
     }
 
     /// The last change that the index holds, as its last commit says.
-    pub fn seq(&self) -> Result<Seq> {
+    pub fn mark(&self) -> Result<Mark> {
         let metas = self.index.load_metas().map_err(|e| self.failed(e))?;
-        Ok(Seq(metas.payload.and_then(|payload| payload.parse().ok()).unwrap_or(0)))
+        Ok(metas.payload.and_then(|payload| payload.parse().ok()).unwrap_or_default())
+    }
+
+    /// Number of [`LexicalIndex::mark`].
+    pub fn seq(&self) -> Result<Seq> {
+        Ok(self.mark()?.seq)
     }
 
     /// Replaces all chunks of `document` by `entries` (none: removes it); seen by searches after [`LexicalIndex::commit`].
@@ -146,11 +152,12 @@ impl LexicalIndex {
         })
     }
 
-    /// Makes all changes so far durable and visible, with the number of the last one in the same commit.
-    pub fn commit(&self, seq: Seq) -> Result<()> {
+    /// Makes all changes so far durable and visible, with the last one's mark in the same commit.
+    pub fn commit(&self, last: impl Into<Mark>) -> Result<()> {
+        let last = last.into();
         self.with_writer(|writer| {
             let mut commit = writer.prepare_commit()?;
-            commit.set_payload(&seq.0.to_string());
+            commit.set_payload(&last.to_string());
             commit.commit()?;
             self.reader.reload()
         })?;

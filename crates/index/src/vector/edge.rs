@@ -41,6 +41,8 @@ const LOG_FILES: usize = 6;
 const WRITE_POINTS: usize = 64;
 /// Pause between two tries of a lock.
 const PAUSE: Duration = Duration::from_millis(2);
+/// Least time between two tries to open a store that could not be opened again.
+const LOAD_EVERY: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
 /// How long to wait for a store of the same folder to be closed.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Space that must be left on the disk: the engine writes through memory maps, and a page that finds no room on the disk
@@ -54,8 +56,11 @@ pub struct EdgeStore(Arc<Edge>);
 struct Edge {
     folder: PathBuf,
     dimension: usize,
-    /// `None` after it was closed, or could not be opened again.
+    /// `None` after it was closed, or while it cannot be opened again.
     shard: RwLock<Option<EdgeShard>>,
+    closed: AtomicBool,
+    /// When opening it again failed last.
+    failed: Mutex<Option<Instant>>,
     /// Held by a write; never held while waiting for `maintenance`.
     writing: Mutex<()>,
     /// Held by an optimisation or a flush.
@@ -120,6 +125,8 @@ impl EdgeStore {
             folder,
             dimension,
             shard,
+            closed: AtomicBool::new(false),
+            failed: Mutex::default(),
             writing: Mutex::default(),
             maintenance: Mutex::default(),
             optimising: AtomicBool::new(false),
@@ -259,10 +266,17 @@ impl EdgeStore {
         self.0.optimise()
     }
 
+    /// Leaves the store as a failure to open it again does.
+    #[cfg(test)]
+    pub(super) fn lose(&self) {
+        drop(self.0.shard.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
     pub(super) fn close(&self) {
         if let Some(_maintenance) = self.0.unless_optimising() {
             let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let mut shard = self.0.shard.write().unwrap_or_else(PoisonError::into_inner);
+            self.0.closed.store(true, Ordering::Release);
             let closed = caught(|| {
                 drop(shard.take());
                 Ok(())
@@ -276,9 +290,43 @@ impl EdgeStore {
 
 impl Edge {
     fn read<T>(&self, work: impl FnOnce(&EdgeShard) -> qdrant_edge::OperationResult<T>) -> Result<T> {
-        let shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
+        if shard.is_none() {
+            drop(shard);
+            self.load_again()?;
+            shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
+        }
         let shard = shard.as_ref().ok_or_else(|| IndexError::Vector("it is closed".into()))?;
         work(shard).map_err(|e| failed(&e))
+    }
+
+    /// Opens the shard where opening it again failed before, now and then.
+    fn load_again(&self) -> Result<()> {
+        let mut shard = self.shard.write().unwrap_or_else(PoisonError::into_inner);
+        if shard.is_some() || self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut last = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|at| at.elapsed() < LOAD_EVERY) {
+            return Err(IndexError::Vector("it cannot be opened now and is tried again".into()));
+        }
+        match self.load() {
+            Ok(loaded) => {
+                *shard = Some(loaded);
+                *last = None;
+                tracing::info!("the vector index is open again");
+                Ok(())
+            }
+            Err(error) => {
+                *last = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    fn load(&self) -> Result<EdgeShard> {
+        self.check_space()?;
+        caught(|| EdgeShard::load(&self.folder, Some(config(self.dimension))))
     }
 
     fn write(&self, operation: UpdateOperation) -> Result<()> {
@@ -308,18 +356,33 @@ impl Edge {
             })
             .map_err(|e| qdrant_edge::OperationError::service_error(e.to_string()))
         })?;
-        if log_files(&self.folder)?.len() > LOG_FILES {
+        // With little room left, the shard stays open and its log long.
+        if log_files(&self.folder)?.len() > LOG_FILES && self.check_space().is_ok() {
             self.reopen()?;
         }
         Ok(true)
     }
 
-    /// Closes the shard, shortens its log and opens it again; searches wait for some milliseconds.
+    /// Closes the shard, shortens its log and opens it again; searches wait for some milliseconds. Where that fails, the
+    /// next use tries to open it.
     fn reopen(&self) -> Result<()> {
         let mut shard = self.shard.write().unwrap_or_else(PoisonError::into_inner);
-        drop(shard.take());
+        // Everything was flushed, so a panic while closing loses nothing.
+        let closed = caught(|| {
+            drop(shard.take());
+            Ok(())
+        });
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the vector index could not be closed; it is opened again");
+        }
         shorten_log(&self.folder)?;
-        *shard = Some(caught(|| EdgeShard::load(&self.folder, Some(config(self.dimension))))?);
+        match self.load() {
+            Ok(loaded) => *shard = Some(loaded),
+            Err(error) => {
+                tracing::error!(%error, "the vector index cannot be opened again now; searches try it");
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            }
+        }
         Ok(())
     }
 

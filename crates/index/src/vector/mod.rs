@@ -82,8 +82,11 @@ pub(crate) fn kind(backend: &VectorBackend, embedder: &EmbedderInfo) -> String {
 }
 
 impl VectorStore {
-    /// Makes an empty store for vectors of length `dimension`: in `folder`, or as the server's collection for
-    /// generation `name`.
+    /// Makes an empty store for vectors of length `dimension`: in `folder`, or as the server's collection `name`, which
+    /// is `OWNER-GENERATION`; collections of other owners are never touched.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or the configured alias is another owner's; and those of the disk.
     pub async fn create(
         backend: &VectorBackend,
         folder: &Path,
@@ -226,12 +229,23 @@ impl VectorStore {
         }
     }
 
-    /// Makes this store the one that other readers of the server find under the configured name, and removes the one
-    /// that they found before. In process there is nothing to do.
+    /// Makes this store the one that other readers of the server find under the configured name. In process there is
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// When that name is another owner's.
     pub async fn publish(&self) -> Result<()> {
         match self {
             Self::Edge(_) => Ok(()),
             Self::Server(store) => store.publish().await,
+        }
+    }
+
+    /// Removes the owner's other stores from the server, except `kept`; folders are their owner's to remove.
+    pub async fn sweep(&self, kept: Option<&str>) -> Result<()> {
+        match self {
+            Self::Edge(_) => Ok(()),
+            Self::Server(store) => store.sweep(kept).await,
         }
     }
 

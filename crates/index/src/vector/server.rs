@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lore_core::{ChunkId, DocumentId, ScoredChunk};
@@ -45,7 +46,11 @@ struct Server {
     client: Qdrant,
     url: String,
     alias: String,
+    /// What the names of this data folder's collections start with.
+    ours: String,
     collection: String,
+    /// Whether the alias is known to point here.
+    published: AtomicBool,
 }
 
 impl std::fmt::Debug for ServerStore {
@@ -73,8 +78,15 @@ impl ServerStore {
                 IndexError::Invalid(format!("the vector server's address `{url}` is not one: {e}"))
             })?;
         let alias = collection.clone();
-        let collection = format!("{collection}-{name}");
-        Ok(Self(Arc::new(Server { client, url: url.clone(), alias, collection })))
+        let owner = name.split('-').next().unwrap_or_default();
+        Ok(Self(Arc::new(Server {
+            client,
+            url: url.clone(),
+            ours: format!("{alias}-{owner}-"),
+            collection: format!("{alias}-{name}"),
+            alias,
+            published: AtomicBool::new(false),
+        })))
     }
 
     pub(super) async fn create(backend: &VectorBackend, name: &str, dimension: usize) -> Result<Self> {
@@ -83,6 +95,7 @@ impl ServerStore {
             return Err(IndexError::Invalid("no server is configured".into()));
         };
         let collection = &store.0.collection;
+        store.claim().await?;
         if !store.exists().await? {
             let vectors = VectorParamsBuilder::new(dimension as u64, Distance::Dot).build();
             let request = CreateCollectionBuilder::new(collection)
@@ -249,18 +262,48 @@ impl ServerStore {
         Ok(reply.result.map_or(0, |result| result.count))
     }
 
-    /// Points the alias at this collection, in one step, and removes the collection it pointed at before.
-    pub(super) async fn publish(&self) -> Result<()> {
-        let Server { client, alias, collection, .. } = &*self.0;
+    /// The collection that the alias points at.
+    ///
+    /// # Errors
+    /// `Invalid` where it is another data folder's.
+    async fn claim(&self) -> Result<Option<String>> {
+        let Server { client, url, alias, ours, .. } = &*self.0;
         let aliases = self.retry(TRIES, || client.list_aliases()).await?.aliases;
-        let before = aliases.into_iter().find(|a| a.alias_name == *alias).map(|a| a.collection_name);
-        if before.as_ref() == Some(collection) {
+        let target = aliases.into_iter().find(|a| a.alias_name == *alias).map(|a| a.collection_name);
+        if let Some(foreign) = target.as_ref().filter(|name| !name.starts_with(ours)) {
+            return Err(IndexError::Invalid(format!(
+                "the alias `{alias}` on the vector server at {url} belongs to another data folder (collection \
+                 `{foreign}`); give this one a name of its own with `index.vectors.server.collection`, or remove the \
+                 alias from the server if that folder is gone"
+            )));
+        }
+        Ok(target)
+    }
+
+    /// Points the alias at this collection, in one step.
+    pub(super) async fn publish(&self) -> Result<()> {
+        let Server { client, alias, collection, published, .. } = &*self.0;
+        if published.load(Ordering::Acquire) {
             return Ok(());
         }
-        let request = CreateAliasBuilder::new(collection, alias).build();
-        self.retry(TRIES, || client.create_alias(request.clone())).await?;
-        if let Some(before) = before.filter(|name| name.starts_with(&format!("{alias}-"))) {
-            self.retry(TRIES, || client.delete_collection(&before)).await?;
+        if self.claim().await?.as_ref() != Some(collection) {
+            let request = CreateAliasBuilder::new(collection, alias).build();
+            self.retry(TRIES, || client.create_alias(request.clone())).await?;
+        }
+        published.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Removes the collections of this data folder but this one and `kept`.
+    pub(super) async fn sweep(&self, kept: Option<&str>) -> Result<()> {
+        let Server { client, alias, ours, collection, .. } = &*self.0;
+        let kept = kept.map(|name| format!("{alias}-{name}"));
+        for found in self.retry(TRIES, || client.list_collections()).await?.collections {
+            let name = found.name;
+            if name.starts_with(ours) && name != *collection && Some(&name) != kept.as_ref() {
+                self.retry(TRIES, || client.delete_collection(&name)).await?;
+                tracing::info!(collection = name, "a collection that is not used any more is removed");
+            }
         }
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! Documents for the catalog's tests.
 #![allow(dead_code, clippy::unwrap_used, reason = "shared by several test programs")]
 
+use std::io::Write as _;
 use std::path::Path;
 
 use lore_core::{ContentHash, DocumentMeta, Format, NewChunk, PageRange, Parsed, Span};
-use lore_index::{Catalog, MetaChange, NewDocument, NewVersion, Upload};
+use lore_index::{Catalog, MetaChange, NewDocument, NewVersion, Upload, VectorBackend};
+use qdrant_client::Qdrant;
+use qdrant_client::qdrant::{CreateCollectionBuilder, Distance, VectorParamsBuilder};
 
 /// An uploaded Markdown document.
 pub fn document(name: &str) -> NewDocument {
@@ -89,4 +92,50 @@ pub fn files(folder: &Path) -> Vec<String> {
     }
     out.sort();
     out
+}
+
+/// A name of its own on the vector server that `QDRANT_URL` names.
+pub struct Server {
+    pub backend: VectorBackend,
+    collection: String,
+    client: Qdrant,
+}
+
+/// The vector server, unless there is none; then it is said that a test is skipped.
+pub fn server() -> Option<Server> {
+    let Ok(url) = std::env::var("QDRANT_URL") else {
+        // Not by a macro, whose output the test runner keeps back.
+        let _ = std::io::stderr()
+            .write_all(b"skipped, because QDRANT_URL is not set: a test on a vector server\n");
+        return None;
+    };
+    let client = Qdrant::from_url(&url).skip_compatibility_check().build().unwrap();
+    let collection = format!("lore-test-{}", uuid::Uuid::now_v7().simple());
+    let backend =
+        VectorBackend::Server { url, api_key: None, collection: collection.clone(), shards: 1, replicas: 1 };
+    Some(Server { backend, collection, client })
+}
+
+impl Server {
+    /// Collections under this name.
+    pub async fn collections(&self) -> Vec<String> {
+        let all = self.client.list_collections().await.unwrap().collections;
+        all.into_iter().map(|found| found.name).filter(|name| name.starts_with(&self.collection)).collect()
+    }
+
+    /// Makes a collection as somebody else does.
+    pub async fn make(&self, name: &str) -> String {
+        let name = format!("{}-{name}", self.collection);
+        let vectors = VectorParamsBuilder::new(4, Distance::Dot);
+        let request = CreateCollectionBuilder::new(&name).vectors_config(vectors);
+        self.client.create_collection(request).await.unwrap();
+        name
+    }
+
+    /// Removes what the test made.
+    pub async fn clean(&self) {
+        for name in self.collections().await {
+            self.client.delete_collection(name).await.unwrap();
+        }
+    }
 }

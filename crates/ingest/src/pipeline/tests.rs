@@ -468,16 +468,12 @@ async fn the_worker_takes_uploads() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let changes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let heard = changes.clone();
-    let on_change = move || {
+    let tell = move |event| {
+        assert_eq!(event, crate::worker::WorkerEvent::Changed);
         heard.fetch_add(1, Ordering::Relaxed);
     };
-    let worker = tokio::spawn(crate::worker::run(
-        house.ingester.clone(),
-        "w1".into(),
-        wake.clone(),
-        stopped,
-        on_change,
-    ));
+    let worker =
+        tokio::spawn(crate::worker::run(house.ingester.clone(), "w1".into(), wake.clone(), stopped, tell));
     let state = |id: &str| house.ingester.catalog().job(id).unwrap().unwrap().state;
     let until = async |id: &str| {
         for _ in 0..1_000 {
@@ -498,6 +494,31 @@ async fn the_worker_takes_uploads() {
     let document =
         house.ingester.catalog().document(DocumentId::from_source("upload:good.md")).unwrap().unwrap();
     assert_eq!((document.version, document.title.as_str()), (2, "Title"));
+    stop.send(true).unwrap();
+    worker.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_original_fails_its_job_alone() {
+    let house = House::new();
+    let damaged = upload(&house, "damaged.md", b"# One\n\nFirst.\n");
+    let good = upload(&house, "good.md", b"# Two\n\nSecond.\n");
+    let catalog = house.ingester.catalog();
+    let hash = catalog.job(&damaged).unwrap().unwrap().content_hash;
+    fs::write(catalog.original_path(&hash), "something else").unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let changed = Arc::new(Notify::new());
+    let heard = changed.clone();
+    let tell = move |event| {
+        assert_eq!(event, crate::worker::WorkerEvent::Changed, "the worker went on");
+        heard.notify_one();
+    };
+    let worker =
+        tokio::spawn(crate::worker::run(house.ingester.clone(), "w".into(), Arc::default(), stopped, tell));
+    tokio::time::timeout(Duration::from_secs(20), changed.notified()).await.unwrap();
+    assert_eq!(catalog.job(&good).unwrap().unwrap().state, JobState::Done);
+    let JobState::Failed { reason } = catalog.job(&damaged).unwrap().unwrap().state else { panic!("taken") };
+    assert!(reason.contains("damaged") && reason.contains("upload it again"), "{reason}");
     stop.send(true).unwrap();
     worker.await.unwrap().unwrap();
 }

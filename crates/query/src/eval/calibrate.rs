@@ -6,10 +6,10 @@ use crate::answer::Answerer;
 use crate::error::Result;
 use crate::eval::answers::as_asked;
 use crate::eval::dataset::EvalQuestion;
+use crate::eval::fit;
 use crate::eval::metrics::contains;
 use crate::extract::Candidate;
 use crate::passages::FoundPassage;
-use crate::eval::fit;
 use crate::support::{Linear, Standing, SupportModel, answerable_features, sigmoid};
 
 /// Penalty of the sentence model's weights.
@@ -87,11 +87,8 @@ pub async fn run(
     let all: Vec<&Seen> = seen.iter().collect();
     let support = learn(&all);
     let answerable = seen.iter().filter(|s| s.answerable).count().max(1) as f64;
-    let right_first = seen
-        .iter()
-        .filter(|s| s.answerable)
-        .filter(|s| best_is_right(s, &support.sentence))
-        .count();
+    let right_first =
+        seen.iter().filter(|s| s.answerable).filter(|s| best_is_right(s, &support.sentence)).count();
     let reachable = seen.iter().filter(|s| s.answerable && s.candidates.iter().any(|(_, r)| *r)).count();
     Ok(Calibration {
         support,

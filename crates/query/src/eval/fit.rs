@@ -142,7 +142,12 @@ mod tests {
         let questions: Vec<Ranking> = (0..30)
             .map(|q| {
                 (0..6)
-                    .map(|i| (vec![((i * 7 + q) % 6) as f32, ((i * 5 + q * 3) % 4) as f32, q as f32], (i * 7 + q) % 6 == 5))
+                    .map(|i| {
+                        (
+                            vec![((i * 7 + q) % 6) as f32, ((i * 5 + q * 3) % 4) as f32, q as f32],
+                            (i * 7 + q) % 6 == 5,
+                        )
+                    })
                     .collect()
             })
             .collect();

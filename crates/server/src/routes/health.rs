@@ -43,6 +43,9 @@ pub struct Readiness {
     pub last_change: u64,
     /// Changes that the indexes do not hold yet, where that is known.
     pub lag: Option<u64>,
+    /// What does not work for now, though questions are answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
 }
 
 /// Tells whether questions are answered, and if not, why.
@@ -61,6 +64,7 @@ pub async fn readyz(State(state): State<AppState>) -> Result<Json<Readiness>, Ap
         version: state.options().version.clone(),
         last_change: last.0,
         lag: lag(&state, last),
+        troubles: state.troubles(),
     }))
 }
 

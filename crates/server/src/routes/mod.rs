@@ -5,6 +5,7 @@ pub mod content;
 pub mod documents;
 pub mod feedback;
 pub mod health;
+pub mod indexes;
 pub mod jobs;
 pub mod keys;
 mod labels;

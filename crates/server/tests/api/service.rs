@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lore_server::{Options, app, openapi};
 use serde_json::{Value, json};
 
-use crate::support::{World, keyed_options, open_options};
+use crate::support::{World, embed_all, embedder, keyed_options, open_options};
 
 #[tokio::test]
 async fn every_route_is_described() {
@@ -138,4 +138,67 @@ async fn feedback_is_bounded() {
     world.json("POST", "/v1/feedback", &with("reason", json!("good"))).await.expect(201);
     let full = world.json("POST", "/v1/feedback", &with("reason", json!("good"))).await.expect(429);
     assert!(full.text().contains("the limit"), "{}", full.text());
+}
+
+#[tokio::test]
+async fn administrators_have_the_indexes_rebuilt_and_checked() {
+    let world = World::with_engine(keyed_options()).await;
+    world.publish("a.md", "# A\n\nOne.\n\nTwo.", &[]).await;
+    let (_, member) = world.key(&[], false);
+    let (_, admin) = world.key(&[], true);
+    let nothing = json!(null);
+    for (method, path) in
+        [("GET", "/v1/indexes"), ("POST", "/v1/indexes/rebuild"), ("POST", "/v1/indexes/check")]
+    {
+        world.json_as(&member, method, path, &nothing).await.expect(403);
+    }
+    let before = world.json_as(&admin, "GET", "/v1/indexes", &nothing).await.expect(200).json();
+    assert_eq!((&before["rebuild"]["state"], &before["followed"]), (&json!("none"), &before["last_change"]));
+    let started = world.json_as(&admin, "POST", "/v1/indexes/rebuild", &nothing).await.expect(202).json();
+    assert_eq!(started["state"], "running");
+    let mut now = started;
+    while now["state"] == "running" {
+        tokio::task::yield_now().await;
+        let indexes = world.json_as(&admin, "GET", "/v1/indexes", &nothing).await.expect(200).json();
+        now = indexes["rebuild"].clone();
+    }
+    assert_eq!(
+        (&now["state"], &now["total"], &now["embedded"]),
+        (&json!("done"), &json!(1), &json!(0)),
+        "{now}"
+    );
+    let report =
+        world.json_as(&admin, "POST", "/v1/indexes/check?as_is=true", &nothing).await.expect(200).json();
+    assert_eq!((&report["documents"], &report["differences"]), (&json!(1), &json!([])), "{report}");
+}
+
+#[tokio::test]
+async fn trouble_is_told_and_readiness_stays() {
+    let world = World::with_engine(open_options()).await;
+    world.state.lifecycle().trouble("worker", Some("uploads wait"));
+    let ready = world.get("/readyz").await.expect(200).json();
+    assert_eq!(ready["troubles"], json!(["uploads wait"]));
+    world.state.lifecycle().trouble("worker", None);
+    assert!(world.get("/readyz").await.expect(200).json().get("troubles").is_none());
+    world.state.lifecycle().wait_for("worker", "uploads are not taken in any more");
+    world.get("/readyz").await.expect(503);
+}
+
+#[tokio::test]
+async fn questions_wait_while_the_indexes_are_made_anew() {
+    let mut world = World::without_engine(open_options());
+    world.publish("a.md", "# A\n\nOne.", &[]).await;
+    let (embedder, requests) = embedder();
+    tokio::spawn(embed_all(requests));
+    world.open(embedder).await;
+    let waiting = world.get("/readyz").await.expect(503).json();
+    let message = waiting["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("not ready: the indexes are made") && message.contains("0 of 1"),
+        "{message}"
+    );
+    world.json("POST", "/v1/ask", &json!({"question": "One?"})).await.expect(503);
+    world.follow().await;
+    world.get("/readyz").await.expect(200);
+    world.json("POST", "/v1/ask", &json!({"question": "One?"})).await.expect(200);
 }

@@ -84,15 +84,19 @@ impl World {
     /// With indexes over `embedder`.
     pub async fn with_embedder(options: Options, embedder: Embedder) -> Self {
         let mut world = Self::without_engine(options);
-        let owner = Owner::take(world.catalog.folder(), "test").unwrap();
-        let index =
-            Index::open(world.catalog.clone(), IndexConfig::default(), embedder, owner).await.unwrap();
+        world.open(embedder).await;
+        world
+    }
+
+    /// Opens the indexes over `embedder`.
+    pub async fn open(&mut self, embedder: Embedder) {
+        let owner = Owner::take(self.catalog.folder(), "test").unwrap();
+        let index = Index::open(self.catalog.clone(), IndexConfig::default(), embedder, owner).await.unwrap();
         let config = QueryConfig::default();
         let retriever = Retriever::new(index.clone(), None, config.retrieve);
         let answerer = Answerer::new(retriever.clone(), config.answer);
-        world.state.set_engine(Engine { retriever, answerer });
-        world.index = Some(index);
-        world
+        self.state.set_engine(Engine { retriever, answerer });
+        self.index = Some(index);
     }
 
     /// Makes a document live as the worker would, its sections as chunks, and follows with the indexes.
