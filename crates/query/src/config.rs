@@ -93,7 +93,7 @@ impl Default for AnswerConfig {
             other_document_ratio: 0.3,
             min_gain: 0.25,
             gain_ratio: 0.02,
-            support_threshold: 0.5,
+            support_threshold: 0.228,
             support: SupportModel::default(),
         }
     }

@@ -15,7 +15,9 @@ use crate::support::{Linear, Standing, SupportModel, answerable_features, sigmoi
 /// Penalty of the sentence model's weights.
 const SENTENCE_L2: f64 = 1e-3;
 /// Penalty of the second model's weights.
-const ANSWERABLE_L2: f64 = 2e-2;
+const ANSWERABLE_L2: f64 = 3e-2;
+/// Weight of all questions whose sources were taken away, relative to those without an answer.
+const TAKEN: f64 = 0.5;
 /// Parts of the cross-validation.
 const FOLDS: usize = 5;
 
@@ -42,7 +44,10 @@ pub struct Calibration {
 struct Seen {
     question: usize,
     answerable: bool,
+    /// Sentences with whether each is a right one.
     candidates: Vec<(Candidate, bool)>,
+    /// For each, whether it stands in a document that has the answer.
+    in_source: Vec<bool>,
 }
 
 /// Fits both models of [`SupportModel`] to `questions`.
@@ -60,6 +65,10 @@ pub async fn run(
         let (asked, caller) = as_asked(question);
         let findings = answerer.findings(&asked, &caller).await;
         let findings = findings.map_err(|error| error.of_question(&question.id))?;
+        let document = |c: &Candidate| findings.passages.get(c.passage).map(|p| p.passage.name.as_str());
+        let source =
+            |c: &Candidate| question.sources.iter().any(|s| Some(s.document.as_str()) == document(c));
+        let in_source = findings.candidates.iter().map(source).collect();
         let candidates: Vec<(Candidate, bool)> = findings
             .candidates
             .into_iter()
@@ -68,7 +77,7 @@ pub async fn run(
                 (c, right)
             })
             .collect();
-        seen.push(Seen { question: number, answerable: question.answerable, candidates });
+        seen.push(Seen { question: number, answerable: question.answerable, candidates, in_source });
         progress(number + 1);
     }
 
@@ -121,8 +130,27 @@ fn learn(seen: &[&Seen]) -> SupportModel {
         .map(|s| s.candidates.iter().map(|(c, right)| (c.evidence.features().to_vec(), *right)).collect())
         .collect();
     let sentence = fit::ranking(&questions, SENTENCE_L2);
-    let answers: Vec<(Vec<f32>, bool)> =
-        seen.iter().filter_map(|s| Some((best_features(s, &sentence)?, s.answerable))).collect();
+    // What the second model learns: that a right sentence answers; that nothing answers a question without an answer,
+    // nor one whose sources were taken away. The best sentence of an answerable question is left out where it is wrong.
+    let (mut right, mut without, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+    for s in seen {
+        if !s.answerable {
+            without.extend(best_features(s, &sentence, |_| true));
+        } else if best_is_right(s, &sentence) {
+            right.extend(best_features(s, &sentence, |_| true));
+            taken.extend(best_features(s, &sentence, |i| !s.in_source[i]));
+        }
+    }
+    // People ask what has no answer more often near one than far from any: together the second kind weighs half as much.
+    let share =
+        if without.is_empty() { 1.0 } else { TAKEN * without.len() as f64 / taken.len().max(1) as f64 };
+    let weighted = |rows: Vec<Vec<f32>>, y: bool, weight: f64| {
+        rows.into_iter().map(move |features| fit::Example { features, y, weight })
+    };
+    let answers: Vec<fit::Example> = weighted(right, true, 1.0)
+        .chain(weighted(without, false, 1.0))
+        .chain(weighted(taken, false, share))
+        .collect();
     let answerable = fit::logistic(&answers, ANSWERABLE_L2);
     SupportModel { sentence, answerable }
 }
@@ -135,16 +163,17 @@ fn ordered(seen: &Seen, model: &Linear) -> Vec<(usize, f32)> {
     order
 }
 
-/// What the second model sees of a question; `None` where nothing was found.
-fn best_features(seen: &Seen, model: &Linear) -> Option<Vec<f32>> {
-    let order = ordered(seen, model);
+/// What the second model sees of a question when only the sentences that `kept` names were found; `None` where nothing
+/// was.
+fn best_features(seen: &Seen, model: &Linear, kept: impl Fn(usize) -> bool) -> Option<Vec<f32>> {
+    let order: Vec<(usize, f32)> = ordered(seen, model).into_iter().filter(|(i, _)| kept(*i)).collect();
     let (best, _) = &seen.candidates[order.first()?.0];
     let ranked: Vec<(usize, f32)> = order.iter().map(|(i, s)| (seen.candidates[*i].0.passage, *s)).collect();
     Some(answerable_features(&best.evidence, &Standing::of(&ranked)))
 }
 
 fn confidence(seen: &Seen, model: &SupportModel) -> f32 {
-    best_features(seen, &model.sentence).map_or(0.0, |f| sigmoid(model.answerable.value(&f)))
+    best_features(seen, &model.sentence, |_| true).map_or(0.0, |f| sigmoid(model.answerable.value(&f)))
 }
 
 fn best_is_right(seen: &Seen, model: &Linear) -> bool {

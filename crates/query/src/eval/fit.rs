@@ -102,18 +102,35 @@ pub fn ranking(questions: &[Ranking], l2: f64) -> Linear {
     scale.undo(&weights, 0.0)
 }
 
-/// Fits a logistic regression in which both classes weigh the same in sum; `l2` times the squared weights is added to
+/// An example of a yes-or-no question.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// Its features.
+    pub features: Vec<f32>,
+    /// The answer.
+    pub y: bool,
+    /// How much it counts, relative to the others of the same answer.
+    pub weight: f64,
+}
+
+/// Fits a logistic regression in which both answers weigh the same in sum; `l2` times the squared weights is added to
 /// the mean loss.
-pub fn logistic(examples: &[(Vec<f32>, bool)], l2: f64) -> Linear {
-    let scale = Scale::of(examples.iter().map(|(row, _)| row.as_slice()));
+pub fn logistic(examples: &[Example], l2: f64) -> Linear {
+    let scale = Scale::of(examples.iter().map(|e| e.features.as_slice()));
     let width = scale.mean.len();
-    let scaled: Vec<(Vec<f64>, bool)> = examples.iter().map(|(row, y)| (scale.apply(row), *y)).collect();
-    let positives = examples.iter().filter(|(_, y)| *y).count().max(1) as f64;
-    let negatives = (examples.len() as f64 - positives).max(1.0);
+    let total = |y: bool| examples.iter().filter(|e| e.y == y).map(|e| e.weight).sum::<f64>().max(1e-9);
+    let (yes, no) = (total(true), total(false));
+    let scaled: Vec<(Vec<f64>, f64, f64)> = examples
+        .iter()
+        .map(|e| {
+            let share = e.weight / (2.0 * if e.y { yes } else { no });
+            (scale.apply(&e.features), f64::from(u8::from(e.y)), share)
+        })
+        .collect();
     let found = descend(width + 1, |w, slope| {
-        for (x, y) in &scaled {
+        for (x, y, share) in &scaled {
             let p = 1.0 / (1.0 + (-(dot(&w[..width], x) + w[width])).exp());
-            let error = (p - f64::from(u8::from(*y))) / (2.0 * if *y { positives } else { negatives });
+            let error = (p - y) * share;
             slope.iter_mut().zip(x).for_each(|(g, x)| *g += error * x);
             slope[width] += error;
         }
@@ -129,10 +146,11 @@ mod tests {
 
     #[test]
     fn logistic_separates_what_can_be_separated() {
-        let examples: Vec<(Vec<f32>, bool)> =
-            (0..40).map(|i| (vec![i as f32 / 40.0, 1.0, (i % 3) as f32], i >= 20)).collect();
+        let features = |i: usize| vec![i as f32 / 40.0, 1.0, (i % 3) as f32];
+        let examples: Vec<Example> =
+            (0..40).map(|i| Example { features: features(i), y: i >= 20, weight: 1.0 }).collect();
         let model = logistic(&examples, 1e-4);
-        let correct = examples.iter().filter(|(x, y)| (sigmoid(model.value(x)) > 0.5) == *y).count();
+        let correct = examples.iter().filter(|e| (sigmoid(model.value(&e.features)) > 0.5) == e.y).count();
         assert!(correct >= 38, "{correct} of 40: {model:?}");
     }
 

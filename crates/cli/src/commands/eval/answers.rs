@@ -47,7 +47,7 @@ pub struct Calibrate {
     #[arg(long, value_name = "DIR")]
     documents: Option<PathBuf>,
     /// Largest share of answerable questions that may be refused
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = 0.1)]
     max_false_refusals: f64,
     /// Keep catalog and indexes in this folder, to measure again without building them
     #[arg(long, value_name = "DIR")]
