@@ -40,6 +40,8 @@ pub struct Findings {
     pub rewritten: String,
     /// The passages, best first.
     pub passages: Vec<FoundPassage>,
+    /// The question's unit vector, where the embedder understands its language.
+    pub vector: Option<Vec<f32>>,
     /// The question, taken apart.
     pub asked: Asked,
     /// The passages' sentences, best first.
@@ -148,17 +150,22 @@ impl Answerer {
         let passages = tokio::task::spawn_blocking(move || passages(&catalog, &hits, limit)).await??;
         let retrieve_ms = millis(started);
         let vector = retrieval.query_vector.filter(|_| self.retriever.dense_understands(&rewritten));
-        let (asked, candidates) = self
-            .extractor
-            .candidates(
-                self.retriever.index(),
-                &rewritten,
-                vector.as_deref(),
-                &passages,
-                &self.config.support.sentence,
-            )
-            .await?;
-        Ok(Findings { rewritten, passages, asked, candidates, retrieve_ms })
+        let (asked, candidates) = self.candidates(&rewritten, vector.as_deref(), &passages).await?;
+        Ok(Findings { rewritten, passages, vector, asked, candidates, retrieve_ms })
+    }
+
+    /// The sentences of `passages` for a question, wherever the passages come from; best first.
+    ///
+    /// # Errors
+    /// As [`Answerer::findings`].
+    pub(crate) async fn candidates(
+        &self,
+        rewritten: &str,
+        vector: Option<&[f32]>,
+        passages: &[FoundPassage],
+    ) -> Result<(Asked, Vec<Candidate>)> {
+        let (index, model) = (self.retriever.index(), &self.config.support.sentence);
+        self.extractor.candidates(index, rewritten, vector, passages, model).await
     }
 
     async fn run(

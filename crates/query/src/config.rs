@@ -23,7 +23,7 @@ pub enum Fusion {
 
 impl Default for Fusion {
     fn default() -> Self {
-        Fusion::Convex { dense_weight: 0.5 }
+        Fusion::Convex { dense_weight: 0.55 }
     }
 }
 
@@ -90,10 +90,10 @@ impl Default for AnswerConfig {
             passages: 8,
             max_sentences: 3,
             same_document_ratio: 0.1,
-            other_document_ratio: 0.3,
+            other_document_ratio: 0.5,
             min_gain: 0.25,
-            gain_ratio: 0.02,
-            support_threshold: 0.228,
+            gain_ratio: 0.05,
+            support_threshold: 0.237,
             support: SupportModel::default(),
         }
     }

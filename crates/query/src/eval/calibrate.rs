@@ -15,9 +15,11 @@ use crate::support::{Linear, Standing, SupportModel, answerable_features, sigmoi
 /// Penalty of the sentence model's weights.
 const SENTENCE_L2: f64 = 1e-3;
 /// Penalty of the second model's weights.
-const ANSWERABLE_L2: f64 = 3e-2;
+const ANSWERABLE_L2: f64 = 5e-3;
 /// Weight of all questions whose sources were taken away, relative to those without an answer.
 const TAKEN: f64 = 0.5;
+/// Weight of all questions over another's passages, relative to those without an answer.
+const STRAY: f64 = 1.5;
 /// Parts of the cross-validation.
 const FOLDS: usize = 5;
 
@@ -48,6 +50,8 @@ struct Seen {
     candidates: Vec<(Candidate, bool)>,
     /// For each, whether it stands in a document that has the answer.
     in_source: Vec<bool>,
+    /// Sentences of passages that were found for another question.
+    strays: Vec<Candidate>,
 }
 
 /// Fits both models of [`SupportModel`] to `questions`.
@@ -61,10 +65,16 @@ pub async fn run(
     progress: &(dyn Fn(usize) + Send + Sync),
 ) -> Result<Calibration> {
     let mut seen = Vec::with_capacity(questions.len());
+    let mut before: Vec<FoundPassage> = Vec::new();
     for (number, question) in questions.iter().enumerate() {
         let (asked, caller) = as_asked(question);
         let findings = answerer.findings(&asked, &caller).await;
         let findings = findings.map_err(|error| error.of_question(&question.id))?;
+        let of_another = |p: &&FoundPassage| question.sources.iter().all(|s| s.document != p.passage.name);
+        let others: Vec<FoundPassage> = before.iter().filter(of_another).cloned().collect();
+        let strays = answerer.candidates(&findings.rewritten, findings.vector.as_deref(), &others).await;
+        let (_, strays) = strays.map_err(|error| error.of_question(&question.id))?;
+        before = findings.passages.clone();
         let document = |c: &Candidate| findings.passages.get(c.passage).map(|p| p.passage.name.as_str());
         let source =
             |c: &Candidate| question.sources.iter().any(|s| Some(s.document.as_str()) == document(c));
@@ -77,7 +87,7 @@ pub async fn run(
                 (c, right)
             })
             .collect();
-        seen.push(Seen { question: number, answerable: question.answerable, candidates, in_source });
+        seen.push(Seen { question: number, answerable: question.answerable, candidates, in_source, strays });
         progress(number + 1);
     }
 
@@ -131,8 +141,9 @@ fn learn(seen: &[&Seen]) -> SupportModel {
         .collect();
     let sentence = fit::ranking(&questions, SENTENCE_L2);
     // What the second model learns: that a right sentence answers; that nothing answers a question without an answer,
-    // nor one whose sources were taken away. The best sentence of an answerable question is left out where it is wrong.
-    let (mut right, mut without, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+    // nor one whose sources were taken away, nor one over another's passages. The best sentence of an answerable
+    // question is left out where it is wrong.
+    let (mut right, mut without, mut taken, mut strays) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for s in seen {
         if !s.answerable {
             without.extend(best_features(s, &sentence, |_| true));
@@ -140,36 +151,45 @@ fn learn(seen: &[&Seen]) -> SupportModel {
             right.extend(best_features(s, &sentence, |_| true));
             taken.extend(best_features(s, &sentence, |i| !s.in_source[i]));
         }
+        strays.extend(features_of(&ordered(s.strays.iter(), &sentence)));
     }
-    // People ask what has no answer more often near one than far from any: together the second kind weighs half as much.
-    let share =
-        if without.is_empty() { 1.0 } else { TAKEN * without.len() as f64 / taken.len().max(1) as f64 };
+    // People ask what has no answer more often near one than far from any.
+    let share = |rows: &[Vec<f32>], relative: f64| match without.len() {
+        0 => 1.0,
+        count => relative * count as f64 / rows.len().max(1) as f64,
+    };
+    let (taken_weight, stray_weight) = (share(&taken, TAKEN), share(&strays, STRAY));
     let weighted = |rows: Vec<Vec<f32>>, y: bool, weight: f64| {
         rows.into_iter().map(move |features| fit::Example { features, y, weight })
     };
     let answers: Vec<fit::Example> = weighted(right, true, 1.0)
         .chain(weighted(without, false, 1.0))
-        .chain(weighted(taken, false, share))
+        .chain(weighted(taken, false, taken_weight))
+        .chain(weighted(strays, false, stray_weight))
         .collect();
     let answerable = fit::logistic(&answers, ANSWERABLE_L2);
     SupportModel { sentence, answerable }
 }
 
-/// The candidates as `model` orders them: index and score, best first.
-fn ordered(seen: &Seen, model: &Linear) -> Vec<(usize, f32)> {
-    let score = |(i, (c, _)): (usize, &(Candidate, bool))| (i, model.value(&c.evidence.features()));
-    let mut order: Vec<(usize, f32)> = seen.candidates.iter().enumerate().map(score).collect();
+/// The candidates as `model` orders them, with their scores, best first.
+fn ordered<'a>(candidates: impl Iterator<Item = &'a Candidate>, model: &Linear) -> Vec<(&'a Candidate, f32)> {
+    let mut order: Vec<(&Candidate, f32)> =
+        candidates.map(|c| (c, model.value(&c.evidence.features()))).collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1));
     order
 }
 
-/// What the second model sees of a question when only the sentences that `kept` names were found; `None` where nothing
-/// was.
-fn best_features(seen: &Seen, model: &Linear, kept: impl Fn(usize) -> bool) -> Option<Vec<f32>> {
-    let order: Vec<(usize, f32)> = ordered(seen, model).into_iter().filter(|(i, _)| kept(*i)).collect();
-    let (best, _) = &seen.candidates[order.first()?.0];
-    let ranked: Vec<(usize, f32)> = order.iter().map(|(i, s)| (seen.candidates[*i].0.passage, *s)).collect();
+/// What the second model sees of ordered candidates; `None` where there are none.
+fn features_of(order: &[(&Candidate, f32)]) -> Option<Vec<f32>> {
+    let (best, _) = order.first()?;
+    let ranked: Vec<(usize, f32)> = order.iter().map(|(c, score)| (c.passage, *score)).collect();
     Some(answerable_features(&best.evidence, &Standing::of(&ranked)))
+}
+
+/// What the second model sees of a question when only the sentences that `kept` names were found.
+fn best_features(seen: &Seen, model: &Linear, kept: impl Fn(usize) -> bool) -> Option<Vec<f32>> {
+    let candidates = seen.candidates.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, (c, _))| c);
+    features_of(&ordered(candidates, model))
 }
 
 fn confidence(seen: &Seen, model: &SupportModel) -> f32 {
@@ -177,7 +197,8 @@ fn confidence(seen: &Seen, model: &SupportModel) -> f32 {
 }
 
 fn best_is_right(seen: &Seen, model: &Linear) -> bool {
-    ordered(seen, model).first().is_some_and(|(i, _)| seen.candidates[*i].1)
+    let scored = seen.candidates.iter().map(|(c, right)| (model.value(&c.evidence.features()), *right));
+    scored.max_by(|a, b| a.0.total_cmp(&b.0)).is_some_and(|(_, right)| right)
 }
 
 /// The highest threshold with at most the given share of false refusals; with its refusal recall and false refusals.
