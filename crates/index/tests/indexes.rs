@@ -437,26 +437,33 @@ async fn running_follows_nudges_and_stops(store: &VectorBackend) {
 async fn a_catalog_older_than_the_indexes_wins(store: &VectorBackend) {
     let folder = tempfile::tempdir().unwrap();
     let saved = tempfile::tempdir().unwrap();
+    let database = || {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
+        files.filter(|file| file.file_name().to_str().unwrap().starts_with("catalog.db"))
+    };
+    drop(Catalog::open(folder.path()).unwrap());
+    for file in database() {
+        std::fs::copy(file.path(), saved.path().join(file.file_name())).unwrap();
+    }
     let (index, _) = open(folder.path(), store).await;
     for n in 0..5 {
         commit(index.catalog(), &format!("{n}.md"), &format!("text {n}"));
     }
     follow(&index).await;
     index.close().await.unwrap();
-    // A catalog restored from before those documents.
-    for kind in ["lexical", "vectors"] {
-        std::fs::rename(folder.path().join(kind), saved.path().join(kind)).unwrap();
+    // The catalog is restored from before those documents.
+    for file in database() {
+        std::fs::remove_file(file.path()).unwrap();
     }
-    let other = tempfile::tempdir().unwrap();
-    let catalog = Catalog::open(other.path()).unwrap();
+    for file in std::fs::read_dir(saved.path()).unwrap().map(|entry| entry.unwrap()) {
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let catalog = Catalog::open(folder.path()).unwrap();
     catalog.store_original(b"x").unwrap();
     catalog.commit_version(&document("only.md"), &version("x")).unwrap();
     assert_eq!(catalog.last_seq().unwrap(), Seq(1));
     drop(catalog);
-    for kind in ["lexical", "vectors"] {
-        std::fs::rename(saved.path().join(kind), other.path().join(kind)).unwrap();
-    }
-    let (index, _) = open(other.path(), store).await;
+    let (index, _) = open(folder.path(), store).await;
     follow(&index).await;
     clean(&index).await;
 }
