@@ -263,6 +263,7 @@ async fn lexical_batch(inner: &Inner, index: &Arc<LexicalIndex>, from: Seq, last
     let documents: Vec<DocumentId> = tasks(&changes).into_iter().map(|(task, _)| task.document).collect();
     let index = Arc::clone(index);
     call(&inner.catalog, move |catalog| {
+        let _batch = index.batch();
         apply_lexical(catalog, &index, &documents)?;
         index.commit(catalog.mark(to)?)
     })

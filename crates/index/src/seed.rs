@@ -99,12 +99,15 @@ pub(crate) async fn words(
     documents: &[DocumentId],
     from: Mark,
 ) -> Result<()> {
-    for batch in documents.chunks(BATCH) {
-        let (index, batch) = (Arc::clone(index), batch.to_vec());
-        call(&inner.catalog, move |catalog| apply_lexical(catalog, &index, &batch)).await?;
-    }
-    let index = Arc::clone(index);
-    blocking(move || index.commit(from)).await
+    let (index, documents) = (Arc::clone(index), documents.to_vec());
+    call(&inner.catalog, move |catalog| {
+        let _batch = index.batch();
+        for batch in documents.chunks(BATCH) {
+            apply_lexical(catalog, &index, batch)?;
+        }
+        index.commit(from)
+    })
+    .await
 }
 
 /// Brings some documents into a new store; those that the embedder refuses are noted in `position`.

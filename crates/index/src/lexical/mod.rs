@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use lore_core::{Access, ChunkId, DocumentId, Filter, NewChunk, ScoredChunk, Seq};
 use sha2::{Digest as _, Sha256};
@@ -68,8 +68,18 @@ pub struct LexicalIndex {
     weights: Weights,
     writer_bytes: usize,
     reader: IndexReader,
-    writer: Mutex<Option<IndexWriter>>,
+    writer: Mutex<Slot>,
+    /// Held from the first write of a batch to its commit.
+    batch: Mutex<()>,
     snapshot: RwLock<Arc<Snapshot>>,
+}
+
+/// The writer, which is made when it is first needed.
+enum Slot {
+    Idle,
+    Open(IndexWriter),
+    /// Writes are refused: one that came after the close would be committed without those before it.
+    Closed,
 }
 
 impl std::fmt::Debug for LexicalIndex {
@@ -121,7 +131,8 @@ impl LexicalIndex {
             weights,
             writer_bytes: config.lexical_writer_bytes.max(MIN_WRITER_BYTES),
             reader,
-            writer: Mutex::new(None),
+            writer: Mutex::new(Slot::Idle),
+            batch: Mutex::new(()),
             snapshot,
         })
     }
@@ -206,10 +217,21 @@ impl LexicalIndex {
         Ok(all)
     }
 
-    /// Waits for merges and closes the writer; the index can still be searched.
+    /// The right to write a batch and commit it. Work that nobody waits for any more, since its future was dropped, goes
+    /// on to its end; without this, its writes and its commit would mix with those of the batch that follows.
+    pub fn batch(&self) -> MutexGuard<'_, ()> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the batch being written and for merges, and closes the writer for good; the index can still be searched.
     pub fn close(&self) -> Result<()> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        writer.map_or(Ok(()), |w| w.wait_merging_threads()).map_err(|e| self.failed(e))
+        let _batch = self.batch();
+        let slot =
+            std::mem::replace(&mut *self.writer.lock().unwrap_or_else(PoisonError::into_inner), Slot::Closed);
+        match slot {
+            Slot::Open(writer) => writer.wait_merging_threads().map_err(|e| self.failed(e)),
+            Slot::Idle | Slot::Closed => Ok(()),
+        }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -220,20 +242,20 @@ impl LexicalIndex {
     /// when something fails.
     fn with_writer<T>(&self, work: impl FnOnce(&mut IndexWriter) -> tantivy::Result<T>) -> Result<T> {
         let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let writer = match slot.as_mut() {
-            Some(writer) => writer,
-            None => {
-                let writer = self.index.writer_with_num_threads(1, self.writer_bytes);
-                let writer: IndexWriter = writer.map_err(|e| self.failed(e))?;
-                let mut policy = LogMergePolicy::default();
-                policy.set_del_docs_ratio_before_merge(0.3);
-                writer.set_merge_policy(Box::new(policy));
-                slot.insert(writer)
-            }
+        if matches!(*slot, Slot::Idle) {
+            let writer = self.index.writer_with_num_threads(1, self.writer_bytes);
+            let writer: IndexWriter = writer.map_err(|e| self.failed(e))?;
+            let mut policy = LogMergePolicy::default();
+            policy.set_del_docs_ratio_before_merge(0.3);
+            writer.set_merge_policy(Box::new(policy));
+            *slot = Slot::Open(writer);
+        }
+        let Slot::Open(writer) = &mut *slot else {
+            return Err(IndexError::Lexical("it is closed".into()));
         };
         let result = work(writer);
         if result.is_err() {
-            *slot = None;
+            *slot = Slot::Idle;
         }
         result.map_err(|e| self.failed(e))
     }

@@ -202,3 +202,17 @@ fn scores_are_bm25() {
     assert!((found[0].1 - expected).abs() < 1e-6, "{} {expected}", found[0].1);
     assert!((search(&index, "red red")[0].1 - 2.0 * expected).abs() < 1e-6);
 }
+
+#[test]
+fn a_write_after_the_close_is_refused_and_moves_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = LexicalIndex::create(&folder.path().join("words"), &IndexConfig::default()).unwrap();
+    let document = DocumentId::from_source("a");
+    index.replace(document, []).unwrap();
+    index.commit(Seq(1)).unwrap();
+    // Work whose future was dropped at the end of a server: its writes come before the close, its commit after it.
+    index.replace(document, []).unwrap();
+    index.close().unwrap();
+    assert!(index.commit(Seq(2)).is_err());
+    assert_eq!(index.seq().unwrap(), Seq(1));
+}

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lore_index::{CheckReport, RebuildStatus};
+use lore_index::{CheckReport, IndexError, RebuildStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -78,8 +78,12 @@ pub async fn check(
     ApiQuery(query): ApiQuery<CheckQuery>,
 ) -> Result<Json<CheckReport>, ApiError> {
     let index = state.index()?;
-    if !query.as_is {
-        index.follow(&|_, _| {}).await?;
-    }
-    Ok(Json(index.check().await?))
+    // A task of its own: a client that goes away does not break it off in the middle of a change.
+    let work = tokio::spawn(async move {
+        if !query.as_is {
+            index.follow(&|_, _| {}).await?;
+        }
+        index.check().await
+    });
+    Ok(Json(work.await.map_err(|_| IndexError::Cancelled)??))
 }
