@@ -77,7 +77,7 @@ pub async fn check(
     Admin(_): Admin,
     ApiQuery(query): ApiQuery<CheckQuery>,
 ) -> Result<Json<CheckReport>, ApiError> {
-    let index = state.index()?;
+    let index = state.index()?.clone();
     // A task of its own: a client that goes away does not break it off in the middle of a change.
     let work = tokio::spawn(async move {
         if !query.as_is {
