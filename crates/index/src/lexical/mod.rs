@@ -77,7 +77,7 @@ pub struct LexicalIndex {
 /// The writer, which is made when it is first needed.
 enum Slot {
     Idle,
-    Open(IndexWriter),
+    Open(Box<IndexWriter>),
     /// Writes are refused: one that came after the close would be committed without those before it.
     Closed,
 }
@@ -248,7 +248,7 @@ impl LexicalIndex {
             let mut policy = LogMergePolicy::default();
             policy.set_del_docs_ratio_before_merge(0.3);
             writer.set_merge_policy(Box::new(policy));
-            *slot = Slot::Open(writer);
+            *slot = Slot::Open(Box::new(writer));
         }
         let Slot::Open(writer) = &mut *slot else {
             return Err(IndexError::Lexical("it is closed".into()));
