@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::apply::blocking;
 use crate::error::Result;
-use crate::follow::{self, FollowReport, Position, call};
+use crate::follow::{self, FollowReport, Position};
 use crate::index::{Current, Generation, Inner};
 use crate::lexical::LexicalIndex;
 use crate::seed;
@@ -155,11 +155,7 @@ async fn build(
     next: &Current,
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<(Position, FollowReport)> {
-    let (from, documents) = call(&inner.catalog, |catalog| {
-        let from = catalog.mark(catalog.last_seq()?)?;
-        Ok((from, catalog.live_documents()?))
-    })
-    .await?;
+    let (from, documents) = seed::live(&inner.catalog).await?;
     let known = documents.len() as u64;
     let mut report = FollowReport { changes: known, ..FollowReport::default() };
     let mut own = Position::at(from.seq, from.seq);

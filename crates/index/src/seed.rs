@@ -35,18 +35,23 @@ pub(crate) struct Seed {
 impl Seed {
     /// What fills the indexes that are new.
     pub(crate) async fn new(catalog: &Catalog, words: bool, points: bool) -> Result<Self> {
-        call(catalog, move |catalog| {
-            let from = catalog.mark(catalog.last_seq()?)?;
-            let documents = catalog.live_documents()?.into();
-            Ok(Self { from, documents, words, points: points.then_some(0) })
-        })
-        .await
+        let (from, documents) = live(catalog).await?;
+        Ok(Self { from, documents: documents.into(), words, points: points.then_some(0) })
     }
 
     /// Documents to be filled in.
     pub(crate) fn len(&self) -> u64 {
         self.documents.len() as u64
     }
+}
+
+/// The live documents, and the last change before they were listed.
+pub(crate) async fn live(catalog: &Catalog) -> Result<(Mark, Vec<DocumentId>)> {
+    call(catalog, |catalog| {
+        let from = catalog.mark(catalog.last_seq()?)?;
+        Ok((from, catalog.live_documents()?))
+    })
+    .await
 }
 
 /// Fills the new ones among the indexes in use. After an error, or when it was given up, it goes on where it was.

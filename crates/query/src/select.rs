@@ -24,14 +24,15 @@ pub fn select(
     let Some(best) = ranked.first() else { return Vec::new() };
     let document = |c: &Candidate| passages.get(c.passage).map(|p| p.passage.document);
     let mut chosen = vec![best.clone()];
+    let mut said = vec![text::word_set(&best.text)];
     let mut covered: BTreeSet<String> = best.terms.clone();
     for candidate in ranked.iter().skip(1).take(LOOKED_AT) {
         if chosen.len() >= config.max_sentences {
             break;
         }
         let words = text::word_set(&candidate.text);
-        let repeats = chosen.iter().any(|c| {
-            text::jaccard(&text::word_set(&c.text), &words) > REPEATS
+        let repeats = chosen.iter().zip(&said).any(|(c, said)| {
+            text::jaccard(said, &words) > REPEATS
                 || (c.passage == candidate.passage && c.span.overlaps(&candidate.span))
         });
         if repeats {
@@ -49,6 +50,7 @@ pub fn select(
         if likelihood >= bar || (gain >= config.min_gain && likelihood >= config.gain_ratio) {
             covered.extend(candidate.terms.iter().cloned());
             chosen.push(candidate.clone());
+            said.push(words);
         }
     }
     chosen.sort_by_key(|c| (c.passage, c.span));

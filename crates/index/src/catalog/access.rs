@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::db::Write;
 use super::types::{AclChoice, KeptVersion};
-use super::{Catalog, rows};
+use super::{Catalog, documents, rows};
 use crate::error::Result;
 
 /// A document's access list and where it comes from.
@@ -119,10 +119,7 @@ impl Catalog {
         access: &Access,
     ) -> Result<Option<(Document, u32, Option<ContentHash>)>> {
         self.read(|tx| {
-            let mut statement =
-                tx.prepare_cached(&format!("SELECT {} FROM documents d WHERE d.id = ?1", rows::DOCUMENT))?;
-            let mut found = statement.query([id.0.as_bytes()])?;
-            let document = found.next()?.map(|row| rows::document(row, 0)).transpose()?;
+            let document = documents::by_id(tx, id)?;
             let Some(document) = document.filter(|document| access.allows(&document.meta.acl)) else {
                 return Ok(None);
             };

@@ -10,7 +10,7 @@ use crate::eval::fit;
 use crate::eval::metrics::contains;
 use crate::extract::Candidate;
 use crate::passages::FoundPassage;
-use crate::support::{Linear, Standing, SupportModel, answerable_features, sigmoid};
+use crate::support::{Linear, Standing, SupportModel, answerable_features};
 
 /// Penalty of the sentence model's weights.
 const SENTENCE_L2: f64 = 1e-3;
@@ -182,8 +182,12 @@ fn ordered<'a>(candidates: impl Iterator<Item = &'a Candidate>, model: &Linear) 
 /// What the second model sees of ordered candidates; `None` where there are none.
 fn features_of(order: &[(&Candidate, f32)]) -> Option<Vec<f32>> {
     let (best, _) = order.first()?;
-    let ranked: Vec<(usize, f32)> = order.iter().map(|(c, score)| (c.passage, *score)).collect();
-    Some(answerable_features(&best.evidence, &Standing::of(&ranked)))
+    Some(answerable_features(&best.evidence, &Standing::of(&ranked(order))))
+}
+
+/// Passage and score of ordered candidates.
+fn ranked(order: &[(&Candidate, f32)]) -> Vec<(usize, f32)> {
+    order.iter().map(|(c, score)| (c.passage, *score)).collect()
 }
 
 /// What the second model sees of a question when only the sentences that `kept` names were found.
@@ -193,7 +197,8 @@ fn best_features(seen: &Seen, model: &Linear, kept: impl Fn(usize) -> bool) -> O
 }
 
 fn confidence(seen: &Seen, model: &SupportModel) -> f32 {
-    best_features(seen, &model.sentence, |_| true).map_or(0.0, |f| sigmoid(model.answerable.value(&f)))
+    let order = ordered(seen.candidates.iter().map(|(c, _)| c), &model.sentence);
+    order.first().map_or(0.0, |(best, _)| model.confidence(&best.evidence, &ranked(&order)))
 }
 
 fn best_is_right(seen: &Seen, model: &Linear) -> bool {
