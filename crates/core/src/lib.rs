@@ -9,13 +9,14 @@
 //! - [`chunk`]: what is embedded and found.
 //! - [`question`]: what is asked: queries, filters, callers.
 //! - [`citation`] and [`answer`]: what is said back, and where it stands.
-//! - [`model`]: cloneable handles over bounded queues to the models.
+//! - [`model`] and [`generate`]: cloneable handles over bounded queues to the models.
 //! - [`limits`]: the bounds that keep the process up.
 
 pub mod answer;
 pub mod chunk;
 pub mod citation;
 pub mod document;
+pub mod generate;
 pub mod ids;
 pub mod limits;
 pub mod model;
@@ -28,6 +29,10 @@ pub use chunk::{Chunk, NewChunk};
 pub use citation::{Citation, Verdict};
 pub use document::{
     Access, Acl, Block, BlockKind, Document, DocumentMeta, DocumentState, Format, Heading, Parsed,
+};
+pub use generate::{
+    ChatEncoder, ChatOptions, FinishReason, GenerateEvent, GenerateRequest, Generation, GenerationTimings,
+    Generator, GeneratorInfo, Markers, Message, Prompt, Role, Sampling, Usage,
 };
 pub use ids::{ChunkId, ContentHash, DocumentId, Seq};
 pub use limits::Limits;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// Why a model gave no result.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// The queue is full.
     #[error("the {model} queue is full; try again in a moment")]
@@ -21,6 +21,14 @@ pub enum ModelError {
     Stopped {
         /// Which model.
         model: String,
+    },
+    /// What is asked cannot be done by this model; asking again does not help.
+    #[error("{message}")]
+    Refused {
+        /// Which model.
+        model: String,
+        /// What is wrong with the request, for whoever asked.
+        message: String,
     },
     /// The forward pass failed.
     #[error("the {model} failed: {message}")]

@@ -298,6 +298,7 @@ fn error_event(error: &QueryError) -> AnswerEvent {
             ModelError::Stopped { .. } => {
                 ("model_unavailable", "a model is not running; try again in a moment".to_owned())
             }
+            ModelError::Refused { message, .. } => ("refused", message.clone()),
             ModelError::Failed { .. } => internal(),
         },
         QueryError::Index(IndexError::Unreachable { .. }) => {

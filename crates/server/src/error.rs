@@ -216,6 +216,7 @@ impl From<ModelError> for ApiError {
                 Self::unavailable("model_unavailable", "a model is not running; try again in a moment")
                     .because(error)
             }
+            ModelError::Refused { message, .. } => Self::invalid("refused", message),
             ModelError::Failed { .. } => Self::internal(error),
         }
     }

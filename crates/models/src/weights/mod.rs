@@ -1,5 +1,9 @@
 //! Weights of a model folder: safetensors (mapped into memory, one file or an index of several) or PyTorch's pickle.
 
+mod raw;
+
+pub use raw::RawMatrix;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,5 @@
+//! Decoders: the language models that write text.
+
+mod config;
+
+pub use config::{DecoderConfig, Rope, RopeScaling};
