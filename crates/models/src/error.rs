@@ -53,6 +53,12 @@ pub enum ModelsError {
         /// What is wrong.
         message: String,
     },
+    /// A chat that cannot become a prompt: there is no chat template, or it refuses.
+    #[error("{message}")]
+    Template {
+        /// What is wrong, for whoever asked.
+        message: String,
+    },
     /// A result was NaN or infinite.
     #[error("the model's result for text {index} is not finite; its weights are damaged or overflow f32")]
     NotFinite {

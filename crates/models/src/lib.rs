@@ -2,6 +2,7 @@
 //!
 //! - [`encoder`]: text encoders (BERT, RoBERTa, XLM-RoBERTa in sentence-transformers folders) and cross-encoders.
 //! - [`decoder`]: language models.
+//! - [`text`]: a generator's tokenizer and chat template.
 //! - [`weights`] and [`tokenizer`]: the files of a model folder.
 //! - [`nn`]: the layers of decoders.
 //! - [`ops`]: the CPU kernels behind them.
@@ -14,8 +15,10 @@ pub mod error;
 pub mod nn;
 pub mod ops;
 pub mod source;
+pub mod text;
 pub mod tokenizer;
 pub mod weights;
 
 pub use encoder::{Encoder, EncoderOptions, Reranker};
 pub use error::ModelsError;
+pub use text::GeneratorText;
