@@ -6,17 +6,27 @@
 //! without a cache, with gradients.
 
 mod config;
+mod config_check;
+mod config_gguf;
+mod config_hf;
 mod error;
 pub(crate) mod kv_cache;
 mod net;
 mod random;
 
 pub use config::{DecoderConfig, Rope, RopeScaling};
+pub(crate) use config_gguf::from_gguf;
+pub(crate) use config_hf::from_folder;
 pub use error::StepError;
 pub use kv_cache::{BLOCK_TOKENS, KvCache, KvType, Stretch, Want};
 
+use std::path::Path;
+
 use candle_core::Tensor;
-use net::Net;
+
+use crate::error::ModelsError;
+use crate::weights::{DecoderWeights, RawMatrix};
+use net::{Net, Source};
 
 /// A language model with frozen weights.
 #[derive(Debug)]
@@ -55,7 +65,40 @@ impl Logits {
     }
 }
 
+impl Source for &DecoderWeights {
+    type Error = ModelsError;
+
+    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<RawMatrix, ModelsError> {
+        DecoderWeights::matrix(self, name, rows, columns)
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, ModelsError> {
+        DecoderWeights::vector(self, name, length)
+    }
+}
+
 impl Decoder {
+    /// Loads a Hugging Face folder (`config.json` and safetensors) or a GGUF file.
+    ///
+    /// # Errors
+    /// When a file is absent or damaged, a tensor is missing or has another shape, or the architecture or an option of it
+    /// is not implemented; the message names it.
+    pub fn open(path: &Path, options: &DecoderOptions) -> Result<Self, ModelsError> {
+        let weights = DecoderWeights::open(path)?;
+        let config = weights.config()?;
+        let net = Net::read(&config, &mut &weights)?;
+        let name = options.name.clone().unwrap_or_else(|| {
+            path.file_stem().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+        });
+        let id = format!("{name}@{}", weights.fingerprint()?);
+        let kv = match options.kv {
+            KvType::Auto if net.is_f32() => KvType::F32,
+            KvType::Auto => KvType::F16,
+            other => other,
+        };
+        Ok(Self { config, net, id, kv })
+    }
+
     /// Shape and options.
     pub fn config(&self) -> &DecoderConfig {
         &self.config

@@ -197,6 +197,15 @@ impl Net {
         embedding + self.layers.iter().map(layer).sum::<usize>()
     }
 
+    /// Whether the weights are 32-bit floats.
+    pub fn is_f32(&self) -> bool {
+        match &self.embedding {
+            Embedding::Packed(packed) => packed.kind() == "f32",
+            Embedding::Tensor(tensor) => tensor.dtype() == candle_core::DType::F32,
+            Embedding::Blocks(_) => false,
+        }
+    }
+
     fn check(&self, tokens: &[u32]) -> std::result::Result<(), StepError> {
         let vocabulary = self.vocabulary;
         match tokens.iter().find(|token| **token as usize >= vocabulary) {

@@ -22,6 +22,9 @@ impl Frequencies {
         let mut attention_factor = 1.0;
         let inverse: Vec<f64> = match &rope.scaling {
             RopeScaling::Default => pairs.map(base).collect(),
+            RopeScaling::Divisors { divisors } => {
+                pairs.zip(divisors).map(|(pair, divisor)| base(pair) / f64::from(*divisor)).collect()
+            }
             RopeScaling::Linear { factor } => pairs.map(|pair| base(pair) / factor).collect(),
             RopeScaling::Llama3 { factor, low_frequency_factor, high_frequency_factor, original_context } => {
                 let original = *original_context as f64;
