@@ -182,13 +182,9 @@ impl Answerer {
         let answering = Instant::now();
         let confidence = findings.confidence(&self.config);
         let mut summary = AnswerSummary {
-            answer: String::new(),
-            answered: false,
-            citations: Vec::new(),
-            nearest: Vec::new(),
             confidence,
             model: "extractive".into(),
-            timings: Timings::default(),
+            ..AnswerSummary::default()
         };
         if confidence >= self.config.support_threshold {
             let chosen = select(&findings.asked, &findings.candidates, &findings.passages, &self.config);
@@ -203,6 +199,7 @@ impl Answerer {
             retrieve_ms: findings.retrieve_ms,
             answer_ms: millis(answering),
             total_ms: millis(started),
+            generation: None,
         };
         send(events, AnswerEvent::Done(summary)).await
     }

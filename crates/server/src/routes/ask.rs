@@ -68,7 +68,12 @@ pub async fn ask(
     let deadline = Instant::now() + state.options().http.answer_timeout();
     let engine = state.engine()?;
     let permit = state.until(deadline, state.questions().enter()).await??;
-    let question = Question { text: request.question, history: request.history, filter: request.filter };
+    let question = Question {
+        text: request.question,
+        history: request.history,
+        filter: request.filter,
+        ..Question::default()
+    };
     let events = engine.answerer.ask(question, &caller);
     let mut flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
 
