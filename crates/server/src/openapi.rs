@@ -9,6 +9,7 @@ use utoipa::openapi::{OpenApi as Document, PathItem};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::ErrorBody;
+use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, keys, search, upload};
 
 #[derive(OpenApi)]
@@ -16,7 +17,8 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
     info(
         title = "Lore",
         description = "Answers questions from a company's own documents and shows where every statement stands. \
-                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`. \
+                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`; what speaks OpenAI's API has that one's, \
+                       `OpenAiErrorBody`. \
                        An administrator who sends the header `X-Lore-Groups` (comma-separated) asks as a member of \
                        those groups.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -29,6 +31,10 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
         health::openapi,
         ask::ask,
         search::search,
+        chat::complete,
+        embeddings::embed,
+        models::list,
+        models::show,
         documents::list,
         upload::upload,
         documents::show,
@@ -50,6 +56,7 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
     security(("bearer" = []), ("api_key" = [])),
     tags(
         (name = "questions", description = "Asking, searching, feedback"),
+        (name = "openai", description = "The same for programs that speak OpenAI's API"),
         (name = "documents", description = "Documents and their ingestion"),
         (name = "keys", description = "API keys; for administrators"),
         (name = "service", description = "Health and figures"),

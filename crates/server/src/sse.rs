@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Permit;
 use crate::metrics::{Outcome, question_done};
+use crate::work::Work;
 
 /// Events that wait for a client that reads slowly, beside those that wait in the answerer.
 const AHEAD: usize = 8;
@@ -23,13 +24,7 @@ const AHEAD: usize = 8;
 ///
 /// Dropping it cancels the work and frees its place.
 #[derive(Debug)]
-pub struct Flow {
-    /// What is dropped as soon as the answer ended.
-    work: Option<(mpsc::Receiver<AnswerEvent>, Permit)>,
-    deadline: Instant,
-    lifecycle: Lifecycle,
-    counted: bool,
-}
+pub struct Flow(Work<AnswerEvent>);
 
 impl Flow {
     /// The flow of `events`, which must end by `deadline`.
@@ -39,40 +34,25 @@ impl Flow {
         deadline: Instant,
         lifecycle: Lifecycle,
     ) -> Self {
-        Self { work: Some((events, permit)), deadline, lifecycle, counted: false }
+        Self(Work::new(events, permit, deadline, lifecycle, question_done))
+    }
+
+    /// When it must have ended.
+    pub fn deadline(&self) -> Instant {
+        self.0.deadline()
     }
 
     /// The next event; `None` after `Done` or `Error`.
     pub async fn next(&mut self) -> Option<AnswerEvent> {
-        let (events, _) = self.work.as_mut()?;
-        let event = tokio::select! {
-            biased;
-            event = events.recv() => event.unwrap_or_else(|| failure(&ApiError::internal("the answerer ended early"))),
-            () = self.lifecycle.cut() => failure(&ApiError::shutting_down()),
-            () = tokio::time::sleep_until(self.deadline) => failure(&ApiError::timed_out()),
-        };
+        let event = self.0.next().await?.unwrap_or_else(|error| failure(&error));
         match &event {
             AnswerEvent::Done(summary) => {
-                self.end(if summary.answered { Outcome::Answered } else { Outcome::Refused });
+                self.0.end(if summary.answered { Outcome::Answered } else { Outcome::Refused });
             }
-            AnswerEvent::Error { .. } => self.end(Outcome::Failed),
+            AnswerEvent::Error { .. } => self.0.end(Outcome::Failed),
             _ => {}
         }
         Some(event)
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        self.work = None;
-        if !self.counted {
-            self.counted = true;
-            question_done(outcome);
-        }
-    }
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        self.end(Outcome::Cancelled);
     }
 }
 
@@ -97,7 +77,7 @@ pub fn respond(first: AnswerEvent, flow: Flow, keep_alive: Duration) -> Response
 
 /// Hands events over until the answer ends, the client goes away, or the deadline finds the client not reading.
 async fn pump(first: AnswerEvent, mut flow: Flow, sender: mpsc::Sender<AnswerEvent>) {
-    let deadline = flow.deadline;
+    let deadline = flow.deadline();
     let mut event = Some(first);
     while let Some(next) = event {
         if !matches!(tokio::time::timeout_at(deadline, sender.send(next)).await, Ok(Ok(()))) {

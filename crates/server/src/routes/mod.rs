@@ -9,6 +9,7 @@ pub mod indexes;
 pub mod jobs;
 pub mod keys;
 mod labels;
+pub mod openai;
 pub mod search;
 pub mod upload;
 
