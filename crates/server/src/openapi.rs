@@ -9,7 +9,10 @@ use utoipa::openapi::{OpenApi as Document, PathItem};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::ErrorBody;
-use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, keys, search, upload};
+use crate::routes::{
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, search, upload,
+};
+use crate::sse::SentEvent;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +32,11 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
         health::openapi,
         ask::ask,
         search::search,
+        conversations::list,
+        conversations::show,
+        conversations::rename,
+        conversations::delete,
+        conversations::export,
         documents::list,
         upload::upload,
         documents::show,
@@ -45,11 +53,12 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
         keys::create,
         keys::revoke,
     ),
-    components(schemas(ErrorBody, AnswerEvent)),
+    components(schemas(ErrorBody, AnswerEvent, SentEvent)),
     modifiers(&Keys),
     security(("bearer" = []), ("api_key" = [])),
     tags(
         (name = "questions", description = "Asking, searching, feedback"),
+        (name = "conversations", description = "What a caller asked before; each caller's own, an administrator's too"),
         (name = "documents", description = "Documents and their ingestion"),
         (name = "keys", description = "API keys; for administrators"),
         (name = "service", description = "Health and figures"),
