@@ -42,6 +42,6 @@ pub use limits::Limits;
 pub use model::{
     EmbedKind, EmbedRequest, Embedder, EmbedderInfo, ModelError, RerankRequest, Reranker, TokenCounter,
 };
-pub use question::{Caller, Filter, Question, ScoredChunk, SearchMode, Turn};
+pub use question::{AnswerOptions, Caller, Filter, Question, ScoredChunk, SearchMode, Turn};
 pub use sentence::sentences;
 pub use span::{CharIndex, PageRange, Span};

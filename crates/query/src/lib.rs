@@ -20,6 +20,6 @@ pub mod support;
 pub mod text;
 
 pub use answer::{Answerer, EVENT_BUFFER};
-pub use config::{AnswerConfig, Fusion, QueryConfig, RetrieveConfig};
+pub use config::{AnswerConfig, Fusion, GenerateConfig, QueryConfig, RetrieveConfig};
 pub use error::QueryError;
 pub use retrieve::{Hit, Retrieval, Retriever, SearchRequest};

@@ -71,7 +71,7 @@ impl Ask {
                 client.ask(&body, |event| listener.event(event)).await?;
             }
             Engine::Local(parts) => {
-                let question = Question { text, history: Vec::new(), filter };
+                let question = Question { text, filter, ..Question::default() };
                 let mut events = parts.answerer.ask(question, &self.restrictions.caller());
                 while let Some(event) = events.recv().await {
                     listener.event(event)?;

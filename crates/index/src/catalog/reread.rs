@@ -30,11 +30,13 @@ pub(super) struct Reread<'a> {
     tx: &'a Transaction<'a>,
     access: &'a Access,
     seen: BTreeMap<(DocumentId, u32), View>,
+    /// Whether an answer so far is not shown.
+    withdrawn: bool,
 }
 
 impl<'a> Reread<'a> {
     pub(super) fn new(catalog: &'a Catalog, tx: &'a Transaction<'a>, access: &'a Access) -> Self {
-        Self { catalog, tx, access, seen: BTreeMap::new() }
+        Self { catalog, tx, access, seen: BTreeMap::new(), withdrawn: false }
     }
 
     /// Whether the answer is still there and the reader may read every document that it cites or names.
@@ -65,7 +67,13 @@ impl<'a> Reread<'a> {
                 // Where an answer is withdrawn, what is said of its statements goes with it.
                 summary.citations.clear();
                 summary.nearest.clear();
+                summary.unsupported.clear();
+                self.withdrawn = true;
             }
+        }
+        if self.withdrawn {
+            // A question that was made whole with the answers before it may quote them.
+            summary.rewritten = None;
         }
         for citation in &mut summary.citations {
             match self.view(citation.document, citation.version)? {

@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use lore_core::{AnswerEvent, AnswerSummary, ConversationId, Filter, Limits, Passage, Question, Turn};
+use lore_core::{
+    AnswerEvent, AnswerOptions, AnswerSummary, ConversationId, Filter, Limits, Passage, Question, Turn,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -33,6 +35,10 @@ pub struct AskRequest {
     /// Whether to stream; where it is left out, the header `Accept: text/event-stream` decides.
     #[serde(default)]
     pub stream: Option<bool>,
+    /// Whether statements that no passage supports are left out; as the settings say where it is left out. An extractive
+    /// answer has none.
+    #[serde(default)]
+    pub strict: Option<bool>,
     /// Keeps the answer: `new` begins a conversation, an identifier goes on with that one of the caller's; its turns are
     /// the history.
     #[serde(default)]
@@ -83,7 +89,8 @@ pub async fn ask(
         None => (None, request.history),
     };
     let permit = state.until(deadline, state.questions().enter()).await??;
-    let question = Question { text: request.question, history, filter: request.filter };
+    let options = AnswerOptions { strict: request.strict, ..AnswerOptions::default() };
+    let question = Question { text: request.question, history, filter: request.filter, options };
     let events = engine.answerer.ask(question, &caller);
     let mut flow = Flow::new(events, permit, deadline, state.lifecycle().clone()).recorded(record);
 
