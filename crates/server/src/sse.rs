@@ -66,8 +66,9 @@ impl Flow {
 
     /// The same; the answer is kept in a conversation when it is whole.
     #[must_use]
-    pub fn recorded(self, record: Option<Record>) -> Self {
-        Self { record, ..self }
+    pub fn recorded(mut self, record: Option<Record>) -> Self {
+        self.record = record;
+        self
     }
 
     /// The conversation that the answer was kept in, once it ended.
