@@ -53,12 +53,21 @@ pub enum ModelsError {
         /// What is wrong.
         message: String,
     },
+    /// A chat that cannot become a prompt: there is no chat template, or it refuses.
+    #[error("{message}")]
+    Template {
+        /// What is wrong, for whoever asked.
+        message: String,
+    },
     /// A result was NaN or infinite.
     #[error("the model's result for text {index} is not finite; its weights are damaged or overflow f32")]
     NotFinite {
         /// Position of the text in the call.
         index: usize,
     },
+    /// An operation on tensors failed.
+    #[error("an operation on tensors failed: {0}")]
+    Operation(#[from] candle_core::Error),
     /// The threads could not be started.
     #[error("cannot start {threads} threads: {message}")]
     Threads {
