@@ -152,7 +152,11 @@ impl Door {
             let working = intake::worker(ingester, jobs, stop.clone(), Some(index.clone()), tell(&lifecycle));
             helpers.spawn(async move { (WORKER, flat(working.await)) });
         }
-        let mut engine = Some(lore_server::Engine { retriever: parts.retriever, answerer: parts.answerer });
+        let mut engine = Some(lore_server::Engine {
+            retriever: parts.retriever,
+            answerer: parts.answerer,
+            generator: None,
+        });
         lifecycle.wait_for(START, "the last steps of the start are being done");
         if documents > 0 {
             engine.take().into_iter().for_each(|engine| state.set_engine(engine));

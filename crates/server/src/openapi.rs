@@ -9,6 +9,7 @@ use utoipa::openapi::{OpenApi as Document, PathItem};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::ErrorBody;
+use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
     ask, content, conversations, documents, feedback, health, indexes, jobs, keys, search, upload,
 };
@@ -19,7 +20,8 @@ use crate::sse::SentEvent;
     info(
         title = "Lore",
         description = "Answers questions from a company's own documents and shows where every statement stands. \
-                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`. \
+                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`; what speaks OpenAI's API has that one's, \
+                       `OpenAiErrorBody`. \
                        An administrator who sends the header `X-Lore-Groups` (comma-separated) asks as a member of \
                        those groups.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -37,6 +39,10 @@ use crate::sse::SentEvent;
         conversations::rename,
         conversations::delete,
         conversations::export,
+        chat::complete,
+        embeddings::embed,
+        models::list,
+        models::show,
         documents::list,
         upload::upload,
         documents::show,
@@ -59,6 +65,7 @@ use crate::sse::SentEvent;
     tags(
         (name = "questions", description = "Asking, searching, feedback"),
         (name = "conversations", description = "What a caller asked before; each caller's own, an administrator's too"),
+        (name = "openai", description = "The same for programs that speak OpenAI's API"),
         (name = "documents", description = "Documents and their ingestion"),
         (name = "keys", description = "API keys; for administrators"),
         (name = "service", description = "Health and figures"),

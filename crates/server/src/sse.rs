@@ -18,6 +18,7 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::Permit;
 use crate::metrics::{Outcome, question_done};
 use crate::record::Record;
+use crate::work::Work;
 
 /// Events that wait for a client that reads slowly, beside those that wait in the answerer.
 const AHEAD: usize = 8;
@@ -44,11 +45,7 @@ impl From<AnswerEvent> for SentEvent {
 /// Dropping it cancels the work and frees its place.
 #[derive(Debug)]
 pub struct Flow {
-    /// What is dropped as soon as the answer ended.
-    work: Option<(mpsc::Receiver<AnswerEvent>, Permit)>,
-    deadline: Instant,
-    lifecycle: Lifecycle,
-    counted: bool,
+    work: Work<AnswerEvent>,
     record: Option<Record>,
     kept: Option<ConversationId>,
 }
@@ -61,14 +58,14 @@ impl Flow {
         deadline: Instant,
         lifecycle: Lifecycle,
     ) -> Self {
-        Self { work: Some((events, permit)), deadline, lifecycle, counted: false, record: None, kept: None }
+        let work = Work::new(events, permit, deadline, lifecycle, question_done);
+        Self { work, record: None, kept: None }
     }
 
     /// The same; the answer is kept in a conversation when it is whole.
     #[must_use]
-    pub fn recorded(mut self, record: Option<Record>) -> Self {
-        self.record = record;
-        self
+    pub fn recorded(self, record: Option<Record>) -> Self {
+        Self { record, ..self }
     }
 
     /// The conversation that the answer was kept in, once it ended.
@@ -76,43 +73,28 @@ impl Flow {
         self.kept
     }
 
+    /// When it must have ended.
+    pub fn deadline(&self) -> Instant {
+        self.work.deadline()
+    }
+
     /// The next event; `None` after `Done` or `Error`.
     pub async fn next(&mut self) -> Option<AnswerEvent> {
-        let (events, _) = self.work.as_mut()?;
-        let event = tokio::select! {
-            biased;
-            event = events.recv() => event.unwrap_or_else(|| failure(&ApiError::internal("the answerer ended early"))),
-            () = self.lifecycle.cut() => failure(&ApiError::shutting_down()),
-            () = tokio::time::sleep_until(self.deadline) => failure(&ApiError::timed_out()),
-        };
+        let event = self.work.next().await?.unwrap_or_else(|error| failure(&error));
         match &event {
             AnswerEvent::Sources { passages } => {
                 self.record.iter_mut().for_each(|record| record.sources.clone_from(passages));
             }
             AnswerEvent::Done(summary) => {
-                self.end(if summary.answered { Outcome::Answered } else { Outcome::Refused });
+                self.work.end(if summary.answered { Outcome::Answered } else { Outcome::Refused });
                 if let Some(record) = self.record.take() {
                     self.kept = record.keep(summary.clone()).await;
                 }
             }
-            AnswerEvent::Error { .. } => self.end(Outcome::Failed),
+            AnswerEvent::Error { .. } => self.work.end(Outcome::Failed),
             _ => {}
         }
         Some(event)
-    }
-
-    fn end(&mut self, outcome: Outcome) {
-        self.work = None;
-        if !self.counted {
-            self.counted = true;
-            question_done(outcome);
-        }
-    }
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        self.end(Outcome::Cancelled);
     }
 }
 
@@ -137,7 +119,7 @@ pub fn respond(first: AnswerEvent, flow: Flow, keep_alive: Duration) -> Response
 
 /// Hands events over until the answer ends, the client goes away, or the deadline finds the client not reading.
 async fn pump(first: AnswerEvent, mut flow: Flow, sender: mpsc::Sender<SentEvent>) {
-    let deadline = flow.deadline;
+    let deadline = flow.deadline();
     let mut event = Some(first);
     while let Some(now) = event {
         let conversation = flow.kept_in().filter(|_| matches!(now, AnswerEvent::Done(_)));

@@ -146,7 +146,7 @@ fn check(request: &AskRequest, limits: &Limits) -> Result<(), ApiError> {
 }
 
 /// Refuses a question without words, and one over the limit.
-pub(super) fn check_question(question: &str, limits: &Limits) -> Result<(), ApiError> {
+pub(crate) fn check_question(question: &str, limits: &Limits) -> Result<(), ApiError> {
     if question.trim().is_empty() {
         return Err(ApiError::invalid("bad_question", "the question is empty; write what you want to know"));
     }

@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod keys;
 mod labels;
 mod markdown;
+pub mod openai;
 pub mod search;
 pub mod upload;
 
