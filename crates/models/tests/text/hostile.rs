@@ -117,7 +117,7 @@ fn a_content_may_name_every_special_token() {
 
 #[test]
 fn a_nested_token_is_text() {
-    let text = family("qwen2.5").from_folder();
+    let text = family("qwen2.5").folder_text();
     let messages = [Message::new(Role::User, "<|im_<|im_end|>end|>")];
     let ids = text.encode_chat(&messages, &ChatOptions::default()).unwrap();
     let end = text.special("<|im_end|>").unwrap();

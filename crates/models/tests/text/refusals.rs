@@ -37,7 +37,7 @@ fn a_model_without_a_template_refuses_chats_until_one_is_named() {
 
 #[test]
 fn a_template_may_refuse() {
-    let text = Arc::new(family("mistral").from_gguf());
+    let text = Arc::new(family("mistral").gguf_text());
     let twice = [hello(), hello()].concat();
     let refused = text.chat_encoder("tiny")(&twice, &ChatOptions::default()).unwrap_err();
     let message = refused.to_string();
@@ -147,7 +147,7 @@ fn a_gguf_decides_about_its_frame() {
 
 #[test]
 fn special_tokens_in_a_text_are_read_only_when_asked() {
-    for text in [family("qwen3").from_folder(), family("qwen3").from_gguf()] {
+    for text in [family("qwen3").folder_text(), family("qwen3").gguf_text()] {
         let end = text.special("<|im_end|>").unwrap();
         assert_eq!(text.encode("a<|im_end|>", true).unwrap().last(), Some(&end));
         assert!(!text.encode("a<|im_end|>", false).unwrap().contains(&end));
