@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use lore_core::{DocumentId, NearDocument, Span, Timings, Verdict};
+use lore_core::{DocumentId, NearDocument, Span, Verdict};
 
 use super::*;
 
@@ -45,15 +45,7 @@ fn citation(marker: u32, quote: &str, page: Option<u32>, headings: &[&str]) -> C
 }
 
 fn summary() -> AnswerSummary {
-    AnswerSummary {
-        answer: String::new(),
-        answered: true,
-        citations: Vec::new(),
-        nearest: Vec::new(),
-        confidence: 0.9,
-        model: "extractive".into(),
-        timings: Timings::default(),
-    }
+    AnswerSummary { answered: true, confidence: 0.9, model: "extractive".into(), ..AnswerSummary::default() }
 }
 
 #[test]

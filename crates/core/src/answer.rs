@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::citation::Citation;
+use crate::generate::{FinishReason, GenerationTimings, Usage};
 use crate::ids::DocumentId;
 use crate::span::{PageRange, Span};
 
@@ -52,10 +53,13 @@ pub struct Timings {
     pub answer_ms: f64,
     /// Everything.
     pub total_ms: f64,
+    /// What the language model took for the answer, where one wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationTimings>,
 }
 
 /// The end of an answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AnswerSummary {
     /// The whole answer.
     pub answer: String,
@@ -71,6 +75,18 @@ pub struct AnswerSummary {
     pub model: String,
     /// What it took.
     pub timings: Timings,
+    /// Statements of the answer that no passage supports, with or without a citation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsupported: Vec<Span>,
+    /// The question as it was looked for, where the conversation changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<String>,
+    /// Tokens that the language model read and wrote, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Why the language model ended, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish: Option<FinishReason>,
 }
 
 /// One event of an answer, in the order `Sources`, then `Token` and `Citation`, then `Done` or `Error`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::document::{Access, DocumentMeta};
+use crate::generate::Sampling;
 use crate::ids::{ChunkId, DocumentId};
 
 /// Who asks.
@@ -93,8 +94,22 @@ pub struct Turn {
     pub answer: String,
 }
 
+/// What one question wants otherwise than the settings say, where a language model writes the answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnswerOptions {
+    /// Whether statements without support are dropped.
+    pub strict: Option<bool>,
+    /// Most tokens of the answer.
+    pub max_tokens: Option<usize>,
+    /// How tokens are chosen.
+    pub sampling: Option<Sampling>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+}
+
 /// A question with its conversation and restrictions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Question {
     /// The question, as asked.
     pub text: String,
@@ -102,6 +117,8 @@ pub struct Question {
     pub history: Vec<Turn>,
     /// Restrictions.
     pub filter: Filter,
+    /// How it is to be answered.
+    pub options: AnswerOptions,
 }
 
 /// A chunk that an index found, with that index's own score.

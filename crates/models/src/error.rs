@@ -65,6 +65,9 @@ pub enum ModelsError {
         /// Position of the text in the call.
         index: usize,
     },
+    /// An operation on tensors failed.
+    #[error("an operation on tensors failed: {0}")]
+    Operation(#[from] candle_core::Error),
     /// The threads could not be started.
     #[error("cannot start {threads} threads: {message}")]
     Threads {

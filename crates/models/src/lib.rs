@@ -4,13 +4,15 @@
 //! - [`decoder`]: language models.
 //! - [`text`]: a generator's tokenizer and chat template.
 //! - [`weights`] and [`tokenizer`]: the files of a model folder.
-//! - [`ops`]: the f32 CPU kernels behind them.
+//! - [`nn`]: the layers of decoders.
+//! - [`ops`]: the CPU kernels behind them.
 //! - [`bench`](mod@bench): how fast they are here.
 
 pub mod bench;
 pub mod decoder;
 pub mod encoder;
 pub mod error;
+pub mod nn;
 pub mod ops;
 pub mod source;
 pub mod text;

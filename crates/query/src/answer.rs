@@ -181,15 +181,8 @@ impl Answerer {
 
         let answering = Instant::now();
         let confidence = findings.confidence(&self.config);
-        let mut summary = AnswerSummary {
-            answer: String::new(),
-            answered: false,
-            citations: Vec::new(),
-            nearest: Vec::new(),
-            confidence,
-            model: "extractive".into(),
-            timings: Timings::default(),
-        };
+        let mut summary =
+            AnswerSummary { confidence, model: "extractive".into(), ..AnswerSummary::default() };
         if confidence >= self.config.support_threshold {
             let chosen = select(&findings.asked, &findings.candidates, &findings.passages, &self.config);
             self.write(&findings, &chosen, &mut summary, events).await?;
@@ -203,6 +196,7 @@ impl Answerer {
             retrieve_ms: findings.retrieve_ms,
             answer_ms: millis(answering),
             total_ms: millis(started),
+            generation: None,
         };
         send(events, AnswerEvent::Done(summary)).await
     }

@@ -1,5 +1,6 @@
 //! Settings of retrieval and answering.
 
+use lore_core::Sampling;
 use serde::{Deserialize, Serialize};
 
 use crate::support::SupportModel;
@@ -62,7 +63,49 @@ impl Default for RetrieveConfig {
     }
 }
 
-/// Settings of the extractive answerer.
+/// Settings of answers that a language model writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GenerateConfig {
+    /// Most tokens of an answer; at most half of the model's context.
+    pub max_tokens: usize,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Whether a model that can think before it answers does so.
+    pub thinking: bool,
+    /// Share of the room for passages and conversation that passages are sure of; the rest is for earlier turns, and
+    /// passages get what those leave.
+    pub passage_share: f32,
+    /// Whether the model makes follow-up questions whole; else, and where it fails, rules do.
+    pub rewrite: bool,
+    /// Confidence below which the model is not even asked.
+    pub ask_threshold: f32,
+    /// A quote supports a statement where it, with its headings, holds at least this share of the statement's words
+    /// (weighted by rarity),
+    pub support_lexical: f32,
+    /// and is at least this near to it (cosine); left out where the embedder does not understand the language.
+    pub support_cosine: f32,
+    /// Whether statements without support are dropped; a statement is then sent when it has been checked.
+    pub strict: bool,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self {
+            max_tokens: 512,
+            sampling: Sampling::default(),
+            thinking: false,
+            passage_share: 0.75,
+            rewrite: true,
+            ask_threshold: 0.05,
+            support_lexical: 0.4,
+            support_cosine: 0.5,
+            strict: false,
+        }
+    }
+}
+
+/// Settings of answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AnswerConfig {
@@ -80,6 +123,8 @@ pub struct AnswerConfig {
     pub gain_ratio: f32,
     /// Confidence below which the answer is "I could not find this".
     pub support_threshold: f32,
+    /// Answers that a language model writes.
+    pub generate: GenerateConfig,
     /// The weights of the sentence score and of the confidence; `lore eval calibrate` computes them.
     pub support: SupportModel,
 }
@@ -94,6 +139,7 @@ impl Default for AnswerConfig {
             min_gain: 0.25,
             gain_ratio: 0.05,
             support_threshold: 0.237,
+            generate: GenerateConfig::default(),
             support: SupportModel::default(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
-use lore_core::{BlockKind, EmbedKind, Embedder, Parsed, Span, sentence::sentences};
+use lore_core::{EmbedKind, Embedder, Span};
 use lore_index::Index;
 use lru::LruCache;
 
@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::passages::FoundPassage;
 use crate::support::{Evidence, Linear};
 use crate::text;
+use crate::units::{term_set, units};
 
 /// Sentences of one question that are embedded; the others keep the cosine of their passage.
 const EMBEDDED_SENTENCES: usize = 48;
@@ -21,7 +22,7 @@ const UNEMBEDDED: f32 = 0.8;
 /// Sentence vectors kept between questions.
 const CACHED_VECTORS: usize = 8192;
 /// Share of a term's weight that counts when it stands in the headings, the title or the table's header.
-const CONTEXT_SHARE: f32 = 0.7;
+pub(crate) const CONTEXT_SHARE: f32 = 0.7;
 
 /// A sentence of a passage, scored.
 #[derive(Clone, Debug)]
@@ -101,21 +102,24 @@ impl Extractor {
         Ok((asked, out))
     }
 
-    async fn add_semantics(&self, embedder: &Embedder, query: &[f32], drafts: &mut [Draft]) -> Result<()> {
-        let mut order: Vec<usize> = (0..drafts.len()).collect();
-        let rough = |d: &Draft| d.candidate.evidence.coverage + d.candidate.evidence.retrieval;
-        order.sort_by(|&a, &b| rough(&drafts[b]).total_cmp(&rough(&drafts[a])));
-        order.truncate(EMBEDDED_SENTENCES);
+    /// The unit vectors of `texts` as passages, by text; one request for those that are not remembered.
+    ///
+    /// # Errors
+    /// Fails where the embedder fails.
+    pub(crate) async fn vectors(
+        &self,
+        embedder: &Embedder,
+        texts: Vec<String>,
+    ) -> Result<HashMap<String, Arc<[f32]>>> {
         let mut vectors: HashMap<String, Arc<[f32]>> = HashMap::new();
         let mut missing: Vec<String> = Vec::new();
         if let Ok(mut cache) = self.vectors.lock() {
-            for &i in &order {
-                let text = &drafts[i].embed_text;
-                match cache.get(text) {
+            for text in texts {
+                match cache.get(&text) {
                     Some(vector) => {
-                        vectors.insert(text.clone(), vector.clone());
+                        vectors.insert(text, vector.clone());
                     }
-                    None if !missing.contains(text) => missing.push(text.clone()),
+                    None if !missing.contains(&text) => missing.push(text),
                     None => {}
                 }
             }
@@ -128,6 +132,16 @@ impl Extractor {
                 vectors.insert(text, vector);
             }
         }
+        Ok(vectors)
+    }
+
+    async fn add_semantics(&self, embedder: &Embedder, query: &[f32], drafts: &mut [Draft]) -> Result<()> {
+        let mut order: Vec<usize> = (0..drafts.len()).collect();
+        let rough = |d: &Draft| d.candidate.evidence.coverage + d.candidate.evidence.retrieval;
+        order.sort_by(|&a, &b| rough(&drafts[b]).total_cmp(&rough(&drafts[a])));
+        order.truncate(EMBEDDED_SENTENCES);
+        let texts = order.iter().filter_map(|&i| drafts.get(i)).map(|d| d.embed_text.clone()).collect();
+        let vectors = self.vectors(embedder, texts).await?;
         for draft in drafts.iter_mut() {
             let evidence = &mut draft.candidate.evidence;
             evidence.semantic = evidence.passage_semantic * UNEMBEDDED;
@@ -152,7 +166,6 @@ struct Draft {
 
 /// What is the same for all sentences of a passage.
 struct Around {
-    title_terms: BTreeSet<String>,
     passage_terms: BTreeSet<String>,
     /// Name, title and text, in lower case.
     haystack: String,
@@ -179,7 +192,7 @@ fn drafts(index: &Index, asked: &Asked, foreign: bool, passages: &[FoundPassage]
             first_passage: f32::from(u8::from(number == 0)),
             ..Evidence::default()
         };
-        out.extend(drafts_of(index, asked, &shared, number, found, around));
+        out.extend(drafts_of(index, asked, &shared, number, found));
     }
     out
 }
@@ -187,16 +200,15 @@ fn drafts(index: &Index, asked: &Asked, foreign: bool, passages: &[FoundPassage]
 impl Around {
     fn of(index: &Index, found: &FoundPassage) -> Self {
         let passage = &found.passage;
-        let title_terms = term_set(index, &passage.title);
         let mut passage_terms = term_set(index, &passage.text);
-        passage_terms.extend(title_terms.iter().cloned());
+        passage_terms.extend(term_set(index, &passage.title));
         for heading in &passage.headings {
             passage_terms.extend(term_set(index, heading));
         }
         let headings = passage.headings.join(" ");
         let haystack =
             format!("{} {} {headings} {}", passage.name, passage.title, passage.text).to_lowercase();
-        Self { title_terms, passage_terms, haystack }
+        Self { passage_terms, haystack }
     }
 }
 
@@ -206,105 +218,26 @@ fn drafts_of(
     shared: &Evidence,
     number: usize,
     found: &FoundPassage,
-    around: &Around,
 ) -> Vec<Draft> {
-    let (passage, parsed) = (&found.passage, &found.parsed);
     let mut out = Vec::new();
-    for local in sentences(&passage.text) {
-        let Some(text) = local.slice(&passage.text) else { continue };
-        let span = local.shift(passage.span.start);
-        let Some(kind) = kind_of(parsed, span, text) else { continue };
-        let headings = parsed.heading_path(span.start);
-        let mut context: BTreeSet<String> = around.title_terms.clone();
-        let mut haystack = format!("{text} {} {}", passage.title, passage.name);
-        for heading in &headings {
-            context.extend(term_set(index, heading));
-            haystack.push(' ');
-            haystack.push_str(heading);
-        }
-        // What is read as the sentence: a table row with its column names.
-        let read = match &kind {
-            UnitKind::Row { header } => {
-                context.extend(term_set(index, header));
-                haystack.push(' ');
-                haystack.push_str(header);
-                row_text(header, text)
-            }
-            UnitKind::Prose => text.to_owned(),
-        };
-        let own = term_set(index, text);
-        let held = |t: &str| own.contains(t) || context.contains(t);
-        let coverage = asked.share(|t| match (own.contains(t), context.contains(t)) {
-            (true, _) => 1.0,
-            (false, true) => CONTEXT_SHARE,
-            (false, false) => 0.0,
-        });
+    for unit in units(index, found) {
+        let held = |t: &str| unit.own.contains(t) || unit.context.contains(t);
         let evidence = Evidence {
-            coverage,
-            own_coverage: asked.share(|t| f32::from(u8::from(own.contains(t)))),
-            lacks: asked.lacks(&haystack.to_lowercase()),
+            coverage: asked.share(|t| unit.holds(t, CONTEXT_SHARE)),
+            own_coverage: asked.share(|t| f32::from(u8::from(unit.own.contains(t)))),
+            lacks: asked.lacks(&unit.haystack),
             rare_missing: asked.rarest_missing(held),
-            meets: asked.wanted.meets(&read),
-            length: (length_in_words(text) / 60.0).min(1.0),
-            table_row: f32::from(u8::from(matches!(kind, UnitKind::Row { .. }))),
+            meets: asked.wanted.meets(&unit.read),
+            length: (length_in_words(&unit.text) / 60.0).min(1.0),
+            table_row: f32::from(u8::from(unit.row)),
             ..*shared
-        };
-        let embed_text = match headings.last() {
-            Some(heading) => format!("{heading}: {read}"),
-            None => read,
         };
         let terms = asked.terms_in(held);
         let candidate =
-            Candidate { passage: number, span, text: text.to_owned(), evidence, score: 0.0, terms };
-        out.push(Draft { candidate, embed_text });
+            Candidate { passage: number, span: unit.span, text: unit.text, evidence, score: 0.0, terms };
+        out.push(Draft { candidate, embed_text: unit.embed_text });
     }
     out
-}
-
-enum UnitKind {
-    Prose,
-    Row { header: String },
-}
-
-/// What a unit of text is, or `None` for what cannot answer: a heading, a table's header, a unit without letters.
-fn kind_of(parsed: &Parsed, span: Span, text: &str) -> Option<UnitKind> {
-    if !text.chars().any(char::is_alphanumeric) {
-        return None;
-    }
-    let at = parsed.blocks.partition_point(|b| b.span.end <= span.start);
-    let block = parsed.blocks.get(at)?;
-    match block.kind {
-        BlockKind::Heading => None,
-        BlockKind::Table => {
-            let header = block.span.slice(&parsed.text)?.lines().next()?.to_owned();
-            (span.start > block.span.start).then_some(UnitKind::Row { header })
-        }
-        _ => Some(UnitKind::Prose),
-    }
-}
-
-/// A table row with its column names: `name: value; name: value`.
-fn row_text(header: &str, row: &str) -> String {
-    let cells = |line: &str| -> Vec<String> {
-        line.trim().trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect()
-    };
-    let names = cells(header);
-    let mut out = String::new();
-    for (i, value) in cells(row).into_iter().enumerate().filter(|(_, v)| !v.is_empty()) {
-        if !out.is_empty() {
-            out.push_str("; ");
-        }
-        if let Some(name) = names.get(i).filter(|n| !n.is_empty()) {
-            out.push_str(name);
-            out.push_str(": ");
-        }
-        out.push_str(&value);
-    }
-    out
-}
-
-fn term_set(index: &Index, text: &str) -> BTreeSet<String> {
-    index.analyze(text).into_iter().collect()
 }
 
 fn length_in_words(text: &str) -> f32 {
@@ -313,16 +246,6 @@ fn length_in_words(text: &str) -> f32 {
     words as f32 + cjk as f32 / 1.7
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_carry_their_column_names() {
-        assert_eq!(row_text("| Model | Range |", "| FJ-200 | 80 m |"), "Model: FJ-200; Range: 80 m");
-    }
 }

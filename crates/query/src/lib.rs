@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod asked;
+pub mod cite;
 pub mod config;
 pub mod error;
 pub mod eval;
@@ -16,10 +17,12 @@ pub mod passages;
 pub mod retrieve;
 pub mod rewrite;
 pub mod select;
+pub mod statements;
 pub mod support;
 pub mod text;
+mod units;
 
 pub use answer::{Answerer, EVENT_BUFFER};
-pub use config::{AnswerConfig, Fusion, QueryConfig, RetrieveConfig};
+pub use config::{AnswerConfig, Fusion, GenerateConfig, QueryConfig, RetrieveConfig};
 pub use error::QueryError;
 pub use retrieve::{Hit, Retrieval, Retriever, SearchRequest};

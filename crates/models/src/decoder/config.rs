@@ -82,6 +82,12 @@ pub enum RopeScaling {
         /// Whether the ramp's borders are rounded to whole dimensions.
         truncate: bool,
     },
+    /// Each frequency divided by its own number (GGUF's tensor `rope_freqs.weight`, which is what is left there of
+    /// Llama 3.1's scaling).
+    Divisors {
+        /// One for each frequency, `head_dim / 2` in all.
+        divisors: Vec<f32>,
+    },
 }
 
 impl DecoderConfig {

@@ -40,7 +40,7 @@ fn erf<const FUSED: bool>(x: f32) -> f32 {
 
 /// 2^x for x <= 0.
 #[inline(always)]
-fn exp2<const FUSED: bool>(x: f32) -> f32 {
+pub(crate) fn exp2<const FUSED: bool>(x: f32) -> f32 {
     let x = if x > EXP2_LEAST { x } else { EXP2_LEAST };
     let shifted = x + ROUND;
     let f = x - (shifted - ROUND);

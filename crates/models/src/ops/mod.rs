@@ -1,4 +1,4 @@
-//! f32 CPU kernels of the encoders, over activations laid out in token panels.
+//! CPU kernels: of the encoders, over activations laid out in token panels, and of the decoders ([`packed`]).
 //!
 //! Sixteen tokens make a block; a block stores each feature's sixteen values side by side (`[block][feature][16]`).
 //! So every step of a transformer is a vertical operation over tokens: a matrix product loads activations as whole
@@ -14,7 +14,10 @@ pub mod attention;
 pub mod elementwise;
 pub mod gemm;
 pub mod isa;
+pub mod packed;
+pub(crate) mod paged;
 pub mod panels;
+pub(crate) mod team;
 
 pub use isa::Isa;
 pub use panels::{LANES, Lanes, Panels};

@@ -1,7 +1,14 @@
-//! Weights of a model folder: safetensors (mapped into memory, one file or an index of several) or PyTorch's pickle.
+//! Weights of a model folder: safetensors (mapped into memory, one file or an index of several) or PyTorch's pickle; and
+//! of a GGUF file.
 
+mod decoder;
+mod fingerprint;
+mod gguf;
+mod gguf_header;
 mod raw;
 
+pub use decoder::DecoderWeights;
+pub use gguf::GgufFile;
 pub use raw::RawMatrix;
 
 use std::collections::HashMap;
@@ -165,6 +172,24 @@ impl Weights {
         }
         hex(&hash.finalize(), 6)
     }
+
+    /// Adds the weight files to `hash`, large ones by samples.
+    fn hash_sampled(&self, hash: &mut Sha256) {
+        for (_, bytes) in &self.files {
+            let from = |tensor: &Tensor| match &tensor.data {
+                Data::Mapped { file, from, .. } if Arc::ptr_eq(file, bytes) => Some(*from as u64),
+                _ => None,
+            };
+            let starts: Vec<u64> = self.tensors.values().filter_map(from).collect();
+            let header = starts.iter().copied().min().unwrap_or_default();
+            let read = |offset: u64, out: &mut [u8]| {
+                let offset = offset as usize;
+                out.copy_from_slice(&bytes[offset..offset + out.len()]);
+                Ok::<(), std::convert::Infallible>(())
+            };
+            let Ok(()) = fingerprint::sample(hash, bytes.len() as u64, header, starts, read);
+        }
+    }
 }
 
 /// The first `count` bytes in hexadecimal.
@@ -212,6 +237,21 @@ impl Tensor {
         &self.shape
     }
 
+    /// All values in the type of the file.
+    pub fn raw(&self) -> RawMatrix {
+        match &self.data {
+            Data::Owned(values) => RawMatrix::F32(values.to_vec()),
+            Data::Mapped { file, from, to, values } => {
+                let bytes = &file[*from..*to];
+                match values {
+                    Values::F32 => RawMatrix::F32(typed(bytes, f32::from_le_bytes)),
+                    Values::F16 => RawMatrix::F16(typed(bytes, f16::from_le_bytes)),
+                    Values::Bf16 => RawMatrix::Bf16(typed(bytes, bf16::from_le_bytes)),
+                }
+            }
+        }
+    }
+
     /// Copies the values from `start` on (counted in values, row-major) into `out`.
     ///
     /// # Panics
@@ -243,4 +283,9 @@ impl Tensor {
             }
         }
     }
+}
+
+/// Little-endian values of `N` bytes.
+fn typed<const N: usize, T>(bytes: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|chunk| of(*chunk)).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use lore_core::{AnswerSummary, Caller, Filter, Question};
+use lore_core::{AnswerSummary, Caller, Question};
 use serde::Serialize;
 
 use crate::answer::Answerer;
@@ -107,7 +107,7 @@ pub fn as_asked(question: &EvalQuestion) -> (Question, Caller) {
     let asked = Question {
         text: question.question.clone(),
         history: question.history.clone(),
-        filter: Filter::default(),
+        ..Question::default()
     };
     (asked, Caller::with_groups("eval", question.groups.iter().cloned()))
 }

@@ -68,7 +68,8 @@ fn events() -> Vec<AnswerEvent> {
         }],
         confidence: 0.5,
         model: "extractive".into(),
-        timings: Timings { retrieve_ms: 1.0, answer_ms: 2.0, total_ms: 3.0 },
+        timings: Timings { retrieve_ms: 1.0, answer_ms: 2.0, total_ms: 3.0, generation: None },
+        ..AnswerSummary::default()
     };
     vec![
         AnswerEvent::Sources { passages: vec![passage] },

@@ -1,0 +1,83 @@
+//! Random weights: for pretraining from nothing, for benchmarks without a file, and for tests.
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
+
+use super::net::{Net, Source};
+use super::{Decoder, DecoderConfig, DecoderOptions, KvType};
+use crate::weights::RawMatrix;
+
+/// Weights from a normal distribution, norms 1, biases 0.
+struct Random {
+    state: u64,
+    deviation: f32,
+    kind: GgmlDType,
+}
+
+impl Random {
+    /// SplitMix64 (Steele, Lea and Flood 2014).
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Two normal values (Box and Muller 1958).
+    fn normal(&mut self) -> [f32; 2] {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        let angle = std::f64::consts::TAU * self.uniform();
+        [radius * angle.cos(), radius * angle.sin()].map(|v| v as f32 * self.deviation)
+    }
+}
+
+impl Source for Random {
+    type Error = candle_core::Error;
+
+    fn matrix(&mut self, _: &str, rows: usize, columns: usize) -> candle_core::Result<RawMatrix> {
+        let mut values = Vec::with_capacity(rows * columns + 1);
+        while values.len() < rows * columns {
+            values.extend(self.normal());
+        }
+        values.truncate(rows * columns);
+        if self.kind == GgmlDType::F32 {
+            return Ok(RawMatrix::F32(values));
+        }
+        let tensor = Tensor::from_vec(values, (rows, columns), &Device::Cpu)?;
+        let bytes = QTensor::quantize(&tensor, self.kind)?.data()?.into_owned();
+        Ok(RawMatrix::Quantized { kind: self.kind, bytes })
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> candle_core::Result<Vec<f32>> {
+        Ok(vec![if name.ends_with("bias") { 0.0 } else { 1.0 }; length])
+    }
+}
+
+impl Decoder {
+    /// A decoder of this shape with weights drawn from a normal distribution of standard deviation `deviation`, kept as
+    /// `kind`; the same seed gives the same weights.
+    ///
+    /// # Errors
+    /// When the shape does not suit the type's blocks.
+    pub fn random(
+        config: DecoderConfig,
+        seed: u64,
+        deviation: f32,
+        kind: GgmlDType,
+        options: &DecoderOptions,
+    ) -> candle_core::Result<Self> {
+        let net = Net::read(&config, &mut Random { state: seed, deviation, kind })?;
+        let kv = match options.kv {
+            KvType::Auto if kind == GgmlDType::F32 => KvType::F32,
+            KvType::Auto => KvType::F16,
+            other => other,
+        };
+        let id = options.name.clone().unwrap_or_else(|| format!("random-{seed}"));
+        Ok(Self { config, net, id, kv })
+    }
+}

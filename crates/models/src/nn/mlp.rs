@@ -1,0 +1,82 @@
+//! The gated MLP.
+
+use candle_core::{Result, Tensor};
+
+use super::{Linear, plain, with_values};
+use crate::ops::Isa;
+use crate::ops::isa::{fma, for_each_isa};
+use crate::ops::team::for_chunks;
+
+/// Values of a thread's piece of work.
+const PIECE: usize = 8192;
+
+/// SwiGLU: `down(silu(gate(x)) * up(x))` (Shazeer 2020, equation 6).
+#[derive(Debug)]
+pub struct Mlp {
+    /// `[intermediate, hidden]`.
+    pub gate: Linear,
+    /// `[intermediate, hidden]`.
+    pub up: Linear,
+    /// `[hidden, intermediate]`.
+    pub down: Linear,
+}
+
+impl Mlp {
+    /// `residual + mlp(x)`, both `[tokens, hidden]`.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        let [gate, up] = Linear::forward_each([&self.gate, &self.up], x)?;
+        self.down.forward_onto(&swiglu(&gate, &up)?, residual)
+    }
+}
+
+/// `silu(gate) * up`.
+///
+/// # Errors
+/// When shapes differ.
+pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if !plain(gate) || !plain(up) || gate.shape() != up.shape() {
+        return gate.silu()?.mul(up);
+    }
+    let isa = Isa::detect();
+    let out = with_values(gate, |gate| {
+        with_values(up, |up| {
+            let mut out = vec![0f32; gate.len()];
+            if gate.len() <= PIECE {
+                gated(isa, gate, up, &mut out);
+                return out;
+            }
+            let pieces: Vec<_> = gate
+                .chunks(PIECE)
+                .zip(up.chunks(PIECE))
+                .zip(out.chunks_mut(PIECE))
+                .map(std::sync::Mutex::new)
+                .collect();
+            for_chunks(pieces.len(), |range| {
+                for piece in &pieces[range] {
+                    // Each is taken once; the lock only hands it over.
+                    if let Ok(mut piece) = piece.lock() {
+                        let ((gate, up), out) = &mut *piece;
+                        gated(isa, gate, up, out);
+                    }
+                }
+            });
+            drop(pieces);
+            out
+        })
+    })??;
+    Tensor::from_vec(out, gate.shape(), gate.device())
+}
+
+for_each_isa! {
+    fn gated(gate: &[f32], up: &[f32], out: &mut [f32]) {
+        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+            // e^-x by the kernels' own power of two, which has no branch and takes exponents up to 0 only.
+            let power = crate::ops::elementwise::exp2::<FUSED>(-gate.abs() * std::f32::consts::LOG2_E);
+            let sigmoid = if *gate >= 0.0 { 1.0 } else { power } / (1.0 + power);
+            *out = fma::<FUSED>(*gate * sigmoid, *up, 0.0);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Tiles of Q8_0 weights.
+
+use std::ops::Range;
+
+use super::rows::bytes_mut;
+use super::{Line, PANEL, Q8_BLOCK, TOKENS, Tile};
+use crate::ops::Isa;
+use crate::ops::isa::for_each_isa;
+use crate::ops::team::for_chunks;
+
+/// Bytes of a block in a file: the scale (f16) and 32 quants.
+const FILE_BLOCK: usize = 2 + Q8_BLOCK;
+/// Bytes of a panel's block.
+const UNIT: usize = PANEL * Q8_BLOCK;
+
+/// Activations as Q8_0: per token and block of 32 inputs a scale and whole numbers from -127 to 127.
+pub(crate) struct Quantised {
+    columns: usize,
+    quants: Vec<i8>,
+    scales: Vec<f32>,
+    /// Minus 128 times the block's sum: takes the weights' offset away again.
+    offsets: Vec<i32>,
+}
+
+impl Quantised {
+    /// Quantises `[tokens, columns]`; `columns` is a multiple of 32.
+    pub fn of(isa: Isa, values: &[f32], columns: usize) -> Self {
+        let blocks = values.len() / Q8_BLOCK;
+        let mut quants = vec![0i8; values.len()];
+        let mut scales = vec![0f32; blocks];
+        let mut offsets = vec![0i32; blocks];
+        let part = (columns / Q8_BLOCK).max(1);
+        if blocks <= 2 * part {
+            quantise(isa, values, &mut quants, &mut scales, &mut offsets);
+        } else {
+            let slots: Vec<_> = values
+                .chunks(part * Q8_BLOCK)
+                .zip(quants.chunks_mut(part * Q8_BLOCK))
+                .zip(scales.chunks_mut(part).zip(offsets.chunks_mut(part)))
+                .map(std::sync::Mutex::new)
+                .collect();
+            for_chunks(slots.len(), |range| {
+                for slot in &slots[range] {
+                    // Each slot is taken once; the lock only hands it over.
+                    if let Ok(mut slot) = slot.lock() {
+                        let ((values, quants), (scales, offsets)) = &mut *slot;
+                        quantise(isa, values, quants, scales, offsets);
+                    }
+                }
+            });
+        }
+        Self { columns, quants, scales, offsets }
+    }
+
+    /// Whether these are `tokens` rows of `columns`.
+    pub fn fits(&self, tokens: usize, columns: usize) -> bool {
+        self.columns == columns && self.quants.len() == tokens * columns
+    }
+}
+
+for_each_isa! {
+    fn quantise(values: &[f32], quants: &mut [i8], scales: &mut [f32], offsets: &mut [i32]) {
+        let _ = FUSED;
+        let blocks = values.as_chunks::<Q8_BLOCK>().0.iter().zip(quants.as_chunks_mut::<Q8_BLOCK>().0);
+        for ((values, quants), (scale, offset)) in blocks.zip(scales.iter_mut().zip(offsets)) {
+            let mut most = [0f32; 16];
+            for (i, value) in values.iter().enumerate() {
+                most[i % 16] = most[i % 16].max(value.abs());
+            }
+            let most = most.iter().copied().fold(0f32, f32::max);
+            *scale = most / 127.0;
+            let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
+            let mut whole = [0i32; Q8_BLOCK];
+            for (whole, value) in whole.iter_mut().zip(values) {
+                *whole = (value * inverse).round_ties_even() as i32;
+            }
+            *offset = -128 * whole.iter().sum::<i32>();
+            for (quant, whole) in quants.iter_mut().zip(whole) {
+                *quant = whole as i8;
+            }
+        }
+    }
+}
+
+/// Quants and scales of a file's rows, in panels.
+pub(super) fn pack(bytes: &[u8], rows: usize, columns: usize) -> (Vec<Line>, Vec<Line>) {
+    let blocks = columns / Q8_BLOCK;
+    assert_eq!(bytes.len(), rows * blocks * FILE_BLOCK, "a matrix does not have its shape");
+    let units = rows.div_ceil(PANEL) * blocks;
+    let mut quants = vec![Line([128; 64]); units * UNIT / 64];
+    let mut scales = vec![Line([0; 64]); units * PANEL * 2 / 64];
+    let (out, out_scales) = (bytes_mut(&mut quants), bytes_mut(&mut scales));
+    for (index, block) in bytes.chunks_exact(FILE_BLOCK).enumerate() {
+        let (row, block_index) = (index / blocks, index % blocks);
+        let unit = row / PANEL * blocks + block_index;
+        let at = (unit * PANEL + row % PANEL) * 2;
+        out_scales[at..at + 2].copy_from_slice(&block[..2]);
+        let start = unit * UNIT + row % PANEL / 16 * (UNIT / 2) + row % 16 * 4;
+        for (step, four) in block[2..].as_chunks::<4>().0.iter().enumerate() {
+            let to = &mut out[start + step * 64..][..4];
+            for (to, quant) in to.iter_mut().zip(four) {
+                *to = quant ^ 0x80;
+            }
+        }
+    }
+    (quants, scales)
+}
+
+/// Where a tile's operands lie.
+struct Operands {
+    blocks: usize,
+    quants: *const u8,
+    /// f16.
+    scales: *const u16,
+    x: *const i8,
+    x_scales: *const f32,
+    x_offsets: *const i32,
+}
+
+/// One tile.
+pub(super) fn tile(
+    isa: Isa,
+    quants: &[Line],
+    scales: &[Line],
+    panel: usize,
+    x: &Quantised,
+    tokens: Range<usize>,
+    at: &Tile,
+) {
+    let blocks = x.columns / Q8_BLOCK;
+    let operands = Operands {
+        blocks,
+        quants: quants[panel * blocks * UNIT / 64..(panel + 1) * blocks * UNIT / 64].as_ptr().cast(),
+        scales: scales[panel * blocks..(panel + 1) * blocks].as_ptr().cast(),
+        x: x.quants[tokens.start * x.columns..tokens.end * x.columns].as_ptr(),
+        x_scales: x.scales[tokens.start * blocks..tokens.end * blocks].as_ptr(),
+        x_offsets: x.offsets[tokens.start * blocks..tokens.end * blocks].as_ptr(),
+    };
+    #[allow(unsafe_code, reason = "pointers into the packed weights and the activations")]
+    // SAFETY: the slices above have what the tile reads; the caller made `at` within the output.
+    unsafe {
+        match tokens.len() {
+            1 => run::<1>(isa, &operands, at),
+            2 => run::<2>(isa, &operands, at),
+            3 => run::<3>(isa, &operands, at),
+            4 => run::<4>(isa, &operands, at),
+            5 => run::<5>(isa, &operands, at),
+            _ => run::<TOKENS>(isa, &operands, at),
+        }
+    }
+}
+
+/// Whether the machine multiplies bytes in vectors of 512 bits.
+#[cfg(target_arch = "x86_64")]
+fn has_vnni() -> bool {
+    is_x86_feature_detected!("avx512vnni")
+}
+
+/// # Safety
+/// As [`portable`].
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn run<const T: usize>(isa: Isa, operands: &Operands, at: &Tile) {
+    // SAFETY: the caller's promises; the instructions were found.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512 && has_vnni() {
+            return vnni512::<T>(operands, at);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if isa != Isa::Portable {
+            return avx2::<T>(operands, at);
+        }
+        let _ = isa;
+        portable::<T>(operands, at);
+    }
+}
+
+/// The plain reference.
+///
+/// # Safety
+/// The operands are readable for `blocks` blocks of a panel and of `T` tokens, `at` is writable for `T` tokens.
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn portable<const T: usize>(operands: &Operands, at: &Tile) {
+    let Operands { blocks, quants, scales, x, x_scales, .. } = *operands;
+    let mut sums = [[0f32; PANEL]; T];
+    for block in 0..blocks {
+        // SAFETY: the caller's promise.
+        let (unit, scales) = unsafe {
+            (
+                std::slice::from_raw_parts(quants.add(block * UNIT), UNIT),
+                std::slice::from_raw_parts(scales.add(block * PANEL), PANEL),
+            )
+        };
+        for (token, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            let (x, x_scale) = unsafe {
+                let from = x.add((token * blocks + block) * Q8_BLOCK);
+                (std::slice::from_raw_parts(from, Q8_BLOCK), *x_scales.add(token * blocks + block))
+            };
+            for (row, sum) in sums.iter_mut().enumerate() {
+                let mut whole = 0i32;
+                for (step, four) in x.as_chunks::<4>().0.iter().enumerate() {
+                    let weights = &unit[row / 16 * (UNIT / 2) + step * 64 + row % 16 * 4..][..4];
+                    for (weight, value) in weights.iter().zip(four) {
+                        whole += (i32::from(*weight) - 128) * i32::from(*value);
+                    }
+                }
+                *sum += half::f16::from_bits(scales[row]).to_f32() * x_scale * whole as f32;
+            }
+        }
+    }
+    for (token, sums) in sums.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { at.store(token, sums) };
+    }
+}
+
+/// # Safety
+/// As [`portable`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn vnni512<const T: usize>(operands: &Operands, at: &Tile) {
+    use std::arch::x86_64::*;
+    let Operands { blocks, quants, scales, x, x_scales, x_offsets } = *operands;
+    let mut sums = [[_mm512_setzero_ps(); 2]; T];
+    for block in 0..blocks {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let unit = quants.add(block * UNIT);
+            let mut whole = [[_mm512_setzero_si512(); 2]; T];
+            for (token, whole) in whole.iter_mut().enumerate() {
+                *whole = [_mm512_set1_epi32(*x_offsets.add(token * blocks + block)); 2];
+            }
+            for step in 0..Q8_BLOCK / 4 {
+                let low = _mm512_load_si512(unit.add(step * 64).cast());
+                let high = _mm512_load_si512(unit.add(UNIT / 2 + step * 64).cast());
+                for (token, whole) in whole.iter_mut().enumerate() {
+                    let from = x.add((token * blocks + block) * Q8_BLOCK + step * 4);
+                    let value = _mm512_set1_epi32(from.cast::<i32>().read_unaligned());
+                    whole[0] = _mm512_dpbusd_epi32(whole[0], low, value);
+                    whole[1] = _mm512_dpbusd_epi32(whole[1], high, value);
+                }
+            }
+            let scale = [
+                _mm512_cvtph_ps(_mm256_load_si256(scales.add(block * PANEL).cast())),
+                _mm512_cvtph_ps(_mm256_load_si256(scales.add(block * PANEL + 16).cast())),
+            ];
+            for (token, (sums, whole)) in sums.iter_mut().zip(&whole).enumerate() {
+                let x_scale = _mm512_set1_ps(*x_scales.add(token * blocks + block));
+                for half in 0..2 {
+                    let factor = _mm512_mul_ps(scale[half], x_scale);
+                    sums[half] = _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(whole[half]), sums[half]);
+                }
+            }
+        }
+    }
+    for (token, sums) in sums.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { store512(at, token, *sums) };
+    }
+}
+
+/// As [`Tile::store`], 32 sums in two vectors.
+///
+/// # Safety
+/// As [`Tile::store`]; the machine has AVX-512 F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+pub(super) unsafe fn store512(at: &Tile, token: usize, sums: [std::arch::x86_64::__m512; 2]) {
+    use std::arch::x86_64::*;
+    for (half, mut sum) in sums.into_iter().enumerate() {
+        let rows = at.rows.saturating_sub(half * 16).min(16);
+        let mask = ((1u32 << rows) - 1) as __mmask16;
+        // SAFETY: the caller's promise; the mask keeps to `rows`.
+        unsafe {
+            let out = at.out.add(token * at.stride + half * 16);
+            if !at.bias.is_null() {
+                sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, at.bias.wrapping_add(half * 16)));
+            }
+            if at.accumulate {
+                sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, out));
+            }
+            _mm512_mask_storeu_ps(out, mask, sum);
+        }
+    }
+}
+
+/// Bytes multiplied in pairs: |x| times the weight with the sign of x, so that no pair's sum leaves 16 bits.
+///
+/// # Safety
+/// As [`portable`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn avx2<const T: usize>(operands: &Operands, at: &Tile) {
+    use std::arch::x86_64::*;
+    let Operands { blocks, quants, scales, x, x_scales, .. } = *operands;
+    let (ones, flip) = (_mm256_set1_epi16(1), _mm256_set1_epi8(-128));
+    let mut sums = [[0f32; PANEL]; T];
+    for block in 0..blocks {
+        for eight in 0..PANEL / 8 {
+            // SAFETY: the caller's promise; rows `8 * eight..` of the unit.
+            unsafe {
+                let unit = quants.add(block * UNIT + eight / 2 * (UNIT / 2) + eight % 2 * 32);
+                let scale = _mm256_cvtph_ps(_mm_loadu_si128(scales.add(block * PANEL + eight * 8).cast()));
+                for (token, sums) in sums.iter_mut().enumerate() {
+                    let mut whole = _mm256_setzero_si256();
+                    let from = x.add((token * blocks + block) * Q8_BLOCK);
+                    for step in 0..Q8_BLOCK / 4 {
+                        let weight = _mm256_xor_si256(_mm256_loadu_si256(unit.add(step * 64).cast()), flip);
+                        let value = _mm256_set1_epi32(from.add(step * 4).cast::<i32>().read_unaligned());
+                        let pairs =
+                            _mm256_maddubs_epi16(_mm256_abs_epi8(value), _mm256_sign_epi8(weight, value));
+                        whole = _mm256_add_epi32(whole, _mm256_madd_epi16(pairs, ones));
+                    }
+                    let x_scale = _mm256_set1_ps(*x_scales.add(token * blocks + block));
+                    let at = sums.as_mut_ptr().add(eight * 8);
+                    let factor = _mm256_mul_ps(scale, x_scale);
+                    let sum = _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(whole), _mm256_loadu_ps(at));
+                    _mm256_storeu_ps(at, sum);
+                }
+            }
+        }
+    }
+    for (token, sums) in sums.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { at.store(token, sums) };
+    }
+}
