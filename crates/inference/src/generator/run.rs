@@ -276,7 +276,7 @@ impl<M: Model, T: Text> Engine<M, T> {
     fn report(&self) {
         let Stats { running, waiting, blocks_used, .. } = self.stats();
         metrics::gauge!("lore_generate_running").set(running as f64);
-        metrics::gauge!("lore_generate_waiting").set(waiting as f64);
+        metrics::gauge!("lore_generate_waiting").set((waiting + self.requests.len()) as f64);
         metrics::gauge!("lore_generate_kv_blocks").set(self.blocks.total() as f64);
         metrics::gauge!("lore_generate_kv_blocks_used").set(blocks_used as f64);
     }
