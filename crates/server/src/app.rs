@@ -8,7 +8,10 @@ use axum::middleware::from_fn;
 use axum::routing::{MethodFilter, on};
 
 use crate::request;
-use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, keys, search, upload};
+use crate::routes::openai::{chat, embeddings, models};
+use crate::routes::{
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, search, upload,
+};
 use crate::state::AppState;
 
 /// The whole service, to be put on a listener by [`crate::serve()`] or called directly.
@@ -37,6 +40,15 @@ fn table() -> Table {
         .get("/openapi.json", health::openapi)
         .post("/v1/ask", ask::ask)
         .post("/v1/search", search::search)
+        .get("/v1/conversations", conversations::list)
+        .get("/v1/conversations/{id}", conversations::show)
+        .patch("/v1/conversations/{id}", conversations::rename)
+        .delete("/v1/conversations/{id}", conversations::delete)
+        .get("/v1/conversations/{id}/export", conversations::export)
+        .post("/v1/chat/completions", chat::complete)
+        .post("/v1/embeddings", embeddings::embed)
+        .get("/v1/models", models::list)
+        .get_below("/v1/models/{id}", "/v1/models/{*id}", models::show)
         .get("/v1/documents", documents::list)
         .post("/v1/documents", upload::upload)
         .get("/v1/documents/{id}", documents::show)
@@ -61,19 +73,29 @@ struct Table {
 
 impl Table {
     fn get<H: Handler<T, AppState>, T: 'static>(self, path: &'static str, handler: H) -> Self {
-        self.route("get", MethodFilter::GET, path, handler)
+        self.route("get", MethodFilter::GET, path, path, handler)
+    }
+
+    /// A path whose last part may hold slashes: as it is described, and as it is matched.
+    fn get_below<H: Handler<T, AppState>, T: 'static>(
+        self,
+        path: &'static str,
+        matched: &'static str,
+        handler: H,
+    ) -> Self {
+        self.route("get", MethodFilter::GET, path, matched, handler)
     }
 
     fn post<H: Handler<T, AppState>, T: 'static>(self, path: &'static str, handler: H) -> Self {
-        self.route("post", MethodFilter::POST, path, handler)
+        self.route("post", MethodFilter::POST, path, path, handler)
     }
 
     fn patch<H: Handler<T, AppState>, T: 'static>(self, path: &'static str, handler: H) -> Self {
-        self.route("patch", MethodFilter::PATCH, path, handler)
+        self.route("patch", MethodFilter::PATCH, path, path, handler)
     }
 
     fn delete<H: Handler<T, AppState>, T: 'static>(self, path: &'static str, handler: H) -> Self {
-        self.route("delete", MethodFilter::DELETE, path, handler)
+        self.route("delete", MethodFilter::DELETE, path, path, handler)
     }
 
     fn route<H: Handler<T, AppState>, T: 'static>(
@@ -81,10 +103,11 @@ impl Table {
         method: &'static str,
         filter: MethodFilter,
         path: &'static str,
+        matched: &'static str,
         handler: H,
     ) -> Self {
         self.routes.push((method, path));
-        self.router = self.router.route(path, on(filter, handler));
+        self.router = self.router.route(matched, on(filter, handler));
         self
     }
 }

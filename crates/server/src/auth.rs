@@ -16,6 +16,7 @@ use lore_core::{Access, Caller};
 use lore_index::ApiKey;
 use subtle::ConstantTimeEq as _;
 
+use crate::dialect::Dialect;
 use crate::error::ApiError;
 use crate::state::AppState;
 
@@ -37,6 +38,8 @@ const FORWARDED: [&str; 9] = [
 
 /// Longest secret that is looked up, in bytes.
 const SECRET_BYTES: usize = 256;
+/// How every key of Lore starts.
+const KEY_PREFIX: &str = "lore_";
 
 /// A caller who may ask, search and read.
 #[derive(Clone, Debug)]
@@ -50,7 +53,9 @@ impl FromRequestParts<AppState> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let caller = match secret(&parts.headers)? {
+        let brought = secret(&parts.headers)?;
+        let placeholder = brought.as_deref().is_some_and(|secret| is_placeholder(secret, parts, state));
+        let caller = match brought.filter(|_| !placeholder) {
             Some(secret) => of_secret(secret, state).await?,
             None if state.keys_required() => {
                 return Err(ApiError::unauthorized(
@@ -116,9 +121,20 @@ fn secret(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     Ok(Some(value.to_owned()))
 }
 
-async fn of_secret(secret: String, state: &AppState) -> Result<Caller, ApiError> {
+/// Whether a secret only fills a place: clients of OpenAI's API cannot do without a key, also where none is needed. It
+/// gives no rights; the caller is looked at as one who brings none.
+fn is_placeholder(secret: &str, parts: &Parts, state: &AppState) -> bool {
+    let openai = parts.extensions.get::<Dialect>() == Some(&Dialect::OpenAi);
+    openai && !state.keys_required() && !secret.starts_with(KEY_PREFIX) && !is_local_token(secret, state)
+}
+
+fn is_local_token(secret: &str, state: &AppState) -> bool {
     let local = state.options().local_token.as_deref().filter(|token| !token.is_empty());
-    if local.is_some_and(|token| bool::from(token.as_bytes().ct_eq(secret.as_bytes()))) {
+    local.is_some_and(|token| bool::from(token.as_bytes().ct_eq(secret.as_bytes())))
+}
+
+async fn of_secret(secret: String, state: &AppState) -> Result<Caller, ApiError> {
+    if is_local_token(&secret, state) {
         return Ok(Caller::local());
     }
     let key = state.catalog(move |catalog| catalog.authenticate(&secret)).await?;

@@ -25,6 +25,9 @@ pub struct HttpConfig {
     /// Whether every caller needs a key on loopback too, as behind a proxy on the same machine, whose requests cannot be
     /// told from those of the person at this machine. On other addresses a key is always needed.
     pub require_keys: bool,
+    /// Where people reach this server, such as `https://lore.example.com`; the links of citations start with it, and
+    /// are paths on this server where it is null.
+    pub public_url: Option<String>,
     /// Uploads received at once; four times as many wait, more are refused with 429. Each holds a document in memory.
     pub uploads: usize,
 }
@@ -40,6 +43,7 @@ impl Default for HttpConfig {
             keep_alive_seconds: 15,
             grace_seconds: 10,
             require_keys: false,
+            public_url: None,
             uploads: 4,
         }
     }
@@ -64,6 +68,11 @@ impl HttpConfig {
 
     pub(crate) fn keep_alive(&self) -> Duration {
         Duration::from_secs(self.keep_alive_seconds.max(1))
+    }
+
+    /// `path` as a link for people.
+    pub(crate) fn link(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url.as_deref().unwrap_or_default().trim_end_matches('/'))
     }
 
     pub(crate) fn grace(&self) -> Duration {

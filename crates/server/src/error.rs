@@ -38,6 +38,7 @@ pub struct ApiError {
     status: StatusCode,
     code: Cow<'static, str>,
     message: Cow<'static, str>,
+    param: Option<Cow<'static, str>>,
     retry_after: Option<u64>,
     cause: Option<Arc<str>>,
 }
@@ -49,7 +50,14 @@ impl ApiError {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code: code.into(), message: message.into(), retry_after: None, cause: None }
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            param: None,
+            retry_after: None,
+            cause: None,
+        }
     }
 
     /// 400.
@@ -128,6 +136,13 @@ impl ApiError {
         self
     }
 
+    /// This error, said to be about the field `param`, such as `messages[0].role`.
+    #[must_use]
+    pub fn about(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
     /// The error that a bare `status` of the router stands for.
     pub fn of_status(status: StatusCode) -> Self {
         let (code, message) = match status {
@@ -152,6 +167,7 @@ impl ApiError {
         match code {
             "bad_question" => Self::invalid("bad_question", message.to_owned()),
             "question_too_long" => Self::invalid("question_too_long", message.to_owned()),
+            "refused" => Self::invalid("refused", message.to_owned()),
             "overloaded" => Self::too_many(1, message.to_owned()),
             "model_unavailable" => Self::unavailable("model_unavailable", message.to_owned()),
             "vectors_unavailable" => Self::unavailable("vectors_unavailable", message.to_owned()),
@@ -174,6 +190,11 @@ impl ApiError {
     /// Message for people.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The field of the request that is wrong, where one is known.
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
     }
 
     /// Cause for the log.
@@ -235,6 +256,10 @@ impl From<IndexError> for ApiError {
                 format!(
                     "{most} pieces of feedback are stored, which is the limit; the administrator can raise it"
                 ),
+            ),
+            IndexError::ConversationFull { most } => Self::invalid(
+                "conversation_full",
+                format!("the conversation has {most} turns, which is the limit; begin a new one"),
             ),
             IndexError::DiskFull { .. } => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,

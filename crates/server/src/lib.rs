@@ -8,12 +8,15 @@
 //! - [`request`]: around every request: id, span, metrics, panics, the one shape of errors ([`error`]).
 //! - [`auth`] and [`limits`]: who may, and how many at once.
 //! - [`extract`]: bodies, queries and ids, with errors that name what is wrong.
-//! - [`routes`]: one file per resource; [`sse`]: answers as a stream; [`openapi`]: their description.
+//! - [`routes`]: one file per resource; [`work`] and [`sse`]: answers as a stream; [`record`]: answers kept;
+//!   [`openapi`]: their description.
+//! - [`dialect`] and [`routes::openai`]: the same for programs that speak OpenAI's API.
 
 pub mod app;
 pub mod auth;
 mod body;
 pub mod config;
+pub mod dialect;
 pub mod error;
 pub mod extract;
 pub mod lifecycle;
@@ -21,11 +24,13 @@ pub mod limits;
 pub mod metrics;
 pub mod openapi;
 mod patient;
+pub mod record;
 pub mod request;
 pub mod routes;
 pub mod serve;
 pub mod sse;
 pub mod state;
+pub mod work;
 
 pub use app::app;
 pub use config::HttpConfig;

@@ -11,12 +11,13 @@ use lore_core::Seq;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::error::ApiError;
-use crate::state::AppState;
+use crate::state::{AppState, Engine};
 
 const REQUESTS: &str = "lore_http_requests_total";
 const REQUEST_SECONDS: &str = "lore_http_request_seconds";
 const IN_FLIGHT: &str = "lore_http_requests_in_flight";
 const QUESTIONS: &str = "lore_questions_total";
+const CHATS: &str = "lore_chats_total";
 
 /// Upper bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 14] =
@@ -100,6 +101,9 @@ impl Metrics {
             let waiting = engine.retriever.index().embedder().queued();
             gauge!("lore_queue_waiting", "queue" => "embedder").set(waiting as f64);
         }
+        if let Ok(Engine { generator: Some(generator), .. }) = state.models() {
+            gauge!("lore_queue_waiting", "queue" => "generator").set(generator.queued() as f64);
+        }
         gauge!("lore_uptime_seconds").set(self.started.elapsed().as_secs_f64());
         if let Some(bytes) = resident_bytes() {
             gauge!("process_resident_memory_bytes").set(bytes as f64);
@@ -127,15 +131,25 @@ pub fn in_flight(by: f64) {
     gauge!(IN_FLIGHT).increment(by);
 }
 
+impl Outcome {
+    fn label(self) -> &'static str {
+        match self {
+            Outcome::Answered => "answered",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+            Outcome::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Counts a question.
 pub fn question_done(outcome: Outcome) {
-    let outcome = match outcome {
-        Outcome::Answered => "answered",
-        Outcome::Refused => "refused",
-        Outcome::Failed => "failed",
-        Outcome::Cancelled => "cancelled",
-    };
-    counter!(QUESTIONS, "outcome" => outcome).increment(1);
+    counter!(QUESTIONS, "outcome" => outcome.label()).increment(1);
+}
+
+/// Counts a chat with the model alone.
+pub fn chat_done(outcome: Outcome) {
+    counter!(CHATS, "outcome" => outcome.label()).increment(1);
 }
 
 fn describe() {
@@ -143,6 +157,7 @@ fn describe() {
     describe_histogram!(REQUEST_SECONDS, "Seconds from a request's headers to its answer's headers.");
     describe_gauge!(IN_FLIGHT, "Requests whose headers are not answered yet.");
     describe_counter!(QUESTIONS, "Questions by outcome: answered, refused, failed, cancelled.");
+    describe_counter!(CHATS, "Chats with the model alone by outcome: answered, failed, cancelled.");
     describe_gauge!("lore_documents", "Live documents.");
     describe_gauge!("lore_chunks", "Live chunks.");
     describe_gauge!("lore_jobs", "Ingestion jobs by state.");

@@ -9,14 +9,19 @@ use utoipa::openapi::{OpenApi as Document, PathItem};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::ErrorBody;
-use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, keys, search, upload};
+use crate::routes::openai::{chat, embeddings, models};
+use crate::routes::{
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, search, upload,
+};
+use crate::sse::SentEvent;
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Lore",
         description = "Answers questions from a company's own documents and shows where every statement stands. \
-                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`. \
+                       All offsets are in Unicode code points. Every error has the same shape, `ErrorBody`; what speaks OpenAI's API has that one's, \
+                       `OpenAiErrorBody`. \
                        An administrator who sends the header `X-Lore-Groups` (comma-separated) asks as a member of \
                        those groups.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -29,6 +34,15 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
         health::openapi,
         ask::ask,
         search::search,
+        conversations::list,
+        conversations::show,
+        conversations::rename,
+        conversations::delete,
+        conversations::export,
+        chat::complete,
+        embeddings::embed,
+        models::list,
+        models::show,
         documents::list,
         upload::upload,
         documents::show,
@@ -45,11 +59,13 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
         keys::create,
         keys::revoke,
     ),
-    components(schemas(ErrorBody, AnswerEvent)),
+    components(schemas(ErrorBody, AnswerEvent, SentEvent)),
     modifiers(&Keys),
     security(("bearer" = []), ("api_key" = [])),
     tags(
         (name = "questions", description = "Asking, searching, feedback"),
+        (name = "conversations", description = "What a caller asked before; each caller's own, an administrator's too"),
+        (name = "openai", description = "The same for programs that speak OpenAI's API"),
         (name = "documents", description = "Documents and their ingestion"),
         (name = "keys", description = "API keys; for administrators"),
         (name = "service", description = "Health and figures"),

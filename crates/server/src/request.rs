@@ -5,7 +5,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -16,6 +15,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::body::Rest;
+use crate::dialect::Dialect;
 use crate::error::ApiError;
 use crate::metrics;
 
@@ -65,6 +65,8 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
 pub async fn around(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
+    let dialect = Dialect::of(request.uri().path());
+    request.extensions_mut().insert(dialect);
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let mut account = Account::open(label(request.method()), route);
     let span = tracing::info_span!("request", %id, method = account.method, route = account.route);
@@ -77,7 +79,7 @@ pub async fn around(mut request: Request, next: Next) -> Response {
                 (error.into_response(), None)
             }
         };
-        let response = finish(response, &id);
+        let response = finish(response, &id, dialect);
         let status = response.status();
         account.close(status);
         let refused = status.is_client_error() || status.is_server_error();
@@ -92,7 +94,7 @@ pub async fn around(mut request: Request, next: Next) -> Response {
 }
 
 /// Writes the body of an error, and the headers that every response has.
-fn finish(mut response: Response, id: &RequestId) -> Response {
+fn finish(mut response: Response, id: &RequestId, dialect: Dialect) -> Response {
     let status = response.status();
     let error = response.extensions_mut().remove::<ApiError>();
     let error = error.or_else(|| {
@@ -103,8 +105,8 @@ fn finish(mut response: Response, id: &RequestId) -> Response {
         let (mut parts, _) = response.into_parts();
         parts.headers.remove(header::CONTENT_LENGTH);
         parts.headers.remove(header::CONTENT_TYPE);
-        let (body_parts, body) = Json(error.body(id.as_str())).into_response().into_parts();
-        parts.status = error.status();
+        let (body_parts, body) = dialect.body(&error, id.as_str()).into_parts();
+        parts.status = dialect.status(&error);
         parts.headers.extend(body_parts.headers);
         if let Some(seconds) = error.retry_after() {
             parts.headers.insert(header::RETRY_AFTER, seconds.into());

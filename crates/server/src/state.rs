@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use lore_core::{Limits, Seq};
+use lore_core::{Generator, Limits, Seq};
 use lore_index::{Catalog, Index, IndexError};
 use lore_query::{Answerer, Retriever};
 use tokio::time::Instant;
@@ -20,6 +20,8 @@ pub struct Engine {
     pub retriever: Retriever,
     /// Answers questions.
     pub answerer: Answerer,
+    /// The language model, for chats without documents; `None` where answers are extractive.
+    pub generator: Option<Generator>,
 }
 
 /// What a server is given at its start.
@@ -117,8 +119,15 @@ impl AppState {
     /// # Errors
     /// 503 with the reasons for as long as they are not open.
     pub fn index(&self) -> Result<&Index, ApiError> {
-        let engine = self.inner.engine.get();
-        engine.map(|engine| engine.retriever.index()).ok_or_else(|| {
+        self.models().map(|engine| engine.retriever.index())
+    }
+
+    /// What answers questions, for what needs its models alone; also while the indexes are being made anew.
+    ///
+    /// # Errors
+    /// 503 with the reasons for as long as it is not there.
+    pub fn models(&self) -> Result<&Engine, ApiError> {
+        self.inner.engine.get().ok_or_else(|| {
             ApiError::unavailable("not_ready", format!("not ready: {}", self.missing().join("; ")))
         })
     }
@@ -141,6 +150,9 @@ impl AppState {
             None if reasons.is_empty() => reasons.push("the indexes are being opened".to_owned()),
             Some(engine) if !engine.retriever.index().embedder().is_running() => {
                 reasons.push("the embedder has stopped".to_owned());
+            }
+            Some(Engine { generator: Some(generator), .. }) if !generator.is_running() => {
+                reasons.push("the language model has stopped".to_owned());
             }
             Some(engine) => reasons.extend(engine.retriever.index().preparing()),
             None => {}

@@ -3,8 +3,13 @@
 
 mod answers;
 mod auth;
+mod conversations;
 mod documents;
 mod errors;
+mod model;
+mod openai;
+mod openai_chat;
+mod openai_python;
 mod service;
 mod serving;
 mod support;

@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use lore_core::{
     Acl, Block, BlockKind, ContentHash, DocumentId, DocumentMeta, EmbedRequest, Embedder, EmbedderInfo,
-    Format, Heading, NewChunk, Parsed, Span,
+    Format, Generator, Heading, NewChunk, Parsed, Span,
 };
 use lore_index::{Catalog, Index, IndexConfig, NewDocument, NewKey, NewVersion, Owner};
 use lore_query::{Answerer, QueryConfig, Retriever};
@@ -88,14 +88,27 @@ impl World {
         world
     }
 
+    /// With indexes, an embedder that answers, and a language model.
+    pub async fn with_generator(options: Options, generator: Generator) -> Self {
+        let (embedder, requests) = embedder();
+        tokio::spawn(embed_all(requests));
+        let mut world = Self::without_engine(options);
+        world.open_with(embedder, Some(generator)).await;
+        world
+    }
+
     /// Opens the indexes over `embedder`.
     pub async fn open(&mut self, embedder: Embedder) {
+        self.open_with(embedder, None).await;
+    }
+
+    async fn open_with(&mut self, embedder: Embedder, generator: Option<Generator>) {
         let owner = Owner::take(self.catalog.folder(), "test").unwrap();
         let index = Index::open(self.catalog.clone(), IndexConfig::default(), embedder, owner).await.unwrap();
         let config = QueryConfig::default();
         let retriever = Retriever::new(index.clone(), None, config.retrieve);
         let answerer = Answerer::new(retriever.clone(), config.answer);
-        self.state.set_engine(Engine { retriever, answerer });
+        self.state.set_engine(Engine { retriever, answerer, generator });
         self.index = Some(index);
     }
 

@@ -1,0 +1,114 @@
+//! Texts that are being written, by the answerer or by the language model alone, as one thing.
+
+use std::sync::Arc;
+
+use lore_core::{AnswerEvent, AnswerSummary, FinishReason, GenerateEvent, Generation};
+use tokio::time::Instant;
+
+use crate::error::ApiError;
+use crate::metrics::Outcome;
+use crate::routes::openai::reply::{Annotation, ChatDetails, ChatUsage};
+use crate::sse::Flow;
+use crate::state::AppState;
+use crate::work::Work;
+
+/// A text that is being written; dropping it cancels the work.
+pub enum Writing {
+    /// An answer from the documents.
+    Lore { flow: Flow, state: AppState },
+    /// A text of the language model alone.
+    Model { work: Work<GenerateEvent>, id: Arc<str> },
+}
+
+/// What comes of it, in this order: `Begun` where it comes, any number of `Text`, one `End` or `Failed`.
+#[derive(Debug)]
+pub enum Piece {
+    /// It will not fail at once.
+    Begun,
+    /// The next piece of text.
+    Text(String),
+    /// The end.
+    End(Box<Ending>),
+    /// The end, without the rest.
+    Failed(ApiError),
+}
+
+/// What is known at the end.
+#[derive(Debug)]
+pub struct Ending {
+    pub annotations: Vec<Annotation>,
+    pub finish: FinishReason,
+    pub usage: ChatUsage,
+    pub details: ChatDetails,
+}
+
+impl Writing {
+    /// When it must have ended.
+    pub fn deadline(&self) -> Instant {
+        match self {
+            Self::Lore { flow, .. } => flow.deadline(),
+            Self::Model { work, .. } => work.deadline(),
+        }
+    }
+
+    /// The next piece; `None` after the end. A future that is dropped loses nothing.
+    pub async fn next(&mut self) -> Option<Piece> {
+        match self {
+            Self::Lore { flow, state } => loop {
+                return Some(match flow.next().await? {
+                    AnswerEvent::Sources { .. } => Piece::Begun,
+                    AnswerEvent::Token { text } => Piece::Text(text),
+                    // All of them stand in the summary.
+                    AnswerEvent::Citation { .. } => continue,
+                    AnswerEvent::Done(summary) => Piece::End(Box::new(answered(summary, state))),
+                    AnswerEvent::Error { code, message } => {
+                        Piece::Failed(ApiError::of_event(&code, &message))
+                    }
+                });
+            },
+            Self::Model { work, id } => Some(match work.next().await? {
+                Ok(GenerateEvent::Text(text)) => Piece::Text(text),
+                Ok(GenerateEvent::Done(generation)) => {
+                    work.end(Outcome::Answered);
+                    Piece::End(Box::new(written(&generation, id)))
+                }
+                Ok(GenerateEvent::Failed(error)) => {
+                    work.end(Outcome::Failed);
+                    Piece::Failed(error.into())
+                }
+                Err(error) => Piece::Failed(error),
+            }),
+        }
+    }
+}
+
+fn answered(summary: AnswerSummary, state: &AppState) -> Ending {
+    let http = &state.options().http;
+    let nearest = (!summary.answered).then_some(summary.nearest);
+    Ending {
+        annotations: summary.citations.into_iter().map(|citation| Annotation::of(citation, http)).collect(),
+        finish: FinishReason::Stop,
+        usage: ChatUsage::default(),
+        details: ChatDetails {
+            answered: Some(summary.answered),
+            confidence: Some(summary.confidence),
+            nearest,
+            written_by: summary.model,
+            timings: Some(summary.timings),
+            generation: None,
+        },
+    }
+}
+
+fn written(generation: &Generation, id: &str) -> Ending {
+    Ending {
+        annotations: Vec::new(),
+        finish: generation.finish,
+        usage: generation.usage.into(),
+        details: ChatDetails {
+            written_by: id.to_owned(),
+            generation: Some(generation.timings),
+            ..ChatDetails::default()
+        },
+    }
+}
