@@ -175,7 +175,7 @@ async fn a_follow_up_is_made_whole_by_the_model_or_by_rules() {
     let roles: Vec<Role> = told.chat().iter().map(|m| m.role).collect();
     assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::User]);
     assert!(told.chat()[3].content.contains(whole));
-    let asked = &told.prompts.lock().unwrap()[0];
+    let asked = told.prompts.lock().unwrap()[0].clone();
     assert!(asked.max_tokens <= 128 && asked.sampling.temperature == 0.0 && asked.markers.is_none());
 
     let by_rules = "How many vacation days per year does a full-time employee in Austin get?";
