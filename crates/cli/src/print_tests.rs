@@ -45,12 +45,7 @@ fn citation(marker: u32, quote: &str, page: Option<u32>, headings: &[&str]) -> C
 }
 
 fn summary() -> AnswerSummary {
-    AnswerSummary {
-        answered: true,
-        confidence: 0.9,
-        model: "extractive".into(),
-        ..AnswerSummary::default()
-    }
+    AnswerSummary { answered: true, confidence: 0.9, model: "extractive".into(), ..AnswerSummary::default() }
 }
 
 #[test]

@@ -181,11 +181,8 @@ impl Answerer {
 
         let answering = Instant::now();
         let confidence = findings.confidence(&self.config);
-        let mut summary = AnswerSummary {
-            confidence,
-            model: "extractive".into(),
-            ..AnswerSummary::default()
-        };
+        let mut summary =
+            AnswerSummary { confidence, model: "extractive".into(), ..AnswerSummary::default() };
         if confidence >= self.config.support_threshold {
             let chosen = select(&findings.asked, &findings.candidates, &findings.passages, &self.config);
             self.write(&findings, &chosen, &mut summary, events).await?;

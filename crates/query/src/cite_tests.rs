@@ -66,7 +66,11 @@ fn what_is_no_marker_stays() {
         let (clean, markers) = read(text);
         assert_eq!((clean.as_str(), markers), (text, vec![]), "{text}");
     }
-    reads("`a[1]` is so [2].\n```\n[1]\n```\nAfter [3]", "`a[1]` is so.\n```\n[1]\n```\nAfter", &["2@12", "3@31"]);
+    reads(
+        "`a[1]` is so [2].\n```\n[1]\n```\nAfter [3]",
+        "`a[1]` is so.\n```\n[1]\n```\nAfter",
+        &["2@12", "3@31"],
+    );
     reads("one ` alone\nthen [1].", "one ` alone\nthen.", &["1@16"]);
 }
 
@@ -79,9 +83,8 @@ fn by_search(text: &str) -> (String, Vec<(Vec<u32>, usize)>) {
         let line = clean.rsplit('\n').next().unwrap_or_default();
         let blank = line.trim_matches([' ', '\t']).is_empty();
         if let Some(hit) = marker.find(rest) {
-            let marked = found.last().is_some_and(|(_, place): &(Vec<u32>, usize)| {
-                *place == clean.chars().count()
-            });
+            let marked =
+                found.last().is_some_and(|(_, place): &(Vec<u32>, usize)| *place == clean.chars().count());
             let after = rest[hit.end()..].chars().next();
             if after != Some('(') && !(after == Some(':') && blank && !(marked && line.is_empty())) {
                 let spaced = clean.len() - clean.trim_end_matches([' ', '\t']).len();

@@ -124,7 +124,12 @@ impl Statements {
                 !belongs
             });
             let mut seen = Vec::new();
-            cited.retain(|n| !seen.contains(n) && { seen.push(*n); true });
+            cited.retain(|n| {
+                !seen.contains(n) && {
+                    seen.push(*n);
+                    true
+                }
+            });
             let text = unit.shift_back(self.base).slice(&self.text).unwrap_or_default().to_owned();
             self.give(unit.end.max(self.given), out);
             out.push(Step::Statement(Statement { span: *unit, text, cited }));
@@ -209,11 +214,10 @@ mod tests {
 
     #[test]
     fn markers_go_to_the_sentence_that_they_follow() {
-        tells("Thirty days [1]. Dr. Smith agrees. [2][3] Yes.", &[
-            ("Thirty days.", &[1]),
-            ("Dr. Smith agrees.", &[2, 3]),
-            ("Yes.", &[]),
-        ]);
+        tells(
+            "Thirty days [1]. Dr. Smith agrees. [2][3] Yes.",
+            &[("Thirty days.", &[1]), ("Dr. Smith agrees.", &[2, 3]), ("Yes.", &[])],
+        );
         tells("三十天。[1]五年后为三十二天[2]。", &[("三十天。", &[1]), ("五年后为三十二天。", &[2])]);
         tells("One.\n[1]\n\nTwo [2, 1]", &[("One.", &[1]), ("Two", &[2, 1])]);
     }
@@ -226,13 +230,16 @@ mod tests {
 
     #[test]
     fn items_and_rows_are_statements() {
-        tells("Two ways:\n\n1. By post [1].\n2. By hand. Or not [2].\n\n| a | b |\n|---|---|\n| c | d [3] |\n", &[
-            ("Two ways:", &[]),
-            ("1. By post.", &[1]),
-            ("2. By hand. Or not.", &[2]),
-            ("| a | b |", &[]),
-            ("| c | d |", &[3]),
-        ]);
+        tells(
+            "Two ways:\n\n1. By post [1].\n2. By hand. Or not [2].\n\n| a | b |\n|---|---|\n| c | d [3] |\n",
+            &[
+                ("Two ways:", &[]),
+                ("1. By post.", &[1]),
+                ("2. By hand. Or not.", &[2]),
+                ("| a | b |", &[]),
+                ("| c | d |", &[3]),
+            ],
+        );
     }
 
     #[test]
@@ -246,9 +253,10 @@ mod tests {
                 Step::Statement(statement) => format!("<{:?}>", statement.cited),
             })
             .collect();
-        assert_eq!(shown, [
-            "It is v1.2 e.g. now.", "<[1]>", " Next one is 3.5.", "<[2]>", "\n\nLast.", "<[]>",
-        ]);
+        assert_eq!(
+            shown,
+            ["It is v1.2 e.g. now.", "<[1]>", " Next one is 3.5.", "<[2]>", "\n\nLast.", "<[]>",]
+        );
     }
 
     proptest! {
