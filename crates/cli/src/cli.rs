@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    ask, bench, check, config, documents, eval, health, ingest, keys, models, reindex, search, serve, up,
-    worker,
+    ask, bench, chat, check, config, documents, eval, health, ingest, keys, models, reindex, search, serve,
+    up, worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.
@@ -55,6 +55,8 @@ pub enum Command {
     Ingest(ingest::Ingest),
     /// Answer a question from the documents, with citations
     Ask(ask::Ask),
+    /// Ask questions one after another; each is understood from those before it
+    Chat(chat::Chat),
     /// Find passages
     Search(search::Search),
     /// List, show or delete documents
@@ -73,7 +75,7 @@ pub enum Command {
     /// Measure how good retrieval and answers are
     #[command(subcommand)]
     Eval(eval::Eval),
-    /// Measure how fast embedding, search and ingestion are
+    /// Measure how fast embedding, search, ingestion and a server are
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Ask a server whether it is up; exit code 1 where it is not

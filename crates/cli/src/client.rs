@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use lore_core::AnswerEvent;
+use lore_core::{AnswerEvent, ConversationId};
 use lore_index::OwnerInfo;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Time to reach the server.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -42,11 +42,41 @@ pub fn is_unreachable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect))
 }
 
-/// A server that owns the data folder, as the folder's owner speaks to it.
+/// An event of an answer as a server sends it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Received {
+    /// The event.
+    #[serde(flatten)]
+    pub event: AnswerEvent,
+    /// Of the last one: the conversation that the answer was kept in.
+    #[serde(default)]
+    pub conversation: Option<ConversationId>,
+}
+
+/// What a server says where it refuses.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Code for programs; the status where it gives none.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// Seconds after which it may be asked again.
+    pub retry_after: Option<u64>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// A server; that of the data folder, as the folder's owner speaks to it, or any other.
 #[derive(Clone, Debug)]
 pub struct Client {
     url: String,
-    token: String,
+    token: Option<String>,
     groups: Option<String>,
     http: reqwest::Client,
     /// Who it is, for messages.
@@ -62,11 +92,21 @@ impl Client {
         let (Some(url), Some(token)) = (&owner.url, &owner.token) else { return Ok(None) };
         Ok(Some(Self {
             url: url.trim_end_matches('/').to_owned(),
-            token: token.clone(),
+            token: Some(token.clone()),
             groups: None,
             http: http(ANSWER)?,
             owner: format!("`{}` (process {})", owner.command, owner.pid),
         }))
+    }
+
+    /// A client for the server at `url`, which may want `key`.
+    ///
+    /// # Errors
+    /// Fails where TLS cannot be set up.
+    pub fn at(url: &str, key: Option<String>) -> anyhow::Result<Self> {
+        let url = url.trim_end_matches('/').to_owned();
+        let owner = format!("the server at {url}");
+        Ok(Self { url, token: key, groups: None, http: http(ANSWER)?, owner })
     }
 
     /// The same as a member of `groups`, and of nothing else.
@@ -103,6 +143,14 @@ impl Client {
         response.json().await.with_context(|| format!("{} sent something that is no answer", self.owner))
     }
 
+    /// Reads the text at `path`.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        Ok(self.send(self.http.get(format!("{}{path}", self.url))).await?.text().await?)
+    }
+
     /// Sends a question and hands each event of its answer to `each`.
     ///
     /// # Errors
@@ -110,16 +158,16 @@ impl Client {
     pub async fn ask(
         &self,
         body: &impl Serialize,
-        mut each: impl FnMut(AnswerEvent) -> anyhow::Result<()>,
+        mut each: impl FnMut(Received) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let request = self.http.post(format!("{}/v1/ask", self.url)).json(body);
         let mut response = self.send(request.header("accept", "text/event-stream")).await?;
         let mut events = EventReader::default();
         while let Some(bytes) = response.chunk().await.context("the answer broke off")? {
             for data in events.push(&bytes)? {
-                let event: AnswerEvent = serde_json::from_str(&data)
+                let event: Received = serde_json::from_str(&data)
                     .with_context(|| format!("{} sent an event that is none", self.owner))?;
-                let last = matches!(event, AnswerEvent::Done(_) | AnswerEvent::Error { .. });
+                let last = matches!(event.event, AnswerEvent::Done(_) | AnswerEvent::Error { .. });
                 each(event)?;
                 if last {
                     return Ok(());
@@ -134,20 +182,26 @@ impl Client {
             Some(groups) => request.header(lore_server::auth::GROUPS, groups.as_bytes()),
             None => request,
         };
-        let response = request
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .with_context(|| format!("no answer from {} at {}", self.owner, self.url))?;
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let response =
+            request.send().await.with_context(|| format!("no answer from {} at {}", self.owner, self.url))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
+        let retry_after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
         let body: serde_json::Value = response.json().await.unwrap_or_default();
-        match body["error"]["message"].as_str() {
-            Some(message) => bail!("{message}"),
-            None => bail!("{} answered with status {status}", self.owner),
+        let said = |key: &str| body["error"][key].as_str().map(str::to_owned);
+        Err(Refusal {
+            code: said("code").unwrap_or_else(|| status.as_u16().to_string()),
+            message: said("message")
+                .unwrap_or_else(|| format!("{} answered with status {status}", self.owner)),
+            retry_after,
         }
+        .into())
     }
 }
 

@@ -3,6 +3,7 @@
 //! `cli` holds the flags, `settings` lowers flags, environment and file into one value, `open` builds the parts from it,
 //! and each command has its file under `commands`. What a command does is in the libraries; here it is put together.
 
+mod asking;
 mod cli;
 mod client;
 mod commands;

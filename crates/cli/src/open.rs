@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use lore_core::{Embedder, Reranker};
+use lore_core::{Embedder, Generator, Reranker};
 use lore_index::{Catalog, Index, IndexError, Owner};
 use lore_inference as inference;
-use lore_models::source::{self, ModelSpec, ModelStore, SourceOptions};
+use lore_models::source::{self, ModelSpec, ModelStore, Source, SourceOptions};
 use lore_models::{Encoder, EncoderOptions};
 use lore_query::{Answerer, Retriever};
 
 use crate::client::Client;
 use crate::progress::{self, Progress, Unit};
-use crate::settings::Settings;
+use crate::settings::{GeneratorConfig, Settings};
 
 /// Longest wait for another command that has the indexes, such as one that follows a folder and takes them for a moment.
 const TURN: Duration = Duration::from_secs(15);
@@ -58,16 +58,28 @@ pub fn model_store() -> anyhow::Result<ModelStore> {
 /// # Errors
 /// Fails where no source has it; the message names each try and the next step.
 pub async fn model(settings: &Settings, name: &str) -> anyhow::Result<PathBuf> {
-    let spec = ModelSpec::parse(name)?;
+    fetched(settings, ModelSpec::parse(name)?, &settings.config.embedder.sources).await
+}
+
+/// What is to be opened of the language model `config`, its folder or its one file, fetched first where it is not here.
+///
+/// # Errors
+/// As [`model`].
+pub async fn generator_files(settings: &Settings, config: &GeneratorConfig) -> anyhow::Result<PathBuf> {
+    fetched(settings, config.spec()?, &config.sources).await
+}
+
+async fn fetched(settings: &Settings, spec: ModelSpec, sources: &[Source]) -> anyhow::Result<PathBuf> {
     let store = model_store()?;
     let options = SourceOptions {
-        sources: settings.config.embedder.sources.clone(),
+        sources: sources.to_vec(),
         offline: settings.config.offline,
         ..SourceOptions::default()
     };
     blocking(move || {
         let mut shown: Option<(String, Progress)> = None;
-        store.resolve(&spec, &options, &mut |event| show_fetch(event, &mut shown))
+        let found = store.resolve(&spec, &options, &mut |event| show_fetch(event, &mut shown))?;
+        anyhow::Ok(spec.weights(&found))
     })
     .await
 }
@@ -142,6 +154,19 @@ pub async fn reranker(settings: &Settings) -> anyhow::Result<Option<Reranker>> {
     Ok(Some(inference::reranker::spawn(loaded, queue)))
 }
 
+/// The language model that writes answers, running, if the settings name one.
+///
+/// # Errors
+/// Fails where the model cannot be had or loaded.
+pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>> {
+    let Some(config) = settings.config.generator.model() else { return Ok(None) };
+    let _files = generator_files(settings, config).await?;
+    anyhow::bail!(
+        "this lore cannot run language models yet; set `generator: none` in place of {}",
+        config.name()
+    )
+}
+
 /// The indexes of the data folder, owned by this process as `command`.
 ///
 /// # Errors
@@ -176,19 +201,34 @@ pub struct Parts {
     pub retriever: Retriever,
     /// Answers questions.
     pub answerer: Answerer,
+    /// Writes answers, if anybody does.
+    pub generator: Option<Generator>,
 }
 
 impl Parts {
-    /// Retriever and answerer over `index`.
+    /// Retriever and answerer over `index`, with the generator of the settings.
+    ///
+    /// # Errors
+    /// Fails where the generator or the reranker cannot be had.
+    pub async fn over(settings: &Settings, index: Index) -> anyhow::Result<Self> {
+        let generator = generator(settings).await?;
+        Self::with(settings, index, generator).await
+    }
+
+    /// Retriever and answerer over `index`, with this generator.
     ///
     /// # Errors
     /// Fails where the reranker cannot be had.
-    pub async fn over(settings: &Settings, index: Index) -> anyhow::Result<Self> {
+    pub async fn with(
+        settings: &Settings,
+        index: Index,
+        generator: Option<Generator>,
+    ) -> anyhow::Result<Self> {
         let reranker = reranker(settings).await?;
         let retriever = Retriever::new(index, reranker, settings.config.retrieve.clone());
         let answerer = Answerer::new(retriever.clone(), settings.config.answer.clone())
             .with_question_chars(settings.config.limits.question_chars);
-        Ok(Self { retriever, answerer })
+        Ok(Self { retriever, answerer, generator })
     }
 
     /// Closes the indexes.

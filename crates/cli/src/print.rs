@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use lore_core::{AnswerEvent, AnswerSummary, Citation};
+use lore_core::{AnswerEvent, AnswerSummary, Citation, Verdict};
 use serde::Serialize;
 
 /// Widest column of text, so that lines stay readable on wide terminals.
@@ -230,10 +230,11 @@ impl AnswerPrinter {
     pub fn event(&mut self, event: &AnswerEvent) -> anyhow::Result<()> {
         let out = match event {
             AnswerEvent::Token { text } => self.wrapper.push(text),
-            AnswerEvent::Citation { citation } => self.wrapper.push(&format!(" [{}]", citation.marker)),
+            AnswerEvent::Citation { citation } => self.wrapper.push(&format!(" {}", mark(citation))),
             AnswerEvent::Done(summary) => {
                 let mut out = self.wrapper.finish();
                 out.push('\n');
+                out.push_str(&doubts(summary, self.width));
                 out.push_str(&sources(summary, self.width));
                 out
             }
@@ -243,6 +244,27 @@ impl AnswerPrinter {
         stdout.write_all(out.as_bytes())?;
         Ok(stdout.flush()?)
     }
+}
+
+/// The mark of a citation; one whose passage does not support the statement has a question mark.
+fn mark(citation: &Citation) -> String {
+    match citation.verdict {
+        Verdict::Supported => format!("[{}]", citation.marker),
+        Verdict::Unsupported => format!("[{}?]", citation.marker),
+    }
+}
+
+/// What the documents do not support of an answer, if anything.
+fn doubts(summary: &AnswerSummary, width: Option<usize>) -> String {
+    if summary.unsupported.is_empty() {
+        return String::new();
+    }
+    let mut out = "\nThe documents do not support:\n".to_owned();
+    for span in &summary.unsupported {
+        out.push_str(&wrapped(span.slice(&summary.answer).unwrap_or_default().trim(), width, 2));
+        out.push('\n');
+    }
+    out
 }
 
 /// The citations of an answer: number, document, place, quote. Of an answer that was not found: the nearest documents.

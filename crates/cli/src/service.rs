@@ -25,6 +25,8 @@ pub const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 const FAREWELL: Duration = Duration::from_secs(20);
 /// What the readiness waits for until the work that comes first is done; that may say what it does.
 pub const START: &str = "start";
+const INDEXES: &str = "indexes";
+const GENERATOR: &str = "generator";
 const FOLLOWER: &str = "follower";
 const WORKER: &str = "worker";
 const SWEEPER: &str = "upkeep";
@@ -106,18 +108,32 @@ impl Door {
             },
         );
         let lifecycle = state.lifecycle().clone();
-        lifecycle.wait_for("indexes", "the embedder and the indexes are being opened");
+        lifecycle.wait_for(INDEXES, "the embedder and the indexes are being opened");
+        if settings.config.generator.model().is_some() {
+            lifecycle.wait_for(GENERATOR, "the language model is being loaded");
+        }
         // Set by a signal, and by a failure of what comes first.
         let (quit, stop) = quit_after(stop);
         let mut server =
             tokio::spawn(lore_server::serve(listener, state.clone(), signals::stopped(stop.clone())));
 
         let opening = async {
-            let embedder = open::embedder(settings).await?;
-            let index = Index::open(catalog.clone(), settings.config.index.clone(), embedder, owner).await?;
+            let indexes = async {
+                let embedder = open::embedder(settings).await?;
+                let index =
+                    Index::open(catalog.clone(), settings.config.index.clone(), embedder, owner).await?;
+                lifecycle.arrived(INDEXES);
+                anyhow::Ok(index)
+            };
+            let writing = async {
+                let generator = open::generator(settings).await?;
+                lifecycle.arrived(GENERATOR);
+                anyhow::Ok(generator)
+            };
+            let (index, generator) = tokio::try_join!(indexes, writing)?;
             let counted = catalog.clone();
             let (documents, _) = open::blocking(move || counted.counts()).await?;
-            anyhow::Ok((open::Parts::over(settings, index).await?, documents))
+            anyhow::Ok((open::Parts::with(settings, index, generator).await?, documents))
         };
         let (parts, documents) = tokio::select! {
             opened = opening => opened?,
@@ -142,7 +158,6 @@ impl Door {
             generator: None,
         });
         lifecycle.wait_for(START, "the last steps of the start are being done");
-        lifecycle.arrived("indexes");
         if documents > 0 {
             engine.take().into_iter().for_each(|engine| state.set_engine(engine));
         }

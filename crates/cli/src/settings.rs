@@ -1,5 +1,7 @@
 //! Settings: defaults, then a YAML file, then the environment, then flags; lowered once into [`Settings`].
 
+mod generator;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use lore_query::{AnswerConfig, RetrieveConfig};
 use lore_server::HttpConfig;
 use serde::{Deserialize, Serialize};
 
+pub use self::generator::{Generator, GeneratorConfig};
 use crate::cli::GlobalFlags;
 
 /// Every key with its default and what it does; a test holds it equal to [`Config::default`].
@@ -118,15 +121,6 @@ pub struct RerankerConfig {
     pub model: String,
 }
 
-/// Who writes answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Generator {
-    /// Nobody: the supporting sentences are the answer.
-    #[default]
-    None,
-}
-
 /// What is logged, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -180,6 +174,7 @@ pub fn resolve(
     };
     let base = file.as_deref().and_then(Path::parent).unwrap_or(cwd);
     config.data_dir = config.data_dir.map(|dir| base.join(dir));
+    config.generator = config.generator.based(base);
 
     if let Some(dir) = env("LORE_DATA_DIR") {
         config.data_dir = Some(cwd.join(dir));
@@ -201,6 +196,9 @@ pub fn resolve(
     }
     if let Some(offline) = env("LORE_OFFLINE") {
         config.offline = switch("LORE_OFFLINE", &offline)?;
+    }
+    if let Some(name) = env("LORE_GENERATOR") {
+        config.generator = config.generator.named(&name).context("LORE_GENERATOR")?;
     }
     if let Some(level) = env("LORE_LOG") {
         config.log.level = Some(level);

@@ -53,7 +53,7 @@ fn every_shipped_config_parses() {
         assert!(settings.is_ok(), "{}: {:?}", path.display(), settings.err());
         seen += 1;
     }
-    assert!(seen >= 2);
+    assert!(seen >= 4);
 }
 
 #[test]
@@ -163,4 +163,80 @@ fn nonsense_in_the_environment_is_named() {
     assert_eq!(error.to_string(), "LORE_OFFLINE is \"maybe\"; set it to 1 or 0");
     assert!(socket_address("8787").is_err());
     assert!(socket_address("127.0.0.1:8787").unwrap().ip().is_loopback());
+}
+
+/// The lines of the defaults that show how a generator is set, uncommented.
+fn shown_generator() -> String {
+    let lines = DEFAULTS.lines().skip_while(|line| !line.starts_with("# generator:"));
+    lines.map_while(|line| line.strip_prefix("# ")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_generator_that_the_defaults_show_has_every_key_with_its_default() {
+    let shown = parse(&shown_generator(), "lore.yaml").unwrap();
+    let config = shown.generator.model().unwrap();
+    assert_eq!(*config, GeneratorConfig { model: config.model.clone(), ..GeneratorConfig::default() });
+    let as_written: serde_json::Value = serde_saphyr::from_str(&shown_generator()).unwrap();
+    let (mut written, mut code) = (Vec::new(), Vec::new());
+    keys(&as_written["generator"], "", &mut written);
+    keys(&serde_json::to_value(config).unwrap(), "", &mut code);
+    written.sort();
+    code.sort();
+    assert_eq!(written, code);
+}
+
+#[test]
+fn a_generator_is_none_or_a_map_that_names_a_model() {
+    let of = |text: &str| parse(text, "lore.yaml").map(|config| config.generator);
+    assert_eq!(of("generator: none\n").unwrap(), Generator::None);
+    assert_eq!(of("generator:\n").unwrap(), Generator::None);
+    let Generator::Model(config) = of("generator: {model: a/b, max_running: 3}\n").unwrap() else {
+        panic!("no model");
+    };
+    assert_eq!((config.name().as_str(), config.max_running, config.queue), ("a/b", 3, 64));
+    let error = |text: &str| of(text).unwrap_err().to_string();
+    assert!(
+        error("generator: a/b\n").contains("set it to none, or to {model: a/b}"),
+        "{}",
+        error("generator: a/b\n")
+    );
+    assert!(error("generator: {max_running: 3}\n").contains("add `model: NAME`"));
+    let unknown = error("generator: {model: a/b, max_runing: 3}\n");
+    assert!(unknown.contains("unknown key `max_runing`; did you mean `max_running`?"), "{unknown}");
+    assert!(error("generator: [a]\n").starts_with("lore.yaml"));
+}
+
+#[test]
+fn the_environment_names_another_generator_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let cwd = folder.path();
+    let yaml = "generator: {model: a/b, file: c.gguf, chat_template: t.jinja, max_running: 3}\n";
+    std::fs::write(cwd.join("lore.yaml"), yaml).unwrap();
+    let of = |name: &str| {
+        with(&GlobalFlags::default(), &[("LORE_GENERATOR", name)], cwd).map(|s| s.config.generator)
+    };
+    assert_eq!(of("none").unwrap(), Generator::None);
+    let same = of("a/b:c.gguf").unwrap();
+    assert_eq!(same.model().unwrap().chat_template, Some(cwd.join("t.jinja")));
+    assert_eq!(same.model().unwrap().spec().unwrap().file(), Some("c.gguf"));
+    let other = of("x/y:z.gguf").unwrap();
+    let other = other.model().unwrap();
+    assert_eq!((other.max_running, other.chat_template.as_ref(), other.file.as_ref()), (3, None, None));
+    assert_eq!(other.spec().unwrap().file(), Some("z.gguf"));
+    assert!(of("a/b/c").is_err());
+}
+
+#[test]
+fn the_shipped_generators_are_models_that_can_be_named() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    for (file, model) in [
+        ("qwen3-0.6b.yaml", "Qwen/Qwen3-0.6B"),
+        ("qwen2.5-1.5b-q4.yaml", "Qwen/Qwen2.5-1.5B-Instruct-GGUF:qwen2.5-1.5b-instruct-q4_k_m.gguf"),
+        ("multilingual.yaml", "Qwen/Qwen2.5-1.5B-Instruct-GGUF:qwen2.5-1.5b-instruct-q4_k_m.gguf"),
+    ] {
+        let config = read(&folder.join(file)).unwrap();
+        let generator = config.generator.model().unwrap();
+        assert_eq!(generator.name(), model);
+        generator.spec().unwrap();
+    }
 }

@@ -281,7 +281,8 @@ impl Generator {
         }
         if tokens >= limit {
             return Err(refused(format!(
-                "the prompt has {tokens} tokens, the model's context is {limit}; shorten it"
+                "the prompt has {tokens} tokens, the model's context is {limit}; shorten it, or raise \
+                 generator.kv_bytes where that bounds it"
             )));
         }
         let (reply, events) = mpsc::channel(PIECES);

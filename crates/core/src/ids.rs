@@ -50,6 +50,18 @@ uuid_id! {
     ChunkId
 }
 
+uuid_id! {
+    /// Names a conversation (UUID version 7).
+    ConversationId
+}
+
+impl ConversationId {
+    /// A new one.
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
 impl DocumentId {
     /// The id of the document that comes from `source` (a URI such as `file:///srv/handbook.md`).
     ///

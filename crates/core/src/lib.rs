@@ -9,12 +9,14 @@
 //! - [`chunk`]: what is embedded and found.
 //! - [`question`]: what is asked: queries, filters, callers.
 //! - [`citation`] and [`answer`]: what is said back, and where it stands.
+//! - [`conversation`]: questions and answers that are kept.
 //! - [`model`] and [`generate`]: cloneable handles over bounded queues to the models.
 //! - [`limits`]: the bounds that keep the process up.
 
 pub mod answer;
 pub mod chunk;
 pub mod citation;
+pub mod conversation;
 pub mod document;
 pub mod generate;
 pub mod ids;
@@ -27,6 +29,7 @@ pub mod span;
 pub use answer::{AnswerEvent, AnswerSummary, NearDocument, Passage, Timings};
 pub use chunk::{Chunk, NewChunk};
 pub use citation::{Citation, Verdict};
+pub use conversation::{Conversation, ConversationTurn};
 pub use document::{
     Access, Acl, Block, BlockKind, Document, DocumentMeta, DocumentState, Format, Heading, Parsed,
 };
@@ -34,7 +37,7 @@ pub use generate::{
     ChatEncoder, ChatOptions, FinishReason, GenerateEvent, GenerateRequest, Generation, GenerationTimings,
     Generator, GeneratorInfo, Markers, Message, Prompt, Role, Sampling, Usage,
 };
-pub use ids::{ChunkId, ContentHash, DocumentId, Seq};
+pub use ids::{ChunkId, ContentHash, ConversationId, DocumentId, Seq};
 pub use limits::Limits;
 pub use model::{
     EmbedKind, EmbedRequest, Embedder, EmbedderInfo, ModelError, RerankRequest, Reranker, TokenCounter,

@@ -32,6 +32,10 @@ pub struct Limits {
     pub embed_queue: usize,
     /// Pieces of feedback that are kept; more are refused with 429.
     pub feedback_entries: usize,
+    /// Conversations that are kept of one caller; a new one takes the place of the one that was used longest ago.
+    pub conversations: usize,
+    /// Turns of one conversation; more are refused.
+    pub conversation_turns: usize,
 }
 
 impl Default for Limits {
@@ -50,6 +54,8 @@ impl Default for Limits {
             queued_jobs: 10_000,
             embed_queue: 256,
             feedback_entries: 100_000,
+            conversations: 1_000,
+            conversation_turns: 200,
         }
     }
 }

@@ -71,6 +71,14 @@ pub enum IndexError {
         /// The limit.
         most: usize,
     },
+    /// A conversation takes no more turns.
+    #[error(
+        "the conversation has {most} turns, which is the limit (limits.conversation_turns); begin a new one"
+    )]
+    ConversationFull {
+        /// The limit.
+        most: usize,
+    },
     /// Stored data is not what it should be.
     #[error("stored data is damaged: {0}; `lore check` shows what else is")]
     Damaged(String),

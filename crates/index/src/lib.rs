@@ -1,6 +1,6 @@
 //! The catalog (the truth) and the indexes that are caches of it.
 //!
-//! - [`catalog`]: documents, versions, text, chunks, jobs, feedback, keys, in SQLite (WAL; several processes at once).
+//! - [`catalog`]: documents, versions, text, chunks, jobs, feedback, keys, conversations, in SQLite (WAL; several processes at once).
 //! - [`vector`] and [`lexical`]: dense and word search; each remembers the last change that it holds.
 //! - [`follow`]: applies the catalog's changes to both, in order.
 //! - [`index`]: what a searcher holds: both indexes behind one owner's lock.
@@ -24,9 +24,9 @@ mod seed;
 pub mod vector;
 
 pub use catalog::{
-    AclChoice, ApiKey, Catalog, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job,
-    JobKind, JobState, KeptVersion, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion,
-    Rating, Upload,
+    AclChoice, ApiKey, Catalog, Change, ChangeKind, Committed, ConversationPage, ConversationQuery,
+    DocumentPage, DocumentQuery, Feedback, Job, JobKind, JobState, KeptVersion, LiveChunk, MetaChange,
+    NewDocument, NewFeedback, NewKey, NewTurn, NewVersion, Rating, Upload,
 };
 pub use config::{IndexConfig, VectorBackend};
 pub use error::IndexError;

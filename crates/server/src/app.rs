@@ -9,7 +9,9 @@ use axum::routing::{MethodFilter, on};
 
 use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
-use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, keys, search, upload};
+use crate::routes::{
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, search, upload,
+};
 use crate::state::AppState;
 
 /// The whole service, to be put on a listener by [`crate::serve()`] or called directly.
@@ -38,6 +40,11 @@ fn table() -> Table {
         .get("/openapi.json", health::openapi)
         .post("/v1/ask", ask::ask)
         .post("/v1/search", search::search)
+        .get("/v1/conversations", conversations::list)
+        .get("/v1/conversations/{id}", conversations::show)
+        .patch("/v1/conversations/{id}", conversations::rename)
+        .delete("/v1/conversations/{id}", conversations::delete)
+        .get("/v1/conversations/{id}/export", conversations::export)
         .post("/v1/chat/completions", chat::complete)
         .post("/v1/embeddings", embeddings::embed)
         .get("/v1/models", models::list)

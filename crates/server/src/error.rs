@@ -257,6 +257,10 @@ impl From<IndexError> for ApiError {
                     "{most} pieces of feedback are stored, which is the limit; the administrator can raise it"
                 ),
             ),
+            IndexError::ConversationFull { most } => Self::invalid(
+                "conversation_full",
+                format!("the conversation has {most} turns, which is the limit; begin a new one"),
+            ),
             IndexError::DiskFull { .. } => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "disk_full",

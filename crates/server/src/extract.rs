@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures::StreamExt as _;
-use lore_core::DocumentId;
+use lore_core::{ConversationId, DocumentId};
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
@@ -139,6 +139,19 @@ impl FromRequestParts<AppState> for DocumentPath {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let IdPath(id) = IdPath::from_request_parts(parts, state).await?;
         id.parse().map(Self).map_err(|_| ApiError::not_found("document"))
+    }
+}
+
+/// The conversation's id of a path; what is no id names no conversation.
+#[derive(Clone, Copy, Debug)]
+pub struct ConversationPath(pub ConversationId);
+
+impl FromRequestParts<AppState> for ConversationPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let IdPath(id) = IdPath::from_request_parts(parts, state).await?;
+        id.parse().map(Self).map_err(|_| ApiError::not_found("conversation"))
     }
 }
 

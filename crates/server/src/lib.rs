@@ -8,7 +8,8 @@
 //! - [`request`]: around every request: id, span, metrics, panics, the one shape of errors ([`error`]).
 //! - [`auth`] and [`limits`]: who may, and how many at once.
 //! - [`extract`]: bodies, queries and ids, with errors that name what is wrong.
-//! - [`routes`]: one file per resource; [`work`] and [`sse`]: answers as a stream; [`openapi`]: their description.
+//! - [`routes`]: one file per resource; [`work`] and [`sse`]: answers as a stream; [`record`]: answers kept;
+//!   [`openapi`]: their description.
 //! - [`dialect`] and [`routes::openai`]: the same for programs that speak OpenAI's API.
 
 pub mod app;
@@ -23,6 +24,7 @@ pub mod limits;
 pub mod metrics;
 pub mod openapi;
 mod patient;
+pub mod record;
 pub mod request;
 pub mod routes;
 pub mod serve;

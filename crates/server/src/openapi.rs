@@ -10,7 +10,10 @@ use utoipa::{Modify, OpenApi};
 
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
-use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, keys, search, upload};
+use crate::routes::{
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, search, upload,
+};
+use crate::sse::SentEvent;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +34,11 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
         health::openapi,
         ask::ask,
         search::search,
+        conversations::list,
+        conversations::show,
+        conversations::rename,
+        conversations::delete,
+        conversations::export,
         chat::complete,
         embeddings::embed,
         models::list,
@@ -51,11 +59,12 @@ use crate::routes::{ask, content, documents, feedback, health, indexes, jobs, ke
         keys::create,
         keys::revoke,
     ),
-    components(schemas(ErrorBody, AnswerEvent)),
+    components(schemas(ErrorBody, AnswerEvent, SentEvent)),
     modifiers(&Keys),
     security(("bearer" = []), ("api_key" = [])),
     tags(
         (name = "questions", description = "Asking, searching, feedback"),
+        (name = "conversations", description = "What a caller asked before; each caller's own, an administrator's too"),
         (name = "openai", description = "The same for programs that speak OpenAI's API"),
         (name = "documents", description = "Documents and their ingestion"),
         (name = "keys", description = "API keys; for administrators"),

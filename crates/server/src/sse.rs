@@ -6,25 +6,49 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use lore_core::AnswerEvent;
+use lore_core::{AnswerEvent, ConversationId};
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::Instrument as _;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Permit;
 use crate::metrics::{Outcome, question_done};
+use crate::record::Record;
 use crate::work::Work;
 
 /// Events that wait for a client that reads slowly, beside those that wait in the answerer.
 const AHEAD: usize = 8;
 
+/// An event as it is sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SentEvent {
+    /// The event.
+    #[serde(flatten)]
+    pub event: AnswerEvent,
+    /// Of `done`: the conversation that the answer was kept in, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationId>,
+}
+
+impl From<AnswerEvent> for SentEvent {
+    fn from(event: AnswerEvent) -> Self {
+        Self { event, conversation: None }
+    }
+}
+
 /// The events of one answer, with an end in every case: the answerer's own, the deadline's or the shutdown's.
 ///
 /// Dropping it cancels the work and frees its place.
 #[derive(Debug)]
-pub struct Flow(Work<AnswerEvent>);
+pub struct Flow {
+    work: Work<AnswerEvent>,
+    record: Option<Record>,
+    kept: Option<ConversationId>,
+}
 
 impl Flow {
     /// The flow of `events`, which must end by `deadline`.
@@ -34,22 +58,40 @@ impl Flow {
         deadline: Instant,
         lifecycle: Lifecycle,
     ) -> Self {
-        Self(Work::new(events, permit, deadline, lifecycle, question_done))
+        let work = Work::new(events, permit, deadline, lifecycle, question_done);
+        Self { work, record: None, kept: None }
+    }
+
+    /// The same; the answer is kept in a conversation when it is whole.
+    #[must_use]
+    pub fn recorded(self, record: Option<Record>) -> Self {
+        Self { record, ..self }
+    }
+
+    /// The conversation that the answer was kept in, once it ended.
+    pub fn kept_in(&self) -> Option<ConversationId> {
+        self.kept
     }
 
     /// When it must have ended.
     pub fn deadline(&self) -> Instant {
-        self.0.deadline()
+        self.work.deadline()
     }
 
     /// The next event; `None` after `Done` or `Error`.
     pub async fn next(&mut self) -> Option<AnswerEvent> {
-        let event = self.0.next().await?.unwrap_or_else(|error| failure(&error));
+        let event = self.work.next().await?.unwrap_or_else(|error| failure(&error));
         match &event {
-            AnswerEvent::Done(summary) => {
-                self.0.end(if summary.answered { Outcome::Answered } else { Outcome::Refused });
+            AnswerEvent::Sources { passages } => {
+                self.record.iter_mut().for_each(|record| record.sources.clone_from(passages));
             }
-            AnswerEvent::Error { .. } => self.0.end(Outcome::Failed),
+            AnswerEvent::Done(summary) => {
+                self.work.end(if summary.answered { Outcome::Answered } else { Outcome::Refused });
+                if let Some(record) = self.record.take() {
+                    self.kept = record.keep(summary.clone()).await;
+                }
+            }
+            AnswerEvent::Error { .. } => self.work.end(Outcome::Failed),
             _ => {}
         }
         Some(event)
@@ -68,18 +110,20 @@ pub fn respond(first: AnswerEvent, flow: Flow, keep_alive: Duration) -> Response
     tokio::spawn(pump(first, flow, sender).in_current_span());
     let events = stream::unfold(Some(receiver), |receiver| async move {
         let mut receiver = receiver?;
-        let event = receiver.recv().await.unwrap_or_else(|| failure(&ApiError::timed_out()));
-        let last = matches!(event, AnswerEvent::Done(_) | AnswerEvent::Error { .. });
+        let event = receiver.recv().await.unwrap_or_else(|| failure(&ApiError::timed_out()).into());
+        let last = matches!(event.event, AnswerEvent::Done(_) | AnswerEvent::Error { .. });
         Some((Ok::<_, Infallible>(frame(&event)), (!last).then_some(receiver)))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(keep_alive)).into_response()
 }
 
 /// Hands events over until the answer ends, the client goes away, or the deadline finds the client not reading.
-async fn pump(first: AnswerEvent, mut flow: Flow, sender: mpsc::Sender<AnswerEvent>) {
+async fn pump(first: AnswerEvent, mut flow: Flow, sender: mpsc::Sender<SentEvent>) {
     let deadline = flow.deadline();
     let mut event = Some(first);
-    while let Some(next) = event {
+    while let Some(now) = event {
+        let conversation = flow.kept_in().filter(|_| matches!(now, AnswerEvent::Done(_)));
+        let next = SentEvent { event: now, conversation };
         if !matches!(tokio::time::timeout_at(deadline, sender.send(next)).await, Ok(Ok(()))) {
             return;
         }
@@ -90,8 +134,8 @@ async fn pump(first: AnswerEvent, mut flow: Flow, sender: mpsc::Sender<AnswerEve
     }
 }
 
-fn frame(event: &AnswerEvent) -> Event {
-    let name = match event {
+fn frame(event: &SentEvent) -> Event {
+    let name = match event.event {
         AnswerEvent::Sources { .. } => "sources",
         AnswerEvent::Token { .. } => "token",
         AnswerEvent::Citation { .. } => "citation",

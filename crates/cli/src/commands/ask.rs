@@ -2,16 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
 use clap::Args;
-use lore_core::{AnswerEvent, AnswerSummary, Passage, Question};
-use serde::Serialize;
-use serde_json::json;
 
 use super::search::Restrictions;
-use crate::open::{self, Engine};
+use crate::asking::{Asked, Asker, Keep, Writer};
 use crate::print::{self, AnswerPrinter};
 use crate::settings::Settings;
+use crate::{open, progress};
 
 /// Answer a question from the documents, with citations
 #[derive(Debug, Args)]
@@ -19,38 +16,16 @@ pub struct Ask {
     /// What you want to know
     #[arg(required = true, value_name = "QUESTION")]
     question: Vec<String>,
+    /// Keep question and answer: new, or the id of a conversation, whose turns are the history
+    #[arg(long, value_name = "ID", value_parser = Keep::parse)]
+    conversation: Option<Keep>,
+    /// Leave out statements that no passage supports
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    writer: Writer,
     #[command(flatten)]
     restrictions: Restrictions,
-}
-
-/// An answer as JSON, as the HTTP API gives it.
-#[derive(Serialize)]
-struct Answered {
-    #[serde(flatten)]
-    summary: AnswerSummary,
-    sources: Vec<Passage>,
-}
-
-/// Takes the events of an answer: prints them as they come, or keeps them for JSON.
-struct Listener {
-    printer: Option<AnswerPrinter>,
-    sources: Vec<Passage>,
-    end: Option<AnswerSummary>,
-}
-
-impl Listener {
-    fn event(&mut self, event: AnswerEvent) -> anyhow::Result<()> {
-        if let Some(printer) = &mut self.printer {
-            printer.event(&event)?;
-        }
-        match event {
-            AnswerEvent::Sources { passages } => self.sources = passages,
-            AnswerEvent::Done(summary) => self.end = Some(summary),
-            AnswerEvent::Error { message, .. } => bail!("{message}"),
-            AnswerEvent::Token { .. } | AnswerEvent::Citation { .. } => {}
-        }
-        Ok(())
-    }
 }
 
 impl Ask {
@@ -59,30 +34,24 @@ impl Ask {
     /// # Errors
     /// Fails where another process that serves nothing has the indexes, and where answering does.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let settings = self.writer.apply(settings)?;
         let catalog = open::catalog(&settings).await?;
-        let filter = self.restrictions.filter(&catalog).await?;
-        let text = self.question.join(" ");
-        let printer = (!settings.json).then(AnswerPrinter::new);
-        let mut listener = Listener { printer, sources: Vec::new(), end: None };
-        match open::engine(&settings, &catalog, "lore ask").await? {
-            Engine::Remote(client) => {
-                let client = self.restrictions.apply_to(client);
-                let body = json!({"question": text, "filter": filter});
-                client.ask(&body, |event| listener.event(event)).await?;
-            }
-            Engine::Local(parts) => {
-                let question = Question { text, filter, ..Question::default() };
-                let mut events = parts.answerer.ask(question, &self.restrictions.caller());
-                while let Some(event) = events.recv().await {
-                    listener.event(event)?;
-                }
-                drop(events);
-                parts.close().await?;
-            }
-        }
-        let summary = listener.end.context("the answer broke off")?;
+        let asked = Asked {
+            text: self.question.join(" "),
+            filter: self.restrictions.filter(&catalog).await?,
+            strict: self.strict.then_some(true),
+            keep: self.conversation.unwrap_or(Keep::No),
+        };
+        let (caller, groups) = (self.restrictions.caller(), self.restrictions.groups.as_deref());
+        let asker = Asker::open(&settings, catalog, caller, groups, "lore ask").await?;
+        self.writer.note(&asker);
+        let mut printer = (!settings.json).then(AnswerPrinter::new);
+        let answered = asker.ask(asked, |event| printer.iter_mut().try_for_each(|p| p.event(event))).await?;
+        asker.close().await?;
         if settings.json {
-            print::json(&Answered { summary, sources: listener.sources })?;
+            print::json(&answered)?;
+        } else if let Some(id) = answered.conversation {
+            progress::say(&format!("kept; `lore ask --conversation {id}` goes on with it"));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -7,6 +7,7 @@ use crate::settings::Settings;
 
 pub mod ask;
 pub mod bench;
+pub mod chat;
 pub mod check;
 pub mod config;
 pub mod documents;
@@ -32,6 +33,7 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Worker(args) => args.run(settings).await,
         Command::Ingest(args) => args.run(settings).await,
         Command::Ask(args) => args.run(settings).await,
+        Command::Chat(args) => args.run(settings).await,
         Command::Search(args) => args.run(settings).await,
         Command::Documents(args) => args.run(settings).await,
         Command::Reindex(args) => args.run(settings).await,

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use lore_models::source::{ModelSpec, known_models};
 use serde::Serialize;
 
-use crate::settings::Settings;
+use crate::settings::{GeneratorConfig, Settings};
 use crate::{open, print, progress};
 
 /// Fetch, list and verify models
@@ -14,7 +14,7 @@ use crate::{open, print, progress};
 pub enum Models {
     /// Fetch models [default: those that the settings name]
     Pull {
-        /// Names on the hub, such as BAAI/bge-m3, with @REVISION if wanted
+        /// Names on the hub, such as BAAI/bge-m3, with @REVISION or :FILE.gguf if wanted
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
@@ -42,8 +42,16 @@ impl Models {
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         match self {
             Models::Pull { names } => {
-                for name in or_configured(names, &settings) {
-                    let path = open::model(&settings, &name).await?;
+                for wanted in or_configured(names, &settings) {
+                    let (name, path) = match wanted {
+                        Wanted::Named(name) => {
+                            let path = open::model(&settings, &name).await?;
+                            (name, path)
+                        }
+                        Wanted::Generator(config) => {
+                            (config.name(), open::generator_files(&settings, &config).await?)
+                        }
+                    };
                     if settings.json {
                         print::json(&Pulled { name, path })?;
                     } else {
@@ -81,20 +89,48 @@ impl Models {
     }
 }
 
-/// `names`, or the models that the settings name.
-fn or_configured(names: Vec<String>, settings: &Settings) -> Vec<String> {
-    if names.is_empty() {
-        let reranker = settings.config.reranker.iter().map(|r| r.model.clone());
-        std::iter::once(settings.config.embedder.model.clone()).chain(reranker).collect()
-    } else {
-        names
+/// A model that a command is about.
+enum Wanted {
+    /// By its name; it comes from the embedder's sources.
+    Named(String),
+    /// The generator of the settings; it comes from its own.
+    Generator(Box<GeneratorConfig>),
+}
+
+impl Wanted {
+    fn spec(&self) -> anyhow::Result<ModelSpec> {
+        match self {
+            Self::Named(name) => Ok(ModelSpec::parse(name)?),
+            Self::Generator(config) => config.spec(),
+        }
     }
 }
 
-async fn verify(settings: &Settings, names: Vec<String>) -> anyhow::Result<ExitCode> {
+/// `names`, or the models that the settings name.
+fn or_configured(names: Vec<String>, settings: &Settings) -> Vec<Wanted> {
+    let config = &settings.config;
+    let generator = config.generator.model();
+    if names.is_empty() {
+        let reranker = config.reranker.iter().map(|r| r.model.clone());
+        let named = std::iter::once(config.embedder.model.clone()).chain(reranker).map(Wanted::Named);
+        named.chain(generator.map(|config| Wanted::Generator(Box::new(config.clone())))).collect()
+    } else {
+        let wanted = |name: String| match generator.filter(|config| config.name() == name) {
+            Some(config) => Wanted::Generator(Box::new(config.clone())),
+            None => Wanted::Named(name),
+        };
+        names.into_iter().map(wanted).collect()
+    }
+}
+
+async fn verify(settings: &Settings, wanted: Vec<Wanted>) -> anyhow::Result<ExitCode> {
     let mut whole = true;
-    for name in names {
-        let (spec, store) = (ModelSpec::parse(&name)?, open::model_store()?);
+    for wanted in wanted {
+        let (spec, store) = (wanted.spec()?, open::model_store()?);
+        let name = match &wanted {
+            Wanted::Named(name) => name.clone(),
+            Wanted::Generator(config) => config.name(),
+        };
         let damage = open::blocking(move || store.verify(&spec)).await?;
         whole &= damage.is_empty();
         if settings.json {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::documents;
+use crate::asking::without_generator;
 use crate::client::Client;
 use crate::open::{self, Engine};
 use crate::settings::Settings;
@@ -166,7 +167,7 @@ impl Search {
             access: self.restrictions.caller().access,
             limit: self.limit,
         };
-        let response = match open::engine(&settings, &catalog, "lore search").await? {
+        let response = match open::engine(&without_generator(&settings), &catalog, "lore search").await? {
             Engine::Remote(client) => {
                 let client = self.restrictions.apply_to(client);
                 let body = json!({

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::asking::Writer;
 use crate::service::Door;
 use crate::settings::Settings;
 use crate::{print, signals};
@@ -14,6 +15,8 @@ pub struct Serve {
     /// Address to listen on [default: that of the settings, 127.0.0.1:8787]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    #[command(flatten)]
+    writer: Writer,
     /// Leave uploaded documents to `lore worker`
     #[arg(long)]
     no_worker: bool,
@@ -25,6 +28,7 @@ impl Serve {
     /// # Errors
     /// Fails where another process owns the data folder, the port is in use, a key is missing, or a model cannot be had.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let settings = self.writer.apply(settings)?;
         let stop = signals::stop_signal()?;
         let listen = self.listen.unwrap_or_else(|| settings.config.listen.clone());
         let door = Door::open(&settings, &listen, "lore serve").await?;

@@ -11,6 +11,7 @@ use lore_server::Lifecycle;
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::asking::Writer;
 use crate::service::{Door, START};
 use crate::settings::Settings;
 use crate::{intake, open, print, progress, signals};
@@ -29,6 +30,8 @@ pub struct Up {
     /// Address to listen on [default: that of the settings, 127.0.0.1:8787]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    #[command(flatten)]
+    writer: Writer,
 }
 
 impl Up {
@@ -37,6 +40,7 @@ impl Up {
     /// # Errors
     /// As `lore serve`, and as `lore ingest`.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let settings = self.writer.apply(settings)?;
         let stop = signals::stop_signal()?;
         let listen = self.listen.unwrap_or_else(|| settings.config.listen.clone());
         let example = self.corpus.is_none() && PathBuf::from(CORPUS).is_dir();

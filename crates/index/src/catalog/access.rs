@@ -181,7 +181,7 @@ impl Catalog {
 }
 
 /// Whether a replaced version whose list was `acl` may be read; where the list is not known, only who may read everything.
-fn allows_replaced(access: &Access, acl: Option<&str>) -> Result<bool> {
+pub(super) fn allows_replaced(access: &Access, acl: Option<&str>) -> Result<bool> {
     Ok(match acl {
         Some(acl) => access.allows(&rows::from_json(acl)?),
         None => *access == Access::All,

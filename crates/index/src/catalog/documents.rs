@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params, params_from_iter};
 use super::access::List;
 use super::db::Write;
 use super::types::{ChangeKind, Committed, DocumentPage, DocumentQuery, MetaChange, NewDocument};
-use super::{Catalog, access, changes, commit, jobs, originals, rows, vectors};
+use super::{Catalog, access, changes, commit, conversations, jobs, originals, rows, vectors};
 use crate::error::{IndexError, Result};
 
 /// Longest page that is given at once; a longer one goes on at its cursor.
@@ -159,6 +159,7 @@ impl Catalog {
                 .collect::<rusqlite::Result<_>>()?;
             hashes.extend(failed);
             jobs::end_for_deleted(tx, id)?;
+            conversations::forget_document(tx, id)?;
             // Versions and chunks go with their document (ON DELETE CASCADE).
             tx.prepare_cached("DELETE FROM documents WHERE pk = ?1")?.execute([pk])?;
             for text in &texts {

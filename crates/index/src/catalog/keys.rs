@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::types::{ApiKey, NewKey};
-use super::{Catalog, rows};
+use super::{Catalog, conversations, rows};
 use crate::error::{IndexError, Result};
 
 /// How often the time of last use is written, in microseconds.
@@ -62,12 +62,13 @@ impl Catalog {
         })
     }
 
-    /// Revokes a key; false where there is none such.
+    /// Revokes a key; false where there is none such. Its conversations, which nobody can read from then on, are deleted.
     pub fn revoke_key(&self, id: &str) -> Result<bool> {
         self.write(|tx| {
             let changed = tx
                 .prepare_cached("UPDATE keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1")?
                 .execute(params![id, tx.now])?;
+            conversations::forget_owner(tx, id)?;
             Ok(changed > 0)
         })
     }

@@ -1,4 +1,5 @@
-//! The catalog: the one place where documents, versions, text, chunks, jobs, feedback and keys are true.
+//! The catalog: the one place where documents, versions, text, chunks, jobs, feedback, keys and
+//! conversations are true.
 //!
 //! All methods block on SQLite; async callers use `tokio::task::spawn_blocking`. Several processes may have the same
 //! catalog open (WAL mode, busy time-out); each change to a document gets its [`Seq`](lore_core::Seq) in the same
@@ -6,11 +7,12 @@
 //!
 //! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
 mod commit;
+mod conversations;
 mod current;
 mod db;
 mod documents;
@@ -18,6 +20,7 @@ mod feedback;
 mod jobs;
 mod keys;
 mod originals;
+mod reread;
 mod rows;
 mod schema;
 #[cfg(test)]
@@ -34,6 +37,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Transaction;
 
 pub use commit::title_of;
+pub use conversations::{ConversationPage, ConversationQuery, NewTurn};
 pub use types::{
     AclChoice, ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind,
     JobState, KeptVersion, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion, Rating,

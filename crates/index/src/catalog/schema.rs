@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{IndexError, Result};
 
 /// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
-const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID];
+const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS];
 
 /// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {
@@ -210,6 +210,41 @@ ALTER TABLE versions ADD COLUMN acl TEXT;
 ALTER TABLE jobs DROP COLUMN meta_set;  -- the payload has what was set
 ";
 
+/// Conversations. No text of a document stands in them but what an answer says itself: of quotes and passages the places
+/// are kept. An answer is null once a document that it rests on was deleted.
+const CONVERSATIONS: &str = r"
+CREATE TABLE conversations (
+    pk         INTEGER PRIMARY KEY,
+    id         BLOB NOT NULL UNIQUE,
+    owner      TEXT NOT NULL,
+    title      TEXT NOT NULL,
+    search     TEXT NOT NULL,             -- title in lower case
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX conversations_by_owner ON conversations (owner, updated_at, id);
+
+CREATE TABLE turns (
+    pk           INTEGER PRIMARY KEY,
+    conversation INTEGER NOT NULL REFERENCES conversations (pk) ON DELETE CASCADE,
+    at           INTEGER NOT NULL,
+    question     TEXT NOT NULL,
+    search       TEXT NOT NULL,           -- question in lower case
+    answer       TEXT,
+    summary      TEXT NOT NULL,           -- the end of the answer without texts
+    sources      TEXT NOT NULL            -- passages without texts
+) STRICT;
+CREATE INDEX turns_by_conversation ON turns (conversation, pk);
+
+-- The documents that an answer cites or names.
+CREATE TABLE turn_documents (
+    turn     INTEGER NOT NULL REFERENCES turns (pk) ON DELETE CASCADE,
+    document BLOB NOT NULL,
+    PRIMARY KEY (turn, document)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX turn_documents_by_document ON turn_documents (document);
+";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -240,5 +275,32 @@ mod tests {
         let closed: bool =
             connection.query_row("SELECT acl IS NULL FROM versions", [], |row| row.get(0)).unwrap();
         assert!(closed, "who could read a version that was replaced before is not known");
+    }
+
+    #[test]
+    fn conversations_come_with_the_fourth_step_and_what_was_there_stays() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for step in [FIRST, SECOND, FOLDER_ID] {
+            connection.execute_batch(step).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 3).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO changes (document, kind, version, at) VALUES (x'00', 'version', 1, 0)",
+            )
+            .unwrap();
+        let folder = |c: &Connection| c.query_row("SELECT id FROM folder", [], |row| row.get::<_, String>(0));
+        let before = folder(&connection).unwrap();
+        migrate(&mut connection).unwrap();
+        let count = |table: &str| {
+            connection
+                .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, u32>(0))
+                .unwrap()
+        };
+        let counts = ["changes", "conversations", "turns", "turn_documents"].map(count);
+        assert_eq!(counts, [1, 0, 0, 0]);
+        assert_eq!(folder(&connection).unwrap(), before);
+        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, known_version());
     }
 }

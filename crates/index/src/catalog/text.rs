@@ -193,7 +193,13 @@ impl Catalog {
     }
 
     /// The parsed text in row `pk` of table `versions`, from the cache or the database.
-    fn load(&self, tx: &Transaction<'_>, id: DocumentId, version: u32, pk: i64) -> Result<Arc<Parsed>> {
+    pub(super) fn load(
+        &self,
+        tx: &Transaction<'_>,
+        id: DocumentId,
+        version: u32,
+        pk: i64,
+    ) -> Result<Arc<Parsed>> {
         if let Some(parsed) = self.cached(id, version) {
             return Ok(parsed);
         }
@@ -302,7 +308,7 @@ impl<'a> Texts<'a> {
 }
 
 /// The row of a stored version and the length of its text in bytes.
-fn version_row(tx: &Transaction<'_>, id: DocumentId, version: u32) -> Result<Option<(i64, u64)>> {
+pub(super) fn version_row(tx: &Transaction<'_>, id: DocumentId, version: u32) -> Result<Option<(i64, u64)>> {
     let found: Option<(i64, i64)> = tx
         .prepare_cached(
             "SELECT v.pk, v.text_bytes FROM documents d JOIN versions v ON v.document = d.pk

@@ -18,17 +18,21 @@ pub(super) fn find(base: &Path, spec: &ModelSpec) -> Result<PathBuf, SourceError
         snapshot(&base.join(format!("models--{joined}")), spec),
         base.to_owned(),
     ];
-    let Some(found) = below.into_iter().find(|path| path.join("config.json").is_file()) else {
+    let sign = spec.file().unwrap_or("config.json");
+    let Some(found) = below.into_iter().find(|path| path.join(sign).is_file()) else {
         return Err(SourceError::NotInDir { path: base.to_owned(), model: spec.name().to_owned() });
     };
     check(&found, spec)?;
     Ok(found)
 }
 
-/// Fails when a folder lacks what every model needs, or differs from the pins.
+/// Fails when a folder lacks what every model needs, or differs from the pins. A GGUF file is whole by itself.
 pub(super) fn check(dir: &Path, spec: &ModelSpec) -> Result<(), SourceError> {
+    if dir.is_file() && dir.extension().is_some_and(|extension| extension == "gguf") {
+        return Ok(());
+    }
     let paths: Vec<String> = files::walk(dir)?.into_iter().map(|(path, _)| path).collect();
-    let mut missing = files::missing(&paths);
+    let mut missing = files::missing(&paths, spec.file());
     missing.extend(spec.pins().iter().map(|pin| pin.path.clone()).filter(|path| !paths.contains(path)));
     missing.dedup();
     if !missing.is_empty() {

@@ -28,8 +28,12 @@ const TOP: &[&str] = &[
 ];
 
 /// The paths to fetch out of all those of a repository: configuration, tokenizer, modules, and one form of the weights
-/// (safetensors where there are any, else PyTorch's). Copies for other runtimes stay where they are.
-pub(super) fn wanted(all: &[String]) -> Vec<String> {
+/// (safetensors where there are any, else PyTorch's). Copies for other runtimes stay where they are. Where one `file` is
+/// asked for, that alone: a GGUF file carries its configuration and tokenizer.
+pub(super) fn wanted(all: &[String], file: Option<&str>) -> Vec<String> {
+    if let Some(file) = file {
+        return all.iter().filter(|path| *path == file).cloned().collect();
+    }
     let safe = all.iter().any(|path| is_safetensors(path));
     let keep = |path: &&String| {
         if let Some((folder, file)) = path.split_once('/') {
@@ -42,8 +46,11 @@ pub(super) fn wanted(all: &[String]) -> Vec<String> {
     all.iter().filter(keep).cloned().collect()
 }
 
-/// What every model folder must have and `paths` lack.
-pub(super) fn missing(paths: &[String]) -> Vec<String> {
+/// What every model folder, or the one of `file`, must have and `paths` lack.
+pub(super) fn missing(paths: &[String], file: Option<&str>) -> Vec<String> {
+    if let Some(file) = file {
+        return if paths.iter().any(|path| path == file) { Vec::new() } else { vec![file.to_owned()] };
+    }
     let mut missing: Vec<String> = ["config.json", "tokenizer.json"]
         .into_iter()
         .filter(|need| !paths.iter().any(|path| path == need))
@@ -65,7 +72,7 @@ fn is_pytorch(path: &str) -> bool {
     index || (!path.contains('/') && path.starts_with("pytorch_model") && path.ends_with(".bin"))
 }
 
-fn is_gguf(path: &str) -> bool {
+pub(super) fn is_gguf(path: &str) -> bool {
     !path.contains('/') && path.ends_with(".gguf")
 }
 

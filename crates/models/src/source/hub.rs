@@ -71,7 +71,7 @@ struct Hub<'a> {
 }
 
 impl<'a> Hub<'a> {
-    /// Asks for the model's `config.json`: tells within the deadline whether hub, model and revision are there.
+    /// Asks for the model's `config.json`, or for the one file that is wanted: tells within the deadline whether hub, model and revision are there.
     async fn reach(
         spec: &'a ModelSpec,
         endpoint: Option<&str>,
@@ -108,7 +108,7 @@ impl<'a> Hub<'a> {
             token,
             options,
         };
-        let ask = hub.client.head(hub.url("config.json")).send();
+        let ask = hub.client.head(hub.url(spec.file().unwrap_or("config.json"))).send();
         let answer = match tokio::time::timeout(options.first_answer.saturating_sub(start.elapsed()), ask)
             .await
         {
@@ -191,8 +191,8 @@ impl<'a> Hub<'a> {
             })
             .collect();
         let all: Vec<String> = expected.iter().map(|(e, _)| e.path.clone()).collect();
-        let wanted = files::wanted(&all);
-        let missing = files::missing(&wanted);
+        let wanted = files::wanted(&all, self.spec.file());
+        let missing = files::missing(&wanted, self.spec.file());
         if !missing.is_empty() {
             return Err(SourceError::Incomplete { place: self.spec.name().to_owned(), missing });
         }

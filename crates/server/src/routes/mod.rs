@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod content;
+pub mod conversations;
 pub mod documents;
 pub mod feedback;
 pub mod health;
@@ -9,6 +10,7 @@ pub mod indexes;
 pub mod jobs;
 pub mod keys;
 mod labels;
+mod markdown;
 pub mod openai;
 pub mod search;
 pub mod upload;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod auth;
+mod conversations;
 mod documents;
 mod errors;
 mod model;

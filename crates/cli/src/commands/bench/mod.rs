@@ -1,7 +1,8 @@
-//! `lore bench`: how fast embedding, search and ingestion are on this machine.
+//! `lore bench`: how fast embedding, search, ingestion and a whole server are.
 //!
-//! Each command works in a temporary folder and leaves the data folder alone.
+//! Each command works in a temporary folder and leaves the data folder alone; `ask` speaks to a server.
 
+mod ask;
 mod embed;
 mod ingest;
 mod search;
@@ -12,7 +13,7 @@ use clap::Subcommand;
 
 use crate::settings::Settings;
 
-/// Measure how fast embedding, search and ingestion are
+/// Measure how fast embedding, search, ingestion and a server are
 #[derive(Debug, Subcommand)]
 pub enum Bench {
     /// Embedding: tokens per second for texts of one length
@@ -21,6 +22,8 @@ pub enum Bench {
     Search(search::Search),
     /// Ingestion: pages per second, indexing and embedding included
     Ingest(ingest::Ingest),
+    /// A server: many people who ask one question after another
+    Ask(ask::Ask),
 }
 
 impl Bench {
@@ -33,6 +36,7 @@ impl Bench {
             Bench::Embed(args) => args.run(settings).await,
             Bench::Search(args) => args.run(settings).await,
             Bench::Ingest(args) => args.run(settings).await,
+            Bench::Ask(args) => args.run(settings).await,
         }
     }
 }

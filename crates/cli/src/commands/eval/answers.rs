@@ -10,9 +10,10 @@ use clap::Args;
 use lore_query::eval::{EvalQuestion, QuestionOutcome, answers, calibrate, dataset};
 
 use super::corpus::Corpus;
+use crate::asking::{Writer, without_generator};
 use crate::print;
 use crate::progress::{Progress, Unit};
-use crate::settings::{Generator, Settings};
+use crate::settings::Settings;
 
 /// Answers: F1, gold answer contained, citations, refusals
 #[derive(Debug, Args)]
@@ -23,9 +24,8 @@ pub struct Answers {
     /// Documents of a .jsonl file [default: DIR, where the questions lie in DIR/questions]
     #[arg(long, value_name = "DIR")]
     documents: Option<PathBuf>,
-    /// Who answers
-    #[arg(long, default_value = "none")]
-    generator: Generator,
+    #[command(flatten)]
+    writer: Writer,
     /// Only the first so many questions
     #[arg(long)]
     limit: Option<usize>,
@@ -60,7 +60,7 @@ impl Answers {
     /// # Errors
     /// Fails where the data set cannot be read, and where a question fails.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let Generator::None = self.generator;
+        let settings = self.writer.apply(settings)?;
         let (corpus, mut questions) =
             open(&settings, &self.dataset, self.documents.as_deref(), self.keep.as_deref()).await?;
         questions.truncate(self.limit.unwrap_or(usize::MAX));
@@ -88,8 +88,13 @@ impl Calibrate {
     /// # Errors
     /// As [`Answers::run`].
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let (corpus, questions) =
-            open(&settings, &self.dataset, self.documents.as_deref(), self.keep.as_deref()).await?;
+        let (corpus, questions) = open(
+            &without_generator(&settings),
+            &self.dataset,
+            self.documents.as_deref(),
+            self.keep.as_deref(),
+        )
+        .await?;
         let shown = Progress::new("reading", Unit::Count("questions"));
         let total = questions.len() as u64;
         let progress = |done: usize| shown.set(done as u64, total);

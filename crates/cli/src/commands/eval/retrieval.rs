@@ -7,6 +7,7 @@ use clap::Args;
 use lore_query::eval::{dataset, retrieval};
 
 use super::corpus::Corpus;
+use crate::asking::without_generator;
 use crate::commands::search::Mode;
 use crate::print;
 use crate::progress::{Progress, Unit};
@@ -36,6 +37,7 @@ impl Retrieval {
     /// Fails where the data set cannot be read, and where a search fails.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let set = dataset::retrieval_set(&self.dataset, &self.split)?;
+        let settings = without_generator(&settings);
         let corpus = Corpus::of_texts(&settings, set.documents.clone(), self.keep.as_deref()).await?;
         let shown = Progress::new("searching", Unit::Count("queries"));
         let total = set.queries.len() as u64;

@@ -269,3 +269,49 @@ async fn it_may_be_called_inside_an_async_runtime() {
     let (_dir, store) = store();
     assert_whole(&resolve(&store, &spec(), &options(vec![hub(server.endpoint())])).unwrap());
 }
+
+#[test]
+fn one_file_of_a_repository_is_a_model_of_its_own() {
+    let server = server(|b| {
+        b.files = [("README.md", 10), ("tiny-q4_k_m.gguf", 5_000), ("tiny-q8_0.gguf", 9_000)]
+            .map(|(name, bytes)| (name.to_owned(), vec![7; bytes]))
+            .into();
+    });
+    let (_dir, store) = store();
+    let options = options(vec![hub(server.endpoint())]);
+    let four = ModelSpec::parse("acme/tiny:tiny-q4_k_m.gguf").unwrap();
+    let found = resolve(&store, &four, &options).unwrap();
+    assert_eq!(std::fs::metadata(four.weights(&found)).unwrap().len(), 5_000);
+    assert_eq!(server.count(&["GET", "q8_0"]) + server.count(&["GET", "README"]), 0);
+    // Another file of the same repository stands beside it.
+    let eight = spec().with_file("tiny-q8_0.gguf").unwrap();
+    assert_ne!(resolve(&store, &eight, &options).unwrap(), found);
+    assert_eq!(resolve(&store, &four, &options).unwrap(), found);
+    let names: Vec<String> = store.list().unwrap().into_iter().map(|model| model.name).collect();
+    assert_eq!(names, ["acme/tiny:tiny-q4_k_m.gguf", "acme/tiny:tiny-q8_0.gguf"]);
+    assert_eq!(store.verify(&four).unwrap(), []);
+
+    let offline = SourceOptions { offline: true, ..options.clone() };
+    let two = ModelSpec::parse("acme/tiny:tiny-q2_k.gguf").unwrap();
+    let error = resolve(&store, &two, &offline).unwrap_err().to_string();
+    assert!(error.contains("`lore models pull acme/tiny:tiny-q2_k.gguf`"), "{error}");
+    let error = resolve(&store, &two, &options).unwrap_err().to_string();
+    assert!(error.contains("answered 404"), "{error}");
+    for wrong in ["acme/tiny:", "acme/tiny:a.bin", "acme/tiny:../a.gguf", "acme/tiny:x/a.gguf"] {
+        assert!(ModelSpec::parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_gguf_file_is_used_where_it_lies() {
+    let (dir, store) = store();
+    let file = dir.path().join("mine.gguf");
+    std::fs::write(&file, b"GGUF").unwrap();
+    let spec = ModelSpec::parse(file.to_str().unwrap()).unwrap();
+    let found = resolve(&store, &spec, &options(Vec::new())).unwrap();
+    assert_eq!(spec.weights(&found), file);
+    // So is one in a folder of models.
+    let named = ModelSpec::parse("acme/tiny:mine.gguf").unwrap();
+    let sources = options(vec![Source::Dir(dir.path().to_owned())]);
+    assert_eq!(named.weights(&resolve(&store, &named, &sources).unwrap()), file);
+}

@@ -1,0 +1,173 @@
+//! Who writes answers: nobody, or a language model and how it is run.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use lore_models::source::{ModelSpec, Source};
+use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The word for nobody.
+const NONE: &str = "none";
+
+/// Who writes answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Generator {
+    /// Nobody: the supporting sentences are the answer.
+    #[default]
+    None,
+    /// A language model.
+    Model(Box<GeneratorConfig>),
+}
+
+/// Which language model, and how it is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GeneratorConfig {
+    /// Name on the hub, a folder, or a `.gguf` file.
+    pub model: String,
+    /// The one `.gguf` file of the hub's repository, or of the folder, that is the model.
+    pub file: Option<String>,
+    /// Where it comes from, tried in this order.
+    pub sources: Vec<Source>,
+    /// A chat template instead of the model's own; relative to the settings file.
+    pub chat_template: Option<PathBuf>,
+    /// Most tokens of prompt and answer together, where that is to be less than the model's own.
+    pub context_tokens: Option<usize>,
+    /// Memory for keys and values, in bytes.
+    pub kv_cache_bytes: u64,
+    /// Answers written at once.
+    pub max_running: usize,
+    /// Requests that wait; more are refused.
+    pub queue: usize,
+    /// Tokens of prompts that are read in one step, between those that are written.
+    pub prefill_tokens: usize,
+}
+
+impl Default for GeneratorConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            file: None,
+            sources: vec![Source::hub()],
+            chat_template: None,
+            context_tokens: None,
+            kv_cache_bytes: 1 << 30,
+            max_running: 16,
+            queue: 64,
+            prefill_tokens: 512,
+        }
+    }
+}
+
+impl GeneratorConfig {
+    /// The model as a source looks for it.
+    ///
+    /// # Errors
+    /// Fails where the name is none.
+    pub fn spec(&self) -> anyhow::Result<ModelSpec> {
+        let spec = ModelSpec::parse(&self.model).context("generator.model")?;
+        match &self.file {
+            Some(file) => spec.with_file(file).context("generator.file"),
+            None => Ok(spec),
+        }
+    }
+
+    /// What a person calls it, such as `Qwen/Qwen3-0.6B`.
+    pub fn name(&self) -> String {
+        match &self.file {
+            Some(file) => format!("{}:{file}", self.model),
+            None => self.model.clone(),
+        }
+    }
+}
+
+impl Generator {
+    /// The language model, if there is one.
+    pub fn model(&self) -> Option<&GeneratorConfig> {
+        match self {
+            Self::None => None,
+            Self::Model(config) => Some(config),
+        }
+    }
+
+    /// The one that `text` names on the command line or in the environment: `none`, or a model. How a model is run stays
+    /// as it was set; what belongs to another model does not.
+    ///
+    /// # Errors
+    /// Fails where it is no name.
+    pub fn named(&self, text: &str) -> anyhow::Result<Self> {
+        let text = text.trim();
+        if text == NONE {
+            return Ok(Self::None);
+        }
+        let before = self.model().cloned().unwrap_or_default();
+        if before.model == text || before.name() == text {
+            return Ok(self.clone());
+        }
+        ModelSpec::parse(text)?;
+        Ok(Self::Model(Box::new(GeneratorConfig {
+            model: text.to_owned(),
+            file: None,
+            chat_template: None,
+            context_tokens: None,
+            ..before
+        })))
+    }
+
+    /// The same, paths relative to `base` made whole.
+    pub fn based(self, base: &Path) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Model(mut config) => {
+                config.chat_template = config.chat_template.take().map(|path| base.join(path));
+                Self::Model(config)
+            }
+        }
+    }
+}
+
+impl Serialize for Generator {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str(NONE),
+            Self::Model(config) => config.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Generator {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Generator;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("none, or {model: NAME}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Generator, E> {
+                if text == NONE {
+                    return Ok(Generator::None);
+                }
+                Err(E::custom(format!("generator is {text:?}; set it to none, or to {{model: {text}}}")))
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Generator, E> {
+                Ok(Generator::None)
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Generator, M::Error> {
+                let config = GeneratorConfig::deserialize(MapAccessDeserializer::new(map))?;
+                if config.model.trim().is_empty() {
+                    return Err(de::Error::custom("generator names no model; add `model: NAME`"));
+                }
+                Ok(Generator::Model(Box::new(config)))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
