@@ -7,4 +7,5 @@
 mod house;
 mod journeys;
 mod kill;
+mod talks;
 mod wrong;
