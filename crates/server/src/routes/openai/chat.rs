@@ -125,7 +125,8 @@ async fn answer(
     let (text, history) = messages::question(request.take_messages()?, state.limits())?;
     let engine = state.engine()?;
     let permit = enter(state, deadline).await?;
-    let question = Question { text, history, filter: request.lore.unwrap_or_default().filter };
+    let question =
+        Question { text, history, filter: request.lore.unwrap_or_default().filter, ..Question::default() };
     let events = engine.answerer.ask(question, caller);
     let flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
     Ok(Writing::Lore { flow, state: state.clone() })
