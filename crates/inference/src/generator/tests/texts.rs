@@ -78,7 +78,7 @@ proptest! {
                 if let Some(end) = end {
                     let expected = alone(prompt, blocks * 32);
                     prop_assert_eq!((text.clone(), end.unwrap().finish), expected);
-                } else if !(*goes && !text.is_empty()) {
+                } else if !*goes || text.is_empty() {
                     at += 1;
                     continue;
                 }
