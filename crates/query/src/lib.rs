@@ -7,13 +7,17 @@
 pub mod answer;
 pub mod asked;
 pub mod cite;
+pub mod claim;
 pub mod config;
 pub mod error;
 pub mod eval;
 pub mod extract;
 pub mod fuse;
+pub mod ground;
 pub mod kind;
+pub mod pack;
 pub mod passages;
+pub mod prompt;
 pub mod retrieve;
 pub mod rewrite;
 pub mod select;
@@ -21,6 +25,7 @@ pub mod statements;
 pub mod support;
 pub mod text;
 mod units;
+pub mod write;
 
 pub use answer::{Answerer, EVENT_BUFFER};
 pub use config::{AnswerConfig, Fusion, GenerateConfig, QueryConfig, RetrieveConfig};
