@@ -33,8 +33,8 @@ fn encode(messages: &[Message], options: &ChatOptions) -> Result<Vec<u32>, Model
         text.push_str(&format!("{role}: {content}\n"));
     }
     text.push_str("assistant:");
-    if options.thinking == Some(false) {
-        text.push_str(" (no thoughts)");
+    if options.thinking == Some(true) {
+        text.push_str(" <think>");
     }
     Ok(text.chars().map(u32::from).collect())
 }

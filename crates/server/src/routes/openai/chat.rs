@@ -120,13 +120,12 @@ async fn answer(
     caller: &Caller,
     deadline: Instant,
 ) -> Result<Writing, ApiError> {
-    // They are of no use here, but wrong ones are told all the same.
-    let _ = (request.sampling()?, request.stops()?, request.token_limit()?);
     let (text, history) = messages::question(request.take_messages()?, state.limits())?;
     let engine = state.engine()?;
+    let options = request.options(&engine.answerer.config().generate.sampling)?;
     let permit = enter(state, deadline).await?;
-    let question =
-        Question { text, history, filter: request.lore.unwrap_or_default().filter, ..Question::default() };
+    let filter = request.lore.unwrap_or_default().filter;
+    let question = Question { text, history, filter, options };
     let events = engine.answerer.ask(question, caller);
     let flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
     Ok(Writing::Lore { flow, state: state.clone() })
@@ -140,8 +139,11 @@ async fn write(
     deadline: Instant,
 ) -> Result<Writing, ApiError> {
     let messages = request.take_messages()?;
-    let options = ChatOptions { thinking: request.thinking(), ..ChatOptions::default() };
-    let (sampling, stop, max_tokens) = (request.sampling()?, request.stops()?, request.token_limit()?);
+    let settings = &state.models()?.answerer.config().generate;
+    let thinking = request.thinking().or(Some(settings.thinking));
+    let options = ChatOptions { thinking, ..ChatOptions::default() };
+    let (sampling, stop) = (request.sampling(&settings.sampling)?, request.stops()?);
+    let max_tokens = request.token_limit()?.unwrap_or(0);
     let permit = enter(state, deadline).await?;
     let id = generator.info().id.as_str().into();
     // A long chat takes the tokenizer a while.
