@@ -8,4 +8,5 @@ mod house;
 mod journeys;
 mod kill;
 mod talks;
+mod tiny;
 mod wrong;

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::house::House;
+use crate::tiny;
 
 const LEAVE: &str = "# Leave\n\nA new employee in Munich gets 30 days of vacation a year.\n\n\
     A new employee in Shanghai gets 15 days of vacation a year.\n";
@@ -77,4 +78,45 @@ fn many_people_ask_a_server_at_once() {
     }
     assert!(house.fails(&["bench", "ask", "--url", "http://192.0.2.1:1"]).contains("--allow-remote"));
     assert!(server.stop());
+}
+
+#[test]
+fn a_language_model_writes_here_and_through_a_server() {
+    let house = House::new();
+    house.write("leave.md", LEAVE);
+    house.ingest();
+    let model = tiny::llama(&house.docs().join("..")).canonicalize().unwrap();
+    let model = model.to_str().unwrap();
+    let settings = house.data().join("../generator.yaml");
+    let yaml = format!(
+        "generator: {{model: \"{model}\", kv_bytes: 67108864}}\nanswer: {{generate: {{max_tokens: 24}}}}\n"
+    );
+    std::fs::write(&settings, yaml).unwrap();
+    let settings = settings.to_str().unwrap();
+
+    let answer = house.json(&["ask", "--config", settings, QUESTION]);
+    assert!(answer["model"].as_str().unwrap().contains("tiny-llama"), "{answer}");
+    assert!(answer["usage"]["completion_tokens"].as_u64().unwrap() > 0, "{answer}");
+    let extractive = house.json(&["ask", "--config", settings, "--generator", "none", QUESTION]);
+    assert_eq!(extractive["model"], "extractive");
+
+    let server = house.start(&["serve", "--config", settings]);
+    server.wait("readiness", crate::house::Server::is_ready);
+    let report = house.json(&["bench", "ask", "--url", &server.url, "--users", "4", "--seconds", "1"]);
+    assert_eq!(report["errors"].as_u64(), Some(0), "{report}");
+    assert!(report["tokens_per_s"].as_f64().unwrap() > 0.0, "{report}");
+    let (status, models) = server.send("GET", "/v1/models", None, None);
+    assert!(status == 200 && models.to_string().contains("tiny-llama"), "{models}");
+    assert!(server.stop());
+}
+
+#[test]
+fn a_language_model_that_is_not_there_is_told_with_the_next_step() {
+    let house = House::new();
+    house.write("leave.md", LEAVE);
+    house.ingest();
+    let said = house.fails(&["ask", "--offline", "--generator", "acme/tiny:tiny.gguf", QUESTION]);
+    assert!(said.contains("`lore models pull acme/tiny:tiny.gguf`"), "{said}");
+    let said = house.fails(&["ask", "--generator", "a/b/c", QUESTION]);
+    assert!(said.contains("--generator"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! Builds the parts from the settings: catalog, models, indexes, retriever, answerer.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -168,11 +169,16 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
     blocking(move || {
         let whole = || format!("cannot load the generator {name}");
         let loading = DecoderOptions { kv: config.kv_type, name: Some(name.clone()) };
-        let _decoder = Decoder::open(&path, &loading).with_context(whole)?;
-        let text = TextOptions { chat_template: config.chat_template.clone() };
-        let _text = GeneratorText::open(&path, &text).with_context(whole)?;
-        let _ = options;
-        anyhow::bail!("this lore cannot run language models yet; set `generator: none` in place of {name}")
+        let decoder = Decoder::open(&path, &loading).with_context(whole)?;
+        let text = TextOptions { chat_template: config.chat_template };
+        let text = GeneratorText::open(&path, &text).with_context(whole)?;
+        let (ids, columns) = (text.vocabulary(), decoder.config().vocabulary);
+        if ids > columns {
+            anyhow::bail!(
+                "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
+            );
+        }
+        anyhow::Ok(Some(inference::generator::spawn(Arc::new(decoder), Arc::new(text), &options)))
     })
     .await
 }
@@ -238,6 +244,10 @@ impl Parts {
         let retriever = Retriever::new(index, reranker, settings.config.retrieve.clone());
         let answerer = Answerer::new(retriever.clone(), settings.config.answer.clone())
             .with_question_chars(settings.config.limits.question_chars);
+        let answerer = match &generator {
+            Some(generator) => answerer.with_generator(generator.clone()),
+            None => answerer,
+        };
         Ok(Self { retriever, answerer, generator })
     }
 
