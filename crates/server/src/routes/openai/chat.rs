@@ -86,7 +86,7 @@ async fn whole(head: Head, first: Option<Piece>, mut writing: Writing) -> Result
             Some(Piece::End(ending)) => {
                 let message = ChatReply {
                     role: "assistant".to_owned(),
-                    content,
+                    content: ending.whole.unwrap_or(content),
                     refusal: None,
                     annotations: ending.annotations,
                 };
@@ -154,6 +154,7 @@ async fn write(
             let message = format!("the chat has {length} tokens, the model's context is {limit}; shorten it");
             return Err(ApiError::bad_request("context_length_exceeded", message).about("messages"));
         }
+        let max_tokens = max_tokens.min(limit - length);
         let prompt = Prompt { tokens, sampling, max_tokens, stop, ..Prompt::default() };
         generator.generate(prompt).map_err(refused)
     });

@@ -37,6 +37,8 @@ pub enum Piece {
 /// What is known at the end.
 #[derive(Debug)]
 pub struct Ending {
+    /// The whole text where it is known apart from its pieces: the annotations count in it.
+    pub whole: Option<String>,
     pub annotations: Vec<Annotation>,
     pub finish: FinishReason,
     pub usage: ChatUsage,
@@ -86,8 +88,10 @@ impl Writing {
 }
 
 fn answered(summary: AnswerSummary, http: &HttpConfig) -> Ending {
+    let whole = Some(summary.answer);
     let nearest = (!summary.answered).then_some(summary.nearest);
     Ending {
+        whole,
         annotations: summary.citations.into_iter().map(|citation| Annotation::of(citation, http)).collect(),
         finish: summary.finish.unwrap_or(FinishReason::Stop),
         usage: summary.usage.map(ChatUsage::from).unwrap_or_default(),
@@ -106,6 +110,7 @@ fn answered(summary: AnswerSummary, http: &HttpConfig) -> Ending {
 fn written(generation: &Generation, id: &str) -> Ending {
     let took = generation.timings.total_ms;
     Ending {
+        whole: None,
         annotations: Vec::new(),
         finish: generation.finish,
         usage: generation.usage.into(),
