@@ -167,9 +167,13 @@ fn what_may_not_be_read_any_more_is_withdrawn() {
     let gone = read(&Access::All);
     assert!(gone.withdrawn && gone.summary.answer.is_empty() && gone.sources.is_empty());
     assert!(!told(&Access::All).contains("40"));
-    // Nor does it come back with the document.
+    // An answer that was being written meanwhile is not kept.
+    let late = turn("And in Bern?", document, 1);
+    assert!(catalog.append_turn("ana", id, &late, &limits).unwrap());
+    // Nor do they come back with the document.
     commit(&catalog, "rules.md", TEXT);
-    assert!(read(&Access::All).withdrawn);
+    let turns = catalog.conversation_turns("ana", id, &Access::All).unwrap().unwrap().1;
+    assert_eq!(turns.iter().map(|turn| turn.withdrawn).collect::<Vec<_>>(), [true, true]);
 }
 
 #[test]
