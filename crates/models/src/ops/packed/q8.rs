@@ -10,9 +10,6 @@ use crate::ops::team::for_chunks;
 
 /// Bytes of a block in a file: the scale (f16) and 32 quants.
 const FILE_BLOCK: usize = 2 + Q8_BLOCK;
-/// Bytes by which weights are fetched ahead of their use.
-#[cfg(target_arch = "x86_64")]
-const AHEAD: usize = 4 * UNIT;
 /// Bytes of a panel's block.
 const UNIT: usize = PANEL * Q8_BLOCK;
 
