@@ -5,7 +5,9 @@
 
 pub(crate) mod attention;
 pub mod linear;
+pub mod lora;
 pub mod mlp;
+pub mod nf4;
 pub mod norm;
 pub mod rope;
 
