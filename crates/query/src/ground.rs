@@ -5,23 +5,23 @@
 //! enough in meaning. Numbers must stand in a sentence that does not speak of something else, and a near copy that
 //! denies what the statement says supports nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lore_core::Span;
-use lore_index::Index;
 
 use crate::asked::Asked;
 use crate::claim::{self, Definite, Kind};
 use crate::config::GenerateConfig;
 use crate::error::Result;
 use crate::extract::{CONTEXT_SHARE, Extractor, dot};
+use crate::grounds::{Ground, Grounds, Said, first_word};
 use crate::measure::{has, measures};
 use crate::passages::FoundPassage;
 use crate::retrieve::Retriever;
 use crate::statements::Statement;
 use crate::text;
-use crate::units::{Unit, term_set, units};
+use crate::units::term_set;
 
 /// Most sentences of a quote.
 const LONGEST_QUOTE: usize = 3;
@@ -73,28 +73,6 @@ pub struct Grounding {
     cosine: f32,
 }
 
-/// A passage, taken apart.
-#[derive(Debug)]
-struct Grounds {
-    units: Vec<Ground>,
-    /// Name, title, headings and text, in lower case, without spaces and hyphens.
-    haystack: String,
-    terms: BTreeSet<String>,
-}
-
-/// A sentence of a passage, with what a statement is compared with.
-#[derive(Debug)]
-struct Ground {
-    unit: Unit,
-    measures: BTreeMap<String, BTreeSet<&'static str>>,
-    /// Names and codes in it and in its headings.
-    entities: BTreeSet<String>,
-    /// The unit's haystack, without spaces and hyphens.
-    squeezed: String,
-    denies: bool,
-    chinese: bool,
-}
-
 /// A possible quote.
 #[derive(Clone, Debug)]
 struct Quote {
@@ -109,18 +87,6 @@ struct Quote {
     /// Whether statement and quote are in scripts that share no words.
     foreign: bool,
     cosine: Option<f32>,
-}
-
-/// A statement, taken apart.
-struct Said {
-    asked: Asked,
-    definite: Definite,
-    measures: BTreeMap<String, BTreeSet<&'static str>>,
-    entities: BTreeSet<String>,
-    /// The statement in lower case, without spaces and hyphens.
-    squeezed: String,
-    denies: bool,
-    chinese: bool,
 }
 
 impl Grounding {
@@ -336,49 +302,6 @@ impl Grounding {
 enum Drafted {
     Judged(Judgement),
     Quotes(Box<Said>, Vec<Quote>),
-}
-
-impl Grounds {
-    fn of(index: &Index, found: &FoundPassage) -> Self {
-        let passage = &found.passage;
-        let headings = passage.headings.join(" ");
-        let all = format!("{} {} {headings} {}", passage.name, passage.title, passage.text);
-        let ground = |unit: Unit| Ground {
-            measures: measures(&unit.haystack),
-            entities: claim::entities(&unit.text),
-            squeezed: claim::squeeze(&unit.haystack),
-            denies: claim::denies(&unit.text),
-            chinese: text::language(&unit.text) == "zh",
-            unit,
-        };
-        Self {
-            units: units(index, found).into_iter().map(ground).collect(),
-            terms: term_set(index, &all),
-            haystack: claim::squeeze(&all.to_lowercase()),
-        }
-    }
-}
-
-impl Ground {
-    /// Adds the names of `known` at the head of the sentence and in the headings, which their capitals do not tell.
-    fn add_known(&mut self, known: &BTreeSet<String>) {
-        let headings = self.unit.headings.iter().flat_map(|heading| text::word_set(heading));
-        let words = headings.chain(first_word(&self.unit.text));
-        let found: Vec<String> = words.filter(|word| known.contains(word)).collect();
-        self.entities.extend(found);
-    }
-
-    /// Whether it speaks of something else than `said`: it lacks what that names, and names what that does not.
-    fn differs(&self, said: &Said) -> bool {
-        let lacks = said.entities.iter().any(|e| !self.squeezed.contains(&claim::squeeze(e)));
-        lacks && self.entities.iter().any(|e| !said.squeezed.contains(&claim::squeeze(e)))
-    }
-}
-
-/// The first word of a sentence, in lower case.
-fn first_word(sentence: &str) -> Option<String> {
-    let word = sentence.split(|c: char| !c.is_alphanumeric() && c != '-').find(|word| !word.is_empty())?;
-    Some(word.to_lowercase())
 }
 
 fn quote(

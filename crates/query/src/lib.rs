@@ -2,7 +2,11 @@
 //!
 //! A question is rewritten with its conversation ([`rewrite`]), looked for ([`retrieve`], [`fuse`]), its hits become
 //! numbered passages ([`passages`]), their sentences are scored by how they bear on what is asked ([`asked`], [`kind`],
-//! [`extract`], [`support`]), the fewest that answer are chosen ([`select`](mod@select)), and the answer goes out as a stream of events ([`answer`]). [`eval`] measures all of it.
+//! [`extract`], [`support`]), the fewest that answer are chosen ([`select`](mod@select)), and the answer goes out as a stream of events ([`answer`]).
+//!
+//! Where a language model writes the answer ([`write`](mod@write)), the passages are packed ([`pack`](mod@pack)) into a chat ([`prompt`]), the
+//! markers are taken out of what it writes ([`cite`]), and its sentences ([`statements`]) are checked against the passages
+//! ([`ground`], [`claim`], [`measure`]). [`eval`] measures all of it.
 
 pub mod answer;
 pub mod asked;
@@ -14,6 +18,7 @@ pub mod eval;
 pub mod extract;
 pub mod fuse;
 pub mod ground;
+mod grounds;
 pub mod kind;
 pub mod measure;
 pub mod pack;

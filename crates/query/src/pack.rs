@@ -182,3 +182,7 @@ fn shorten(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pack_tests.rs"]
+mod tests;
