@@ -5,7 +5,7 @@
 //! enough in meaning. Numbers must stand in a sentence that does not speak of something else, and a near copy that
 //! denies what the statement says supports nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lore_core::Span;
@@ -16,6 +16,7 @@ use crate::claim::{self, Definite, Kind};
 use crate::config::GenerateConfig;
 use crate::error::Result;
 use crate::extract::{CONTEXT_SHARE, Extractor, dot};
+use crate::measure::{has, measures};
 use crate::passages::FoundPassage;
 use crate::retrieve::Retriever;
 use crate::statements::Statement;
@@ -30,6 +31,8 @@ const WORTH: f32 = 0.08;
 const COMPARED: usize = 3;
 /// Share of a statement's words from which on a quote is a near copy.
 const COPY: f32 = 0.75;
+/// A sentence with a number of the statement holds at least this share of what the best sentence of the quote holds.
+const SAME_MATTER: f32 = 0.5;
 /// Least share of a statement's words that one of several passages must hold to be cited with the others.
 const PART: f32 = 0.15;
 
@@ -83,7 +86,7 @@ struct Grounds {
 #[derive(Debug)]
 struct Ground {
     unit: Unit,
-    numbers: BTreeSet<String>,
+    measures: BTreeMap<String, BTreeSet<&'static str>>,
     /// Names and codes in it and in its headings.
     entities: BTreeSet<String>,
     /// The unit's haystack, without spaces and hyphens.
@@ -112,6 +115,7 @@ struct Quote {
 struct Said {
     asked: Asked,
     definite: Definite,
+    measures: BTreeMap<String, BTreeSet<&'static str>>,
     entities: BTreeSet<String>,
     /// The statement in lower case, without spaces and hyphens.
     squeezed: String,
@@ -213,6 +217,7 @@ impl Grounding {
             entities: definite.codes.iter().chain(&definite.names).cloned().collect(),
             squeezed: claim::squeeze(&bare.to_lowercase()),
             definite,
+            measures: measures(bare),
             denies: claim::denies(bare),
             chinese: text::language(bare) == "zh",
         };
@@ -339,7 +344,7 @@ impl Grounds {
         let headings = passage.headings.join(" ");
         let all = format!("{} {} {headings} {}", passage.name, passage.title, passage.text);
         let ground = |unit: Unit| Ground {
-            numbers: claim::numbers(&unit.haystack),
+            measures: measures(&unit.haystack),
             entities: claim::entities(&unit.text),
             squeezed: claim::squeeze(&unit.haystack),
             denies: claim::denies(&unit.text),
@@ -405,14 +410,20 @@ fn quote(
     }
 }
 
-/// Whether the numbers and codes of a statement are in `units`, each number in one that does not speak of something else.
+/// Whether the numbers and codes of a statement are in `units`, each number in one that speaks of the same thing: it names
+/// nothing else, and holds not much less of the statement than the others.
 fn agrees(said: &Said, units: &[&Ground]) -> bool {
     let codes =
         said.definite.codes.iter().all(|code| units.iter().any(|g| g.squeezed.contains(code.as_str())));
-    let numbers = said
-        .definite
-        .numbers
-        .iter()
-        .all(|number| units.iter().any(|g| g.numbers.contains(number) && !g.differs(said)));
-    codes && numbers
+    if !codes || said.definite.numbers.is_empty() {
+        return codes;
+    }
+    let share = |ground: &Ground| said.asked.share(|term| ground.unit.holds(term, CONTEXT_SHARE));
+    let most = units.iter().map(|ground| share(ground)).fold(0.0, f32::max);
+    let near: Vec<&&Ground> =
+        units.iter().filter(|g| !g.differs(said) && share(g) >= SAME_MATTER * most).collect();
+    said.definite.numbers.iter().all(|number| {
+        let units = said.measures.get(number);
+        near.iter().any(|ground| has(&ground.measures, number, units))
+    })
 }

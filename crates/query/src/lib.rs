@@ -15,6 +15,7 @@ pub mod extract;
 pub mod fuse;
 pub mod ground;
 pub mod kind;
+pub mod measure;
 pub mod pack;
 pub mod passages;
 pub mod prompt;

@@ -99,6 +99,20 @@ async fn a_wrong_number_and_another_place_are_flagged() {
 }
 
 #[tokio::test]
+async fn what_stands_in_a_document_word_for_word_is_supported() {
+    let text = "# Support\n\nService hours are Monday to Friday from 7:00 to 19:00 Central European Time, except for \
+        incidents of priority P1, which are handled around the clock. Passwords must have at least 14 characters; \
+        special characters are not demanded. Until 31.12.2024 the fee is EUR 1,250.50 a month.\n";
+    let world = World::new(&[("support.md", text), ("handbook.md", HANDBOOK)]).await;
+    let script: String = text.trim_start_matches("# Support\n\n").into();
+    let (answerer, _) = world.writing(config(GenerateConfig::default()), &[&script]);
+    let (_, summary) = events(&answerer, question("What are the service hours?")).await;
+    assert_eq!(summary.unsupported, []);
+    let quotes: Vec<&str> = summary.citations.iter().map(|c| c.quote.as_str()).collect();
+    assert_eq!(quotes.join(" "), summary.answer.trim());
+}
+
+#[tokio::test]
 async fn strict_mode_drops_what_is_not_supported() {
     let script = "Sure!\n\n- Employees in Munich get a company car [1]\n- Employees in Munich get 30 vacation days [1]\n\
         - They get 40 days in Berlin [2]\n\nLet me know if you need more.";
@@ -175,7 +189,7 @@ async fn a_follow_up_is_made_whole_by_the_model_or_by_rules() {
     let roles: Vec<Role> = told.chat().iter().map(|m| m.role).collect();
     assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::User]);
     assert!(told.chat()[3].content.contains(whole));
-    let asked = &told.prompts.lock().unwrap()[0];
+    let asked = told.prompts.lock().unwrap()[0].clone();
     assert!(asked.max_tokens <= 128 && asked.sampling.temperature == 0.0 && asked.markers.is_none());
 
     let by_rules = "How many vacation days per year does a full-time employee in Austin get?";

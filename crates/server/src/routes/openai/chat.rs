@@ -127,7 +127,7 @@ async fn answer(
     let filter = request.lore.unwrap_or_default().filter;
     let question = Question { text, history, filter, options };
     let events = engine.answerer.ask(question, caller);
-    let flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
+    let flow = Box::new(Flow::new(events, permit, deadline, state.lifecycle().clone()));
     Ok(Writing::Lore { flow, state: state.clone() })
 }
 

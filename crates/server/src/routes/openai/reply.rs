@@ -80,7 +80,7 @@ pub struct UrlCitation {
 /// The exact place that supports a statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Source {
-    /// Number of the passage, from 1; a marker such as `[1]` in the text means it.
+    /// Number of the passage, from 1.
     pub marker: u32,
     /// Document.
     pub document: DocumentId,

@@ -16,7 +16,7 @@ use crate::work::Work;
 /// A text that is being written; dropping it cancels the work.
 pub enum Writing {
     /// An answer from the documents.
-    Lore { flow: Flow, state: AppState },
+    Lore { flow: Box<Flow>, state: AppState },
     /// A text of the language model alone.
     Model { work: Work<GenerateEvent>, id: Arc<str> },
 }
