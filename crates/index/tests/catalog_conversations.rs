@@ -177,6 +177,25 @@ fn what_may_not_be_read_any_more_is_withdrawn() {
 }
 
 #[test]
+fn a_statement_without_a_source_rests_on_every_passage() {
+    let (_folder, catalog) = open();
+    let cited = commit(&catalog, "rules.md", TEXT).document;
+    let beside = commit(&catalog, "memo.md", TEXT).document;
+    let mut answer = turn("What do meals cost?", cited, 1);
+    answer.sources.extend(turn("", beside, 1).sources);
+    let sure = begin(&catalog, "ana", &answer, &Limits::default());
+    answer.summary.unsupported.push(Span::new(0, 5));
+    let doubtful = begin(&catalog, "ana", &answer, &Limits::default());
+    let withdrawn =
+        |id, access: &Access| catalog.conversation_turns("ana", id, access).unwrap().unwrap().1[0].withdrawn;
+    catalog.change_meta(beside, &acl(&["board"])).unwrap();
+    let hr = groups(&["hr"]);
+    assert_eq!([withdrawn(sure, &hr), withdrawn(doubtful, &hr)], [false, true]);
+    catalog.delete(beside).unwrap();
+    assert_eq!([withdrawn(sure, &Access::All), withdrawn(doubtful, &Access::All)], [false, true]);
+}
+
+#[test]
 fn of_a_version_that_is_not_kept_any_more_the_name_is_shown() {
     let (_folder, catalog) = open();
     let document = commit(&catalog, "rules.md", TEXT).document;

@@ -265,6 +265,10 @@ fn add_turn(tx: &Write<'_>, conversation: i64, turn: &NewTurn) -> Result<()> {
     }
     let mut sources = turn.sources.clone();
     for passage in &mut sources {
+        // A statement without a source may come from any passage.
+        if !summary.unsupported.is_empty() {
+            rests_on.insert(passage.document);
+        }
         (passage.name, passage.title, passage.text) = Default::default();
         passage.headings.clear();
     }
