@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Module, Result, Shape, Tensor};
 
-use super::{plain, with_values};
+use super::{Lora, Nf4, plain, with_values};
 use crate::ops::Isa;
 use crate::ops::packed::{Activations, PackedMatrix, Product, Quantised, products};
 use crate::weights::RawMatrix;
@@ -15,8 +15,12 @@ use crate::weights::RawMatrix;
 pub enum Linear {
     /// Floating-point weights.
     Dense(Dense),
+    /// A layer with a low-rank difference that can be trained.
+    Lora(Lora),
     /// Weights in blocks of a GGML type.
     Quantized(Quantized),
+    /// Weights in 4-bit NormalFloat.
+    Nf4(Nf4),
 }
 
 /// Floating-point weights: a tensor that can be trained, or frozen ones in a kernel's layout.
@@ -110,6 +114,9 @@ impl Linear {
             return Ok(y);
         }
         let y = match self {
+            // These add their own bias.
+            Self::Lora(lora) => return lora.forward(x),
+            Self::Nf4(nf4) => return nf4.forward(x),
             Self::Dense(Dense { weight: DenseWeight::Tensor(weight), .. }) => multiply(x, weight)?,
             Self::Dense(Dense { weight: DenseWeight::Packed(packed), .. })
             | Self::Quantized(Quantized { weight: QuantizedWeight::Packed(packed), .. }) => {
@@ -179,12 +186,20 @@ impl Linear {
             Self::Quantized(Quantized { weight: QuantizedWeight::Blocks(blocks), .. }) => {
                 blocks.storage_size_in_bytes()
             }
+            Self::Lora(lora) => {
+                let (a, b) = (lora.delta().a(), lora.delta().b());
+                let delta = [a, b].iter().map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum::<usize>();
+                lora.base().bytes() + delta
+            }
+            Self::Nf4(nf4) => nf4.weight().bytes(),
             _ => self.packed().map_or(0, PackedMatrix::bytes),
         }
     }
 
     fn shape(&self) -> (usize, usize) {
         match self {
+            Self::Lora(lora) => lora.base().shape(),
+            Self::Nf4(nf4) => (nf4.weight().rows(), nf4.weight().columns()),
             Self::Dense(Dense { weight: DenseWeight::Tensor(weight), .. }) => {
                 (weight.dims()[0], weight.dims()[1])
             }
@@ -209,6 +224,8 @@ impl Linear {
     fn bias(&self) -> Option<&Tensor> {
         match self {
             Self::Dense(Dense { bias, .. }) | Self::Quantized(Quantized { bias, .. }) => bias.as_ref(),
+            Self::Lora(lora) => lora.base().bias(),
+            Self::Nf4(nf4) => nf4.bias(),
         }
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use super::{Linear, plain, with_values};
 use crate::ops::Isa;
 use crate::ops::isa::{fma, for_each_isa};
-use crate::ops::team::for_chunks;
+use crate::ops::team::for_pieces;
 
 /// Values of a thread's piece of work.
 const PIECE: usize = 8192;
@@ -44,26 +44,9 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let out = with_values(gate, |gate| {
         with_values(up, |up| {
             let mut out = vec![0f32; gate.len()];
-            if gate.len() <= PIECE {
-                gated(isa, gate, up, &mut out);
-                return out;
-            }
-            let pieces: Vec<_> = gate
-                .chunks(PIECE)
-                .zip(up.chunks(PIECE))
-                .zip(out.chunks_mut(PIECE))
-                .map(std::sync::Mutex::new)
-                .collect();
-            for_chunks(pieces.len(), |range| {
-                for piece in &pieces[range] {
-                    // Each is taken once; the lock only hands it over.
-                    if let Ok(mut piece) = piece.lock() {
-                        let ((gate, up), out) = &mut *piece;
-                        gated(isa, gate, up, out);
-                    }
-                }
+            for_pieces(&mut out, PIECE, |at, out| {
+                gated(isa, &gate[at..at + out.len()], &up[at..at + out.len()], out);
             });
-            drop(pieces);
             out
         })
     })??;

@@ -12,7 +12,9 @@ pub mod norm;
 pub mod rope;
 
 pub use linear::{Dense, Linear, Quantized};
+pub use lora::{Lora, LoraDelta};
 pub use mlp::Mlp;
+pub use nf4::{Nf4, Nf4Matrix};
 pub use norm::RmsNorm;
 pub use rope::{Frequencies, Rotation};
 

@@ -5,7 +5,7 @@ use candle_core::{D, Result, Tensor};
 use super::{plain, with_values};
 use crate::ops::Isa;
 use crate::ops::isa::for_each_isa;
-use crate::ops::team::for_chunks;
+use crate::ops::team::for_pieces;
 
 /// Rows of a thread's piece of work.
 const ROWS: usize = 16;
@@ -54,22 +54,9 @@ impl RmsNorm {
 
     fn rows(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
         let mut out = vec![0f32; x.len()];
-        let piece = ROWS * weight.len();
-        if x.len() <= piece {
-            normalise(self.isa, x, weight, self.epsilon, &mut out);
-            return out;
-        }
-        let pieces: Vec<_> = x.chunks(piece).zip(out.chunks_mut(piece)).map(std::sync::Mutex::new).collect();
-        for_chunks(pieces.len(), |range| {
-            for piece in &pieces[range] {
-                // Each is taken once; the lock only hands it over.
-                if let Ok(mut piece) = piece.lock() {
-                    let (x, out) = &mut *piece;
-                    normalise(self.isa, x, weight, self.epsilon, out);
-                }
-            }
+        for_pieces(&mut out, ROWS * weight.len(), |at, out| {
+            normalise(self.isa, &x[at..at + out.len()], weight, self.epsilon, out);
         });
-        drop(pieces);
         out
     }
 }

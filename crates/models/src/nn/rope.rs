@@ -3,6 +3,10 @@
 use candle_core::{Device, Result, Tensor};
 
 use crate::decoder::{Rope, RopeScaling};
+use crate::ops::team::for_pieces;
+
+/// Tokens of a thread's piece of work.
+const TOKENS: usize = 16;
 
 /// The angle that each pair of features turns per position.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,19 +108,22 @@ pub struct Rotation {
 impl Rotation {
     /// Rotates `[tokens, heads, dim]` in place: pair `i` is features `i` and `i + dim / 2` (Su et al. 2021, equation 34).
     pub(crate) fn apply(&self, values: &mut [f32], heads: usize) {
-        let half = self.half;
+        let (half, row) = (self.half, heads * 2 * self.half);
         if half == 0 {
             return;
         }
-        for (token, values) in values.chunks_exact_mut(heads * 2 * half).enumerate() {
-            let (cos, sin) = (&self.cos[token * half..][..half], &self.sin[token * half..][..half]);
-            for head in values.chunks_exact_mut(2 * half) {
-                let (first, second) = head.split_at_mut(half);
-                for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+        for_pieces(values, TOKENS * row, |at, values| {
+            for (token, values) in values.chunks_exact_mut(row).enumerate() {
+                let first = (at / row + token) * half;
+                let (cos, sin) = (&self.cos[first..][..half], &self.sin[first..][..half]);
+                for head in values.chunks_exact_mut(2 * half) {
+                    let (first, second) = head.split_at_mut(half);
+                    for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                    }
                 }
             }
-        }
+        });
     }
 
     /// Rotates `[tokens, heads, dim]` with operations through which gradients flow.

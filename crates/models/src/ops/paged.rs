@@ -12,7 +12,7 @@ use super::Isa;
 use super::elementwise::exp2;
 use super::isa::{fma, for_each_isa};
 use super::packed::Float;
-use super::team::for_chunks;
+use super::team::{for_chunks, for_chunks_of};
 
 /// Tokens of a block.
 pub const BLOCK: usize = 32;
@@ -24,6 +24,8 @@ const PART: usize = 8;
 const CHUNK: usize = 2;
 /// Keys of a chunk.
 const KEYS: usize = CHUNK * BLOCK;
+/// Tokens that are written faster than threads are called together.
+const FEW: usize = 32;
 /// Values' features are padded to whole vectors of this many.
 pub(crate) const WIDTH: usize = 32;
 
@@ -39,6 +41,18 @@ pub(crate) struct Layer<E> {
 #[allow(unsafe_code, reason = "shared by the threads of one step, which write disjoint tokens")]
 // SAFETY: tokens are written by one task each, and read only after all are written.
 unsafe impl<E> Sync for Layer<E> {}
+
+impl<E> Layer<E> {
+    /// Where the `at`-th key feature lies.
+    fn key(&self, at: usize) -> *mut E {
+        self.keys.wrapping_add(at)
+    }
+
+    /// Where the `at`-th value feature lies.
+    fn value(&self, at: usize) -> *mut E {
+        self.values.wrapping_add(at)
+    }
+}
 
 /// The heads' shape.
 #[derive(Clone, Copy, Debug)]
@@ -96,25 +110,28 @@ pub(crate) unsafe fn write<E: Float>(
     values: &[f32],
 ) {
     let (dim, padded) = (heads.dim, heads.padded());
-    for stretch in stretches {
-        for token in 0..stretch.count {
-            let position = stretch.start + token;
-            let (block, slot) = (stretch.blocks[position / BLOCK] as usize, position % BLOCK);
-            for head in 0..heads.kv {
-                let from = ((stretch.row + token) * heads.kv + head) * dim;
-                let unit = block * heads.kv + head;
-                for feature in 0..dim {
-                    // SAFETY: the caller's promise on blocks; `slot` is below BLOCK, `feature` below dim.
-                    unsafe {
-                        *layer.keys.add((unit * dim + feature) * BLOCK + slot) =
-                            E::narrow(keys[from + feature]);
-                        *layer.values.add((unit * BLOCK + slot) * padded + feature) =
-                            E::narrow(values[from + feature]);
-                    }
+    let rows: Vec<(usize, &Stretch<'_>)> =
+        stretches.iter().flat_map(|stretch| (0..stretch.count).map(move |token| (token, stretch))).collect();
+    let one = |token: usize, stretch: &Stretch<'_>| {
+        let position = stretch.start + token;
+        let (block, slot) = (stretch.blocks[position / BLOCK] as usize, position % BLOCK);
+        for head in 0..heads.kv {
+            let from = ((stretch.row + token) * heads.kv + head) * dim;
+            let unit = block * heads.kv + head;
+            for feature in 0..dim {
+                // SAFETY: the caller's promise on blocks; `slot` is below BLOCK, `feature` below dim.
+                unsafe {
+                    *layer.key((unit * dim + feature) * BLOCK + slot) = E::narrow(keys[from + feature]);
+                    *layer.value((unit * BLOCK + slot) * padded + feature) =
+                        E::narrow(values[from + feature]);
                 }
             }
         }
+    };
+    if rows.len() < FEW {
+        return rows.iter().for_each(|(token, stretch)| one(*token, stretch));
     }
+    for_chunks(rows.len(), |range| rows[range].iter().for_each(|(token, stretch)| one(*token, stretch)));
 }
 
 /// Attention of queries `[rows, heads * dim]`, rotated and not scaled, into `out` of the same shape.
@@ -151,7 +168,9 @@ pub(crate) unsafe fn attend<E: Float>(
     tasks.sort_by_key(|(stretch, _, rows)| std::cmp::Reverse(stretch.start * heads.group() + rows.end));
     let target = Out(out.as_mut_ptr());
     let tasks = &tasks;
-    for_chunks(tasks.len(), |range| {
+    let seen = |stretch: &Stretch<'_>| stretch.count * (stretch.start + stretch.count);
+    let work = stretches.iter().map(seen).sum::<usize>() * heads.query * heads.dim;
+    for_chunks_of(work, tasks.len(), |range| {
         SCRATCH.with_borrow_mut(|scratch| {
             for (stretch, head, rows) in &tasks[range] {
                 // SAFETY: the caller's promises.

@@ -42,6 +42,33 @@ pub(crate) fn for_chunks(count: usize, work: impl Fn(Range<usize>) + Sync) {
     TEAM.get_or_init(|| Team::new(threads())).run(count, &work);
 }
 
+/// As [`for_chunks`], for about `products` multiplications in all: few of them are done sooner than threads are called
+/// together.
+pub(crate) fn for_chunks_of(products: usize, count: usize, work: impl Fn(Range<usize>) + Sync) {
+    const FEW: usize = 100_000;
+    if products < FEW {
+        work(0..count);
+    } else {
+        for_chunks(count, work);
+    }
+}
+
+/// Runs `work` over pieces of `piece` values of `out`, with the place of each piece's first value, on all threads.
+pub(crate) fn for_pieces<T: Send>(out: &mut [T], piece: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+    if out.len() <= piece {
+        return work(0, out);
+    }
+    let pieces: Vec<_> = out.chunks_mut(piece.max(1)).map(Mutex::new).collect();
+    for_chunks(pieces.len(), |range| {
+        for index in range {
+            // Each is taken once; the lock only hands it over.
+            if let Ok(mut out) = pieces[index].lock() {
+                work(index * piece, &mut out);
+            }
+        }
+    });
+}
+
 /// Threads of the process's kernels: `RAYON_NUM_THREADS`, which the encoders obey too, else one per core.
 fn threads() -> usize {
     let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());

@@ -17,7 +17,7 @@ use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
 use super::Isa;
-use super::team::for_chunks;
+use super::team::for_chunks_of;
 use crate::weights::RawMatrix;
 pub(crate) use dense::Float;
 pub(crate) use q8::Quantised;
@@ -170,7 +170,8 @@ pub(crate) fn products(isa: Isa, x: &Activations<'_>, products: &mut [Product<'_
         targets.push(Target(product.out.as_mut_ptr()));
     }
     let (products, targets) = (&*products, &targets);
-    for_chunks(panels, |range| {
+    let work = products.iter().map(|product| product.weights.rows).sum::<usize>() * x.values.len();
+    for_chunks_of(work, panels, |range| {
         for panel in range {
             let which = ends.partition_point(|end| *end <= panel);
             let product = &products[which];

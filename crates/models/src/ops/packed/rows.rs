@@ -9,7 +9,7 @@ pub(super) fn bytes(lines: &[Line]) -> &[u8] {
     #[allow(unsafe_code, reason = "a line is 64 bytes without padding")]
     // SAFETY: `Line` is `repr(C)` over 64 bytes.
     unsafe {
-        std::slice::from_raw_parts(lines.as_ptr().cast::<u8>(), lines.len() * size_of::<Line>())
+        std::slice::from_raw_parts(lines.as_ptr().cast::<u8>(), size_of_val(lines))
     }
 }
 
@@ -18,7 +18,7 @@ pub(super) fn bytes_mut(lines: &mut [Line]) -> &mut [u8] {
     #[allow(unsafe_code, reason = "a line is 64 bytes without padding, and any bytes make one")]
     // SAFETY: `Line` is `repr(C)` over 64 bytes.
     unsafe {
-        std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<u8>(), lines.len() * size_of::<Line>())
+        std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<u8>(), size_of_val(lines))
     }
 }
 
