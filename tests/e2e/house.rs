@@ -125,9 +125,15 @@ impl House {
 
 fn command(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lore"));
-    for name in
-        ["LORE_CONFIG", "LORE_LISTEN", "LORE_QDRANT_URL", "LORE_QDRANT_API_KEY", "LORE_OFFLINE", "LORE_LOG"]
-    {
+    for name in [
+        "LORE_CONFIG",
+        "LORE_LISTEN",
+        "LORE_QDRANT_URL",
+        "LORE_QDRANT_API_KEY",
+        "LORE_OFFLINE",
+        "LORE_LOG",
+        "LORE_GENERATOR",
+    ] {
         command.env_remove(name);
     }
     command.env("LORE_DATA_DIR", data);

@@ -7,4 +7,6 @@
 mod house;
 mod journeys;
 mod kill;
+mod talks;
+mod tiny;
 mod wrong;

@@ -1,14 +1,17 @@
 //! Builds the parts from the settings: catalog, models, indexes, retriever, answerer.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use lore_core::{Embedder, Generator, Reranker};
 use lore_index::{Catalog, Index, IndexError, Owner};
 use lore_inference as inference;
+use lore_models::decoder::{Decoder, DecoderOptions};
 use lore_models::source::{self, ModelSpec, ModelStore, Source, SourceOptions};
-use lore_models::{Encoder, EncoderOptions};
+use lore_models::text::TextOptions;
+use lore_models::{Encoder, EncoderOptions, GeneratorText};
 use lore_query::{Answerer, Retriever};
 
 use crate::client::Client;
@@ -160,11 +163,24 @@ pub async fn reranker(settings: &Settings) -> anyhow::Result<Option<Reranker>> {
 /// Fails where the model cannot be had or loaded.
 pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>> {
     let Some(config) = settings.config.generator.model() else { return Ok(None) };
-    let _files = generator_files(settings, config).await?;
-    anyhow::bail!(
-        "this lore cannot run language models yet; set `generator: none` in place of {}",
-        config.name()
-    )
+    let path = generator_files(settings, config).await?;
+    let options = config.options()?;
+    let (name, config) = (config.name(), config.clone());
+    blocking(move || {
+        let whole = || format!("cannot load the generator {name}");
+        let loading = DecoderOptions { kv: config.kv_type, name: Some(name.clone()) };
+        let decoder = Decoder::open(&path, &loading).with_context(whole)?;
+        let text = TextOptions { chat_template: config.chat_template };
+        let text = GeneratorText::open(&path, &text).with_context(whole)?;
+        let (ids, columns) = (text.vocabulary(), decoder.config().vocabulary);
+        if ids > columns {
+            anyhow::bail!(
+                "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
+            );
+        }
+        anyhow::Ok(Some(inference::generator::spawn(Arc::new(decoder), Arc::new(text), &options)))
+    })
+    .await
 }
 
 /// The indexes of the data folder, owned by this process as `command`.
@@ -228,6 +244,10 @@ impl Parts {
         let retriever = Retriever::new(index, reranker, settings.config.retrieve.clone());
         let answerer = Answerer::new(retriever.clone(), settings.config.answer.clone())
             .with_question_chars(settings.config.limits.question_chars);
+        let answerer = match &generator {
+            Some(generator) => answerer.with_generator(generator.clone()),
+            None => answerer,
+        };
         Ok(Self { retriever, answerer, generator })
     }
 

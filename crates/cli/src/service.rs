@@ -155,7 +155,7 @@ impl Door {
         let mut engine = Some(lore_server::Engine {
             retriever: parts.retriever,
             answerer: parts.answerer,
-            generator: None,
+            generator: parts.generator,
         });
         lifecycle.wait_for(START, "the last steps of the start are being done");
         if documents > 0 {

@@ -167,9 +167,32 @@ fn what_may_not_be_read_any_more_is_withdrawn() {
     let gone = read(&Access::All);
     assert!(gone.withdrawn && gone.summary.answer.is_empty() && gone.sources.is_empty());
     assert!(!told(&Access::All).contains("40"));
-    // Nor does it come back with the document.
+    // An answer that was being written meanwhile is not kept.
+    let late = turn("And in Bern?", document, 1);
+    assert!(catalog.append_turn("ana", id, &late, &limits).unwrap());
+    // Nor do they come back with the document.
     commit(&catalog, "rules.md", TEXT);
-    assert!(read(&Access::All).withdrawn);
+    let turns = catalog.conversation_turns("ana", id, &Access::All).unwrap().unwrap().1;
+    assert_eq!(turns.iter().map(|turn| turn.withdrawn).collect::<Vec<_>>(), [true, true]);
+}
+
+#[test]
+fn a_statement_without_a_source_rests_on_every_passage() {
+    let (_folder, catalog) = open();
+    let cited = commit(&catalog, "rules.md", TEXT).document;
+    let beside = commit(&catalog, "memo.md", TEXT).document;
+    let mut answer = turn("What do meals cost?", cited, 1);
+    answer.sources.extend(turn("", beside, 1).sources);
+    let sure = begin(&catalog, "ana", &answer, &Limits::default());
+    answer.summary.unsupported.push(Span::new(0, 5));
+    let doubtful = begin(&catalog, "ana", &answer, &Limits::default());
+    let withdrawn =
+        |id, access: &Access| catalog.conversation_turns("ana", id, access).unwrap().unwrap().1[0].withdrawn;
+    catalog.change_meta(beside, &acl(&["board"])).unwrap();
+    let hr = groups(&["hr"]);
+    assert_eq!([withdrawn(sure, &hr), withdrawn(doubtful, &hr)], [false, true]);
+    catalog.delete(beside).unwrap();
+    assert_eq!([withdrawn(sure, &Access::All), withdrawn(doubtful, &Access::All)], [false, true]);
 }
 
 #[test]

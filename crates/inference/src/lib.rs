@@ -8,7 +8,6 @@
 //! what waits and its thread ends.
 
 pub mod embedder;
-#[allow(dead_code, reason = "the decoder is wired in next")]
 pub mod generator;
 pub mod reranker;
 

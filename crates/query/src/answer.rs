@@ -1,11 +1,13 @@
 //! The answerer: a question in, a stream of events out.
+//!
+//! Without a generator the supporting sentences are the answer; with one, [`crate::write`] writes it from the passages.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use lore_core::{
-    AnswerEvent, AnswerSummary, Caller, Citation, Limits, ModelError, NearDocument, Question, SearchMode,
-    Span, Timings, Verdict,
+    AnswerEvent, AnswerSummary, Caller, Citation, Generator, Limits, ModelError, NearDocument, Question,
+    SearchMode, Span, Timings, Verdict,
 };
 use lore_index::IndexError;
 use tokio::sync::mpsc;
@@ -15,21 +17,24 @@ use crate::config::AnswerConfig;
 use crate::error::{QueryError, Result};
 use crate::extract::{Candidate, Extractor};
 use crate::passages::{FoundPassage, passages};
+use crate::prompt::PromptLanguage;
 use crate::retrieve::{Retriever, SearchRequest};
-use crate::rewrite::standalone;
+use crate::rewrite::{self, standalone};
 use crate::select::select;
 use crate::support::sigmoid;
-use crate::text;
+use crate::write::Job;
 
 /// Events that wait for a slow reader; the answer waits with them.
 pub const EVENT_BUFFER: usize = 64;
 
-/// Answers questions with the supporting sentences themselves; clones share everything.
+/// Answers questions with the supporting sentences themselves, or with what a language model writes from them; clones
+/// share everything.
 #[derive(Clone, Debug)]
 pub struct Answerer {
-    retriever: Retriever,
-    extractor: Extractor,
-    config: Arc<AnswerConfig>,
+    pub(crate) retriever: Retriever,
+    pub(crate) extractor: Extractor,
+    pub(crate) config: Arc<AnswerConfig>,
+    generator: Option<Generator>,
     question_chars: usize,
 }
 
@@ -62,7 +67,24 @@ impl Answerer {
     /// An extractive answerer over `retriever`.
     pub fn new(retriever: Retriever, config: AnswerConfig) -> Self {
         let question_chars = Limits::default().question_chars;
-        Self { retriever, extractor: Extractor::default(), config: Arc::new(config), question_chars }
+        Self {
+            retriever,
+            extractor: Extractor::default(),
+            config: Arc::new(config),
+            generator: None,
+            question_chars,
+        }
+    }
+
+    /// The same, with answers written by `generator`.
+    #[must_use]
+    pub fn with_generator(self, generator: Generator) -> Self {
+        Self { generator: Some(generator), ..self }
+    }
+
+    /// Who writes the answers; `None`: the supporting sentences are the answer.
+    pub fn generator(&self) -> Option<&Generator> {
+        self.generator.as_ref()
     }
 
     /// The same with another limit, in characters, for a question, for each earlier one, and for what is looked for.
@@ -127,7 +149,12 @@ impl Answerer {
     /// # Errors
     /// Fails on a question that is empty or over the limit, and where an index, the catalog or the embedder fails.
     pub async fn findings(&self, question: &Question, caller: &Caller) -> Result<Findings> {
-        let started = Instant::now();
+        self.check(question)?;
+        let rewritten = standalone(&question.text, &question.history, self.question_chars);
+        self.find(question, rewritten, caller).await
+    }
+
+    fn check(&self, question: &Question) -> Result<()> {
         let limit = self.question_chars;
         for text in question.history.iter().map(|turn| &turn.question).chain([&question.text]) {
             let chars = text.chars().count();
@@ -135,7 +162,25 @@ impl Answerer {
                 return Err(QueryError::QuestionTooLong { chars, limit });
             }
         }
-        let rewritten = standalone(&question.text, &question.history, limit);
+        Ok(())
+    }
+
+    /// The question as it is to be looked for, and whether the model made it whole.
+    async fn stand_alone(&self, question: &Question) -> (String, bool) {
+        let limit = self.question_chars;
+        if let Some(generator) = self.generator.as_ref().filter(|_| self.config.generate.rewrite) {
+            match rewrite::by_model(generator, &question.text, &question.history, limit).await {
+                Ok(Some(whole)) => return (whole, true),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "a follow-up question is made whole by rules"),
+            }
+        }
+        (standalone(&question.text, &question.history, limit), false)
+    }
+
+    /// Looks for `rewritten` and scores what is found.
+    async fn find(&self, question: &Question, rewritten: String, caller: &Caller) -> Result<Findings> {
+        let started = Instant::now();
         let request = SearchRequest {
             query: rewritten.clone(),
             mode: SearchMode::Hybrid,
@@ -175,28 +220,47 @@ impl Answerer {
         events: &mpsc::Sender<AnswerEvent>,
     ) -> Result<()> {
         let started = Instant::now();
-        let findings = self.findings(question, caller).await?;
-        let listed = findings.passages.iter().map(|p| p.passage.clone()).collect();
-        send(events, AnswerEvent::Sources { passages: listed }).await?;
-
+        self.check(question)?;
+        let (rewritten, by_model) = self.stand_alone(question).await;
+        let findings = self.find(question, rewritten, caller).await?;
         let answering = Instant::now();
-        let confidence = findings.confidence(&self.config);
-        let mut summary =
-            AnswerSummary { confidence, model: "extractive".into(), ..AnswerSummary::default() };
-        if confidence >= self.config.support_threshold {
-            let chosen = select(&findings.asked, &findings.candidates, &findings.passages, &self.config);
-            self.write(&findings, &chosen, &mut summary, events).await?;
-            summary.answered = true;
-        } else {
-            summary.nearest = nearest(&findings.passages);
-            summary.answer = not_found(&question.text, &summary.nearest);
-            send(events, AnswerEvent::Token { text: summary.answer.clone() }).await?;
+        let mut summary = AnswerSummary {
+            confidence: findings.confidence(&self.config),
+            model: self.generator.as_ref().map_or("extractive", |g| g.info().id.as_str()).to_owned(),
+            rewritten: Some(findings.rewritten.clone()).filter(|text| text != question.text.trim()),
+            ..AnswerSummary::default()
+        };
+        let least = match &self.generator {
+            Some(_) => self.config.generate.ask_threshold,
+            None => self.config.support_threshold,
+        };
+        let promising = summary.confidence >= least && !findings.passages.is_empty();
+        match (&self.generator, promising) {
+            (Some(generator), true) => {
+                let text = if by_model { &findings.rewritten } else { &question.text };
+                let job = Job { answerer: self, generator, question, text, findings: &findings };
+                job.write(&mut summary, events).await?;
+            }
+            (generator, _) => {
+                let passages = findings.passages.iter().map(|p| p.passage.clone()).collect();
+                send(events, AnswerEvent::Sources { passages }).await?;
+                if promising && generator.is_none() {
+                    let chosen =
+                        select(&findings.asked, &findings.candidates, &findings.passages, &self.config);
+                    self.write(&findings, &chosen, &mut summary, events).await?;
+                    summary.answered = true;
+                } else {
+                    summary.nearest = nearest(&findings.passages);
+                    summary.answer = not_found(&question.text, &summary.nearest);
+                    send(events, AnswerEvent::Token { text: summary.answer.clone() }).await?;
+                }
+            }
         }
         summary.timings = Timings {
             retrieve_ms: findings.retrieve_ms,
             answer_ms: millis(answering),
             total_ms: millis(started),
-            generation: None,
+            ..summary.timings
         };
         send(events, AnswerEvent::Done(summary)).await
     }
@@ -225,22 +289,10 @@ impl Answerer {
             written += piece.chars().count();
             summary.answer.push_str(&piece);
             send(events, AnswerEvent::Token { text: piece }).await?;
-            let passage = &found.passage;
-            let score = sigmoid(candidate.score);
-            let citation = Citation {
-                marker: passage.marker,
-                answer_span: Span::new(start, written),
-                document: passage.document,
-                name: passage.name.clone(),
-                title: passage.title.clone(),
-                version: passage.version,
-                source_span: candidate.span,
-                page: found.parsed.pages_of(candidate.span).map(|p| p.first),
-                headings: found.parsed.heading_path(candidate.span.start),
-                quote: candidate.text.clone(),
-                score,
-                // The statement is the quote itself.
-                verdict: Verdict::Supported,
+            // The statement is the quote itself.
+            let place = (candidate.span, sigmoid(candidate.score));
+            let Some(citation) = citation(found, Span::new(start, written), place, Verdict::Supported) else {
+                continue;
             };
             summary.citations.push(citation.clone());
             send(events, AnswerEvent::Citation { citation }).await?;
@@ -249,11 +301,35 @@ impl Answerer {
     }
 }
 
+/// The citation of the statement at `answer_span`; `place` is the quote's span and score.
+pub(crate) fn citation(
+    found: &FoundPassage,
+    answer_span: Span,
+    place: (Span, f32),
+    verdict: Verdict,
+) -> Option<Citation> {
+    let (passage, (source_span, score)) = (&found.passage, place);
+    Some(Citation {
+        marker: passage.marker,
+        answer_span,
+        document: passage.document,
+        name: passage.name.clone(),
+        title: passage.title.clone(),
+        version: passage.version,
+        source_span,
+        page: found.parsed.pages_of(source_span).map(|p| p.first),
+        headings: found.parsed.heading_path(source_span.start),
+        quote: source_span.slice(&found.parsed.text)?.to_owned(),
+        score,
+        verdict,
+    })
+}
+
 fn is_line(text: &str) -> bool {
     text.starts_with('|')
 }
 
-fn nearest(passages: &[FoundPassage]) -> Vec<NearDocument> {
+pub(crate) fn nearest(passages: &[FoundPassage]) -> Vec<NearDocument> {
     let mut out: Vec<NearDocument> = Vec::new();
     for found in passages {
         let passage = &found.passage;
@@ -270,15 +346,19 @@ fn nearest(passages: &[FoundPassage]) -> Vec<NearDocument> {
 
 /// What is said where nothing supports an answer, in the question's language.
 pub fn not_found(question: &str, nearest: &[NearDocument]) -> String {
-    let chinese = text::language(question) == "zh";
+    let language = PromptLanguage::of(question);
+    let mut out = language.refusal().to_owned();
+    out.push_str(&nearest_text(language, nearest));
+    out
+}
+
+/// The sentence that names the nearest documents, with the space before it; nothing where there are none.
+pub(crate) fn nearest_text(language: PromptLanguage, nearest: &[NearDocument]) -> String {
     let titles: Vec<&str> = nearest.iter().map(|n| n.title.as_str()).collect();
-    match (chinese, titles.is_empty()) {
-        (true, true) => "我在文档中没有找到答案。".to_owned(),
-        (true, false) => format!("我在文档中没有找到答案。最接近的文档：{}。", titles.join("；")),
-        (false, true) => "I could not find this in the documents.".to_owned(),
-        (false, false) => {
-            format!("I could not find this in the documents. The nearest are: {}.", titles.join("; "))
-        }
+    match language {
+        _ if titles.is_empty() => String::new(),
+        PromptLanguage::Chinese => format!("最接近的文档：{}。", titles.join("；")),
+        PromptLanguage::English => format!(" The nearest are: {}.", titles.join("; ")),
     }
 }
 
@@ -307,7 +387,7 @@ fn internal() -> (&'static str, String) {
     ("internal", "the question could not be answered; the server's log says why".to_owned())
 }
 
-async fn send(events: &mpsc::Sender<AnswerEvent>, event: AnswerEvent) -> Result<()> {
+pub(crate) async fn send(events: &mpsc::Sender<AnswerEvent>, event: AnswerEvent) -> Result<()> {
     events.send(event).await.map_err(|_| QueryError::Cancelled)
 }
 

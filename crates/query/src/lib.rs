@@ -2,18 +2,28 @@
 //!
 //! A question is rewritten with its conversation ([`rewrite`]), looked for ([`retrieve`], [`fuse`]), its hits become
 //! numbered passages ([`passages`]), their sentences are scored by how they bear on what is asked ([`asked`], [`kind`],
-//! [`extract`], [`support`]), the fewest that answer are chosen ([`select`](mod@select)), and the answer goes out as a stream of events ([`answer`]). [`eval`] measures all of it.
+//! [`extract`], [`support`]), the fewest that answer are chosen ([`select`](mod@select)), and the answer goes out as a stream of events ([`answer`]).
+//!
+//! Where a language model writes the answer ([`write`](mod@write)), the passages are packed ([`pack`](mod@pack)) into a chat ([`prompt`]), the
+//! markers are taken out of what it writes ([`cite`]), and its sentences ([`statements`]) are checked against the passages
+//! ([`ground`], [`claim`], [`measure`]). [`eval`] measures all of it.
 
 pub mod answer;
 pub mod asked;
 pub mod cite;
+pub mod claim;
 pub mod config;
 pub mod error;
 pub mod eval;
 pub mod extract;
 pub mod fuse;
+pub mod ground;
+mod grounds;
 pub mod kind;
+pub mod measure;
+pub mod pack;
 pub mod passages;
+pub mod prompt;
 pub mod retrieve;
 pub mod rewrite;
 pub mod select;
@@ -21,6 +31,7 @@ pub mod statements;
 pub mod support;
 pub mod text;
 mod units;
+pub mod write;
 
 pub use answer::{Answerer, EVENT_BUFFER};
 pub use config::{AnswerConfig, Fusion, GenerateConfig, QueryConfig, RetrieveConfig};

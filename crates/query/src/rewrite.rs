@@ -1,15 +1,22 @@
-//! Follow-up questions made whole with their conversation, without a language model.
+//! Follow-up questions made whole with their conversation: by a language model where there is one, else by rules.
 //!
-//! "And in Shanghai?" after "How many vacation days does a new employee in Munich get?" is looked for as "How many
+//! The rules: "And in Shanghai?" after "How many vacation days does a new employee in Munich get?" is looked for as "How many
 //! vacation days does a new employee in Shanghai get?": a phrase of the follow-up that begins with a preposition replaces
 //! the phrase of the earlier question that begins with the same one. Where nothing can be replaced, the earlier
 //! question's words are added.
 
 use std::borrow::Cow;
 
-use lore_core::Turn;
+use lore_core::{ChatOptions, GenerateEvent, Generator, ModelError, Prompt, Sampling, Turn};
 
-use crate::text::{is_cjk, word_set};
+use crate::pack::encode;
+use crate::prompt::rewrite_chat;
+use crate::text::{is_cjk, language, word_set};
+
+/// Most tokens of a question that the model makes whole.
+const REWRITTEN_TOKENS: usize = 128;
+/// What a question made whole may have in code points beyond the question and the one before it.
+const LONGER: usize = 120;
 
 const PREPOSITIONS: [&str; 12] =
     ["in", "for", "at", "from", "under", "with", "during", "after", "before", "on", "of", "to"];
@@ -88,6 +95,49 @@ pub fn depends(question: &str) -> bool {
     }
     let words = word_set(&lower);
     words.len() <= 3 || REFERENCES.iter().any(|w| words.contains(*w))
+}
+
+/// The question made whole by `generator`, or `None` where it stands alone or the model wrote no such question.
+///
+/// # Errors
+/// Fails where the model does.
+pub async fn by_model(
+    generator: &Generator,
+    question: &str,
+    history: &[Turn],
+    limit: usize,
+) -> Result<Option<String>, ModelError> {
+    let Some(last) = history.last().filter(|_| depends(question)) else { return Ok(None) };
+    let options = ChatOptions { open_answer: true, thinking: Some(false) };
+    let (_, tokens) = encode(generator, rewrite_chat(question, history), &options)?;
+    let mut events = generator.generate(Prompt {
+        tokens,
+        sampling: Sampling::default(),
+        max_tokens: REWRITTEN_TOKENS,
+        ..Prompt::default()
+    })?;
+    let longest = (question.chars().count() + last.question.chars().count() + LONGER).min(limit);
+    let mut written = String::new();
+    while let Some(event) = events.recv().await {
+        match event {
+            GenerateEvent::Text(text) => written.push_str(&text),
+            GenerateEvent::Done(_) => return Ok(sensible(question, &written, longest)),
+            GenerateEvent::Failed(error) => return Err(error),
+        }
+    }
+    Err(ModelError::Stopped { model: generator.info().id.clone() })
+}
+
+/// What the model wrote, where it is one question in the language of `question`, of at most `longest` code points.
+fn sensible(question: &str, written: &str, longest: usize) -> Option<String> {
+    // A model that thinks all the same does so first.
+    let written = written.rsplit_once("</think>").map_or(written, |(_, after)| after).trim();
+    let bare = written.trim_matches(['"', '“', '”', '「', '」', '*', ' ']);
+    let one_line = !bare.is_empty() && !bare.contains('\n');
+    let fits = bare.chars().count() <= longest && language(bare) == language(question);
+    // "Question: ..." and "The last question is ..." are talk about the question.
+    let talk = bare.split_once([':', '：']).is_some_and(|(label, _)| label.chars().count() <= 24);
+    (one_line && fits && !talk).then(|| bare.to_owned())
 }
 
 fn opens_with(lower: &str, opener: &str) -> bool {
@@ -199,6 +249,19 @@ mod tests {
         assert!(text.ends_with("how much does it cost?") && text.contains("word"), "{text}");
         // The first piece that does not fit ends it.
         assert_eq!(standalone(question, &history, 100), "how much does it cost?");
+    }
+
+    #[test]
+    fn what_the_model_writes_is_taken_only_where_it_is_a_question() {
+        let whole = "How much does the FJ-200 cost?";
+        let sense = |written: &str| sensible("How much does it cost?", written, 60);
+        assert_eq!(sense(&format!(" \"{whole}\"\n")).as_deref(), Some(whole));
+        assert_eq!(sense(&format!("<think>\n\n</think>\n\n{whole}")).as_deref(), Some(whole));
+        for nonsense in
+            ["", "\n", "One line.\nAnother.", "FJ-200 多少钱？", "Question: How much?", &"long ".repeat(20)]
+        {
+            assert_eq!(sense(nonsense), None, "{nonsense}");
+        }
     }
 
     #[test]

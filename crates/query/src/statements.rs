@@ -21,6 +21,8 @@ pub struct Statement {
     pub text: String,
     /// Numbers of the passages that it names, in order, each once.
     pub cited: Vec<u32>,
+    /// Whether it is the header row of a table.
+    pub header: bool,
 }
 
 /// What goes on with an answer.
@@ -131,8 +133,11 @@ impl Statements {
                 }
             });
             let text = unit.shift_back(self.base).slice(&self.text).unwrap_or_default().to_owned();
+            let between = next.map(|next| Span::new(unit.end, next).shift_back(self.base));
+            let header = text.starts_with('|')
+                && between.and_then(|b| b.slice(&self.text)).is_some_and(|gap| gap.contains("--"));
             self.give(unit.end.max(self.given), out);
-            out.push(Step::Statement(Statement { span: *unit, text, cited }));
+            out.push(Step::Statement(Statement { span: *unit, text, cited, header }));
             self.complete = unit.end;
         }
         if sure > 0 {

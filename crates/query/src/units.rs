@@ -22,6 +22,8 @@ pub(crate) struct Unit {
     pub own: BTreeSet<String>,
     /// Terms of its headings, its document's title and its table's header.
     pub context: BTreeSet<String>,
+    /// Headings above it, outermost first.
+    pub headings: Vec<String>,
     /// Text, title, name, headings and header, in lower case.
     pub haystack: String,
     /// What is embedded: heading and sentence.
@@ -76,6 +78,7 @@ pub(crate) fn units(index: &Index, found: &FoundPassage) -> Vec<Unit> {
             row: matches!(kind, UnitKind::Row { .. }),
             own: term_set(index, text),
             context,
+            headings,
             haystack: haystack.to_lowercase(),
             embed_text,
         });

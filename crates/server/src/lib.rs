@@ -1,6 +1,6 @@
 //! Lore over HTTP: questions, search, documents, feedback, keys, health and metrics.
 //!
-//! [`app`] makes the router from an [`AppState`], so that everything can be tested without a socket; [`serve`] puts it
+//! [`app()`] makes the router from an [`AppState`], so that everything can be tested without a socket; [`serve()`] puts it
 //! on a listener and ends it gracefully. The crate talks to handles (catalog, retriever, answerer) and knows nothing of
 //! what stands behind them.
 //!

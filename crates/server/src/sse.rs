@@ -46,7 +46,7 @@ impl From<AnswerEvent> for SentEvent {
 #[derive(Debug)]
 pub struct Flow {
     work: Work<AnswerEvent>,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     kept: Option<ConversationId>,
 }
 
@@ -65,7 +65,7 @@ impl Flow {
     /// The same; the answer is kept in a conversation when it is whole.
     #[must_use]
     pub fn recorded(self, record: Option<Record>) -> Self {
-        Self { record, ..self }
+        Self { record: record.map(Box::new), ..self }
     }
 
     /// The conversation that the answer was kept in, once it ended.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use lore_inference::GeneratorOptions;
+use lore_models::decoder::KvType;
 use lore_models::source::{ModelSpec, Source};
 use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -36,27 +38,34 @@ pub struct GeneratorConfig {
     /// Most tokens of prompt and answer together, where that is to be less than the model's own.
     pub context_tokens: Option<usize>,
     /// Memory for keys and values, in bytes.
-    pub kv_cache_bytes: u64,
+    pub kv_bytes: u64,
+    /// How keys and values are kept.
+    pub kv_type: KvType,
     /// Answers written at once.
     pub max_running: usize,
     /// Requests that wait; more are refused.
     pub queue: usize,
-    /// Tokens of prompts that are read in one step, between those that are written.
+    /// Tokens of prompts that are read in a step beside answers that are being written,
     pub prefill_tokens: usize,
+    /// and in one while none is.
+    pub prefill_tokens_alone: usize,
 }
 
 impl Default for GeneratorConfig {
     fn default() -> Self {
+        let engine = GeneratorOptions::default();
         Self {
             model: String::new(),
             file: None,
             sources: vec![Source::hub()],
             chat_template: None,
-            context_tokens: None,
-            kv_cache_bytes: 1 << 30,
-            max_running: 16,
-            queue: 64,
-            prefill_tokens: 512,
+            context_tokens: engine.context_tokens,
+            kv_bytes: engine.kv_bytes,
+            kv_type: KvType::default(),
+            max_running: engine.max_running,
+            queue: engine.queue,
+            prefill_tokens: engine.prefill_tokens,
+            prefill_tokens_alone: engine.prefill_tokens_alone,
         }
     }
 }
@@ -72,6 +81,23 @@ impl GeneratorConfig {
             Some(file) => spec.with_file(file).context("generator.file"),
             None => Ok(spec),
         }
+    }
+
+    /// What bounds its engine.
+    ///
+    /// # Errors
+    /// Fails where a bound leaves no room for anything, naming it.
+    pub fn options(&self) -> anyhow::Result<GeneratorOptions> {
+        let options = GeneratorOptions {
+            queue: self.queue,
+            max_running: self.max_running,
+            kv_bytes: self.kv_bytes,
+            prefill_tokens: self.prefill_tokens,
+            prefill_tokens_alone: self.prefill_tokens_alone,
+            context_tokens: self.context_tokens,
+        };
+        options.check().map_err(|reason| anyhow!("generator: {reason}"))?;
+        Ok(options)
     }
 
     /// What a person calls it, such as `Qwen/Qwen3-0.6B`.

@@ -13,7 +13,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params, params_from_ite
 
 use super::db::Write;
 use super::reread::Reread;
-use super::{Catalog, rows};
+use super::{Catalog, access, rows};
 use crate::error::{IndexError, Result};
 
 /// Characters of the first question that become the title.
@@ -265,8 +265,19 @@ fn add_turn(tx: &Write<'_>, conversation: i64, turn: &NewTurn) -> Result<()> {
     }
     let mut sources = turn.sources.clone();
     for passage in &mut sources {
+        // A statement without a source may come from any passage.
+        if !summary.unsupported.is_empty() {
+            rests_on.insert(passage.document);
+        }
         (passage.name, passage.title, passage.text) = Default::default();
         passage.headings.clear();
+    }
+    // A document that was deleted while its answer was written takes the answer along all the same.
+    let mut answer = Some(&turn.summary.answer);
+    for document in &rests_on {
+        if access::list(tx, *document)?.is_none() {
+            (answer, summary.rewritten) = (None, None);
+        }
     }
     tx.prepare_cached(
         "INSERT INTO turns (conversation, at, question, search, answer, summary, sources)
@@ -277,7 +288,7 @@ fn add_turn(tx: &Write<'_>, conversation: i64, turn: &NewTurn) -> Result<()> {
         tx.now,
         turn.question,
         turn.question.to_lowercase(),
-        turn.summary.answer,
+        answer,
         rows::to_json(&summary)?,
         rows::to_json(&sources)?,
     ])?;

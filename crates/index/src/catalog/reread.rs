@@ -39,13 +39,20 @@ impl<'a> Reread<'a> {
         Self { catalog, tx, access, seen: BTreeMap::new(), withdrawn: false }
     }
 
-    /// Whether the answer is still there and the reader may read every document that it cites or names.
+    /// Whether the answer is still there and the reader may read every document that it cites or names, and, where it has
+    /// statements without a source, every document that its writer saw.
     pub(super) fn may_show(&mut self, turn: &Stored) -> Result<bool> {
         if turn.answer.is_none() {
             return Ok(false);
         }
         for citation in &turn.summary.citations {
             if matches!(self.view(citation.document, citation.version)?, View::Closed) {
+                return Ok(false);
+            }
+        }
+        let seen = if turn.summary.unsupported.is_empty() { &[][..] } else { &turn.sources };
+        for passage in seen {
+            if matches!(self.view(passage.document, passage.version)?, View::Closed) {
                 return Ok(false);
             }
         }

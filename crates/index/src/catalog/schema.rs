@@ -236,7 +236,7 @@ CREATE TABLE turns (
 ) STRICT;
 CREATE INDEX turns_by_conversation ON turns (conversation, pk);
 
--- The documents that an answer cites or names.
+-- The documents that an answer rests on.
 CREATE TABLE turn_documents (
     turn     INTEGER NOT NULL REFERENCES turns (pk) ON DELETE CASCADE,
     document BLOB NOT NULL,

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::model::BLOCK_TOKENS;
+use lore_models::decoder::BLOCK_TOKENS;
 
 /// What stands before the first block.
 pub(super) const ROOT: u64 = 0;

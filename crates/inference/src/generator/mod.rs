@@ -20,13 +20,64 @@ mod sequence;
 mod stop;
 mod writer;
 
-use lore_core::model::TokenCounter;
-use lore_core::{ChatEncoder, Generator, GeneratorInfo};
+use std::sync::Arc;
 
-use self::model::{BLOCK_TOKENS, Model, Text};
+use lore_core::generate::ChatEncoder;
+use lore_core::model::TokenCounter;
+use lore_core::{Generator, GeneratorInfo, ModelError};
+use lore_models::GeneratorText;
+use lore_models::decoder::{BLOCK_TOKENS, Decoder};
+
+use self::model::{Cached, Ids, Model, Text};
 pub use self::options::GeneratorOptions;
 use self::run::Engine;
 use crate::engine::start;
+
+/// Starts the engine of `decoder`, whose tokens `text` makes and reads.
+///
+/// The context is cut to what `options.kv_bytes` has room for, which a warning says.
+///
+/// Counters `lore_generate_requests_total`, `lore_generate_tokens_total` (label `kind`: `prompt`, `cached` of those,
+/// `completion`), `lore_generate_cancelled_total`, `lore_generate_paused_total` (texts that gave their blocks to an older
+/// one and were read again), `lore_generate_failures_total` (refused ones included); histograms
+/// `lore_generate_step_seconds`, `lore_generate_first_token_seconds`; gauges `lore_generate_running`,
+/// `lore_generate_waiting`, `lore_generate_kv_blocks` and `lore_generate_kv_blocks_used`.
+pub fn spawn(decoder: Arc<Decoder>, text: Arc<GeneratorText>, options: &GeneratorOptions) -> Generator {
+    let info = info(&decoder);
+    let chat = text.chat_encoder(info.id.clone());
+    let front = Front { info, count: text.counter(), chat };
+    spawn_decoder(front, decoder, text, options)
+}
+
+/// As [`spawn`] without a tokenizer: the text is each token's id in angle brackets, no token ends it, a text counts as
+/// its bytes, and chats are refused. For measuring.
+pub fn spawn_raw(decoder: Arc<Decoder>, options: &GeneratorOptions) -> Generator {
+    let info = info(&decoder);
+    let model = info.id.clone();
+    let chat: ChatEncoder = Arc::new(move |_, _| {
+        let message = "the model runs without a tokenizer; give it token ids".to_owned();
+        Err(ModelError::Refused { model: model.clone(), message })
+    });
+    let front = Front { info, count: Arc::new(|text| text.len()), chat };
+    spawn_decoder(front, decoder, Ids, options)
+}
+
+fn info(decoder: &Decoder) -> GeneratorInfo {
+    GeneratorInfo { id: decoder.id().to_owned(), context_tokens: decoder.config().context }
+}
+
+fn spawn_decoder<T: Text>(
+    front: Front,
+    decoder: Arc<Decoder>,
+    text: T,
+    options: &GeneratorOptions,
+) -> Generator {
+    let blocks = options.kv_bytes / decoder.block_bytes().max(1) as u64;
+    let blocks = usize::try_from(blocks).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
+    let (generator, engine) = engine(front, Cached::new(decoder, blocks), text, blocks, options);
+    start("generator", move || engine.run());
+    generator
+}
 
 /// What a handle says of its model.
 struct Front {
@@ -62,18 +113,6 @@ fn engine<M: Model, T: Text>(
     let (generator, requests) = Generator::channel(info, count, chat, options.queue.saturating_sub(ahead));
     let engine = Engine::new(id, model, text, (blocks, context), options.clone(), (requests, ahead));
     (generator, engine)
-}
-
-fn spawn_with<M: Model, T: Text>(
-    front: Front,
-    model: M,
-    text: T,
-    blocks: usize,
-    options: &GeneratorOptions,
-) -> Generator {
-    let (generator, engine) = engine(front, model, text, blocks, options);
-    start("generator", move || engine.run());
-    generator
 }
 
 #[cfg(test)]

@@ -1,31 +1,34 @@
 //! The two things that the engine drives: a model that reads tokens, and what makes text of them.
 
-use lore_models::ModelsError;
+use std::fmt::Display;
+use std::sync::Arc;
 
-/// Tokens in a block of keys and values.
-pub(crate) const BLOCK_TOKENS: usize = 32;
-
-/// Tokens of one sequence in a step.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch<'a> {
-    /// What is read.
-    pub tokens: &'a [u32],
-    /// Position of its first token in the sequence.
-    pub start: usize,
-    /// The sequence's blocks: the one at `i` holds positions from `BLOCK_TOKENS * i`; they cover the stretch.
-    pub blocks: &'a [u32],
-    /// Whether the logits after its last token are wanted.
-    pub last: bool,
-}
+use lore_models::GeneratorText;
+use lore_models::decoder::{Decoder, KvCache, Logits, StepError, Stretch};
+use lore_models::text::Detokenizer;
 
 /// A language model over its own cache of keys and values.
 pub(crate) trait Model: Send + 'static {
+    /// The logits of a step.
+    type Rows: Rows;
+    /// Why a step failed.
+    type Error: Display;
+
     /// Ids that it knows; the length of a row of logits.
     fn vocabulary(&self) -> usize;
 
-    /// Reads the stretches, writing their keys and values into their blocks; rows of logits, `[stretches that want
-    /// them, vocabulary]`, in the order of the stretches.
-    fn forward(&mut self, step: &[Stretch<'_>]) -> Result<Vec<f32>, ModelsError>;
+    /// Reads the stretches, writing their keys and values into their blocks; the rows of logits that they want, in
+    /// their order.
+    fn forward(&mut self, step: &[Stretch<'_>]) -> Result<Self::Rows, Self::Error>;
+}
+
+/// Rows of logits.
+pub(crate) trait Rows {
+    /// How many.
+    fn count(&self) -> usize;
+
+    /// The `index`-th.
+    fn row(&self, index: usize) -> &[f32];
 }
 
 /// Token ids as text.
@@ -44,6 +47,63 @@ pub(crate) trait Text: Send + 'static {
 
     /// Whether `token` ends a text.
     fn is_end(&self, token: u32) -> bool;
+}
+
+/// A decoder and its cache.
+pub(crate) struct Cached {
+    decoder: Arc<Decoder>,
+    cache: KvCache,
+}
+
+impl Cached {
+    /// A cache of `blocks` blocks for `decoder`.
+    pub fn new(decoder: Arc<Decoder>, blocks: usize) -> Self {
+        let cache = decoder.cache(blocks);
+        Self { decoder, cache }
+    }
+}
+
+impl Model for Cached {
+    type Rows = Logits;
+    type Error = StepError;
+
+    fn vocabulary(&self) -> usize {
+        self.decoder.config().vocabulary
+    }
+
+    fn forward(&mut self, step: &[Stretch<'_>]) -> Result<Logits, StepError> {
+        self.decoder.forward(step, &mut self.cache)
+    }
+}
+
+impl Rows for Logits {
+    fn count(&self) -> usize {
+        self.rows()
+    }
+
+    fn row(&self, index: usize) -> &[f32] {
+        Logits::row(self, index)
+    }
+}
+
+impl Text for Arc<GeneratorText> {
+    type Stream = Detokenizer;
+
+    fn stream(&self) -> Detokenizer {
+        self.detokenizer()
+    }
+
+    fn push(&self, stream: &mut Detokenizer, token: u32) -> String {
+        stream.push(token)
+    }
+
+    fn finish(&self, stream: &mut Detokenizer) -> String {
+        stream.finish()
+    }
+
+    fn is_end(&self, token: u32) -> bool {
+        self.ends().binary_search(&token).is_ok()
+    }
 }
 
 /// Ids as `<id>`, for measuring without a tokenizer; nothing ends a text but its length.

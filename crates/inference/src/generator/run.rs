@@ -4,11 +4,12 @@ use std::task::Poll;
 use std::time::Instant;
 
 use lore_core::{FinishReason, GenerateEvent, GenerateRequest, ModelError};
+use lore_models::decoder::{BLOCK_TOKENS, Stretch, Want};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::blocks::Blocks;
-use super::model::{BLOCK_TOKENS, Model, Stretch, Text};
+use super::model::{Model, Rows, Text};
 use super::options::GeneratorOptions;
 use super::outlet::{Outlet, Sent, any_room};
 use super::sampler::Scratch;
@@ -196,7 +197,7 @@ impl<M: Model, T: Text> Engine<M, T> {
         }
     }
 
-    fn forward(&mut self, parts: &[Part]) -> Result<Vec<f32>, ModelError> {
+    fn forward(&mut self, parts: &[Part]) -> Result<M::Rows, ModelError> {
         let stretch = |part: &Part| {
             let sequence = &self.lines.running[part.at];
             let end = sequence.computed + part.count;
@@ -204,23 +205,23 @@ impl<M: Model, T: Text> Engine<M, T> {
                 tokens: &sequence.tokens[sequence.computed..end],
                 start: sequence.computed,
                 blocks: &sequence.blocks[..end.div_ceil(BLOCK_TOKENS)],
-                last: end == sequence.tokens.len(),
+                want: if end == sequence.tokens.len() { Want::Last } else { Want::Nothing },
             }
         };
         let step: Vec<Stretch<'_>> = parts.iter().map(stretch).collect();
-        let wanted = step.iter().filter(|stretch| stretch.last).count() * self.model.vocabulary();
+        let wanted = step.iter().filter(|stretch| stretch.want == Want::Last).count();
         let model = &mut self.model;
         let rows = guarded(&self.id, || model.forward(&step))?;
-        if rows.len() != wanted {
-            let message = format!("it gave {} logits where {wanted} were wanted", rows.len());
+        if rows.count() != wanted {
+            let message = format!("it gave {} rows of logits where {wanted} were wanted", rows.count());
             return Err(ModelError::Failed { model: self.id.clone(), message });
         }
         Ok(rows)
     }
 
     /// Chooses the next token of each sequence that was read to its end.
-    fn write(&mut self, parts: &[Part], rows: &[f32]) {
-        let mut rows = rows.chunks_exact(self.model.vocabulary());
+    fn write(&mut self, parts: &[Part], rows: &M::Rows) {
+        let mut rows = (0..rows.count()).map(|index| rows.row(index));
         let mut ended = Vec::new();
         for part in parts {
             let sequence = &mut self.lines.running[part.at];
@@ -275,7 +276,8 @@ impl<M: Model, T: Text> Engine<M, T> {
     fn report(&self) {
         let Stats { running, waiting, blocks_used, .. } = self.stats();
         metrics::gauge!("lore_generate_running").set(running as f64);
-        metrics::gauge!("lore_generate_waiting").set(waiting as f64);
+        metrics::gauge!("lore_generate_waiting").set((waiting + self.requests.len()) as f64);
+        metrics::gauge!("lore_generate_kv_blocks").set(self.blocks.total() as f64);
         metrics::gauge!("lore_generate_kv_blocks_used").set(blocks_used as f64);
     }
 }

@@ -15,8 +15,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use lore_models::decoder::BLOCK_TOKENS;
+
 use super::blocks::Blocks;
-use super::model::BLOCK_TOKENS;
 use super::options::GeneratorOptions;
 use super::sequence::Sequence;
 

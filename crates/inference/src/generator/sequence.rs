@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use lore_core::{FinishReason, GenerateRequest, Generation, GenerationTimings, Usage};
+use lore_models::decoder::BLOCK_TOKENS;
 
 use super::blocks::{Blocks, ROOT};
-use super::model::BLOCK_TOKENS;
 use super::outlet::Outlet;
 use super::writer::Writer;
 

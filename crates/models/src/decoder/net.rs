@@ -57,8 +57,6 @@ enum Embedding {
     Packed(Arc<PackedMatrix>),
     /// Blocks that candle reads.
     Blocks(Arc<QTensor>),
-    /// A tensor that can be trained.
-    Tensor(Tensor),
 }
 
 impl std::fmt::Debug for Embedding {
@@ -66,7 +64,6 @@ impl std::fmt::Debug for Embedding {
         match self {
             Self::Packed(packed) => packed.fmt(f),
             Self::Blocks(blocks) => write!(f, "{:?}{:?}", blocks.dtype(), blocks.shape()),
-            Self::Tensor(tensor) => write!(f, "{:?}{:?}", tensor.dtype(), tensor.shape()),
         }
     }
 }
@@ -83,7 +80,6 @@ impl Embedding {
                 Tensor::from_vec(out, (tokens.len(), hidden), &Device::Cpu)
             }
             Self::Blocks(blocks) => blocks.embedding(&Tensor::new(tokens, &Device::Cpu)?),
-            Self::Tensor(tensor) => tensor.index_select(&Tensor::new(tokens, tensor.device())?, 0),
         }
     }
 }
@@ -187,7 +183,6 @@ impl Net {
         let embedding = match &self.embedding {
             Embedding::Packed(packed) => packed.bytes(),
             Embedding::Blocks(blocks) => blocks.storage_size_in_bytes(),
-            Embedding::Tensor(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
         };
         let layer = |layer: &Block| {
             let Attention { q, k, v, o, .. } = &layer.attention;
@@ -201,7 +196,6 @@ impl Net {
     pub fn is_f32(&self) -> bool {
         match &self.embedding {
             Embedding::Packed(packed) => packed.kind() == "f32",
-            Embedding::Tensor(tensor) => tensor.dtype() == candle_core::DType::F32,
             Embedding::Blocks(_) => false,
         }
     }

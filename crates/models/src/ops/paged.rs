@@ -449,17 +449,29 @@ unsafe fn mix_avx2<E: Float, const R: usize>(
 #[allow(unsafe_code, reason = "a kernel over raw pointers")]
 unsafe fn score_avx512<E: Float, const R: usize>(q: *const f32, keys: *const E, dim: usize, out: *mut f32) {
     use std::arch::x86_64::*;
-    let mut sums = [[_mm512_setzero_ps(); 2]; R];
-    for feature in 0..dim {
-        // SAFETY: the caller's promises.
-        unsafe {
-            let low = E::load16(keys.add(feature * BLOCK));
-            let high = E::load16(keys.add(feature * BLOCK + 16));
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let q = _mm512_set1_ps(*q.add(row * dim + feature));
-                sums[0] = _mm512_fmadd_ps(low, q, sums[0]);
-                sums[1] = _mm512_fmadd_ps(high, q, sums[1]);
+    // Even and odd features have sums of their own, so that few rows do not wait for each other's additions.
+    let mut sums = [[[_mm512_setzero_ps(); 2]; R]; 2];
+    let mut feature = 0;
+    while feature < dim {
+        let parts = if R <= 4 { 2.min(dim - feature) } else { 1 };
+        for part in 0..parts {
+            // SAFETY: the caller's promises.
+            unsafe {
+                let low = E::load16(keys.add((feature + part) * BLOCK));
+                let high = E::load16(keys.add((feature + part) * BLOCK + 16));
+                for (row, sums) in sums[part].iter_mut().enumerate() {
+                    let q = _mm512_set1_ps(*q.add(row * dim + feature + part));
+                    sums[0] = _mm512_fmadd_ps(low, q, sums[0]);
+                    sums[1] = _mm512_fmadd_ps(high, q, sums[1]);
+                }
             }
+        }
+        feature += parts;
+    }
+    let [mut sums, odd] = sums;
+    if R <= 4 {
+        for (sums, odd) in sums.iter_mut().zip(odd) {
+            *sums = [_mm512_add_ps(sums[0], odd[0]), _mm512_add_ps(sums[1], odd[1])];
         }
     }
     for (row, sums) in sums.iter().enumerate() {
@@ -481,28 +493,58 @@ unsafe fn mix_avx512<E: Float, const R: usize>(
     padded: usize,
     sums: *mut f32,
 ) {
-    use std::arch::x86_64::*;
-    for first in (0..padded).step_by(WIDTH) {
+    let mut first = 0;
+    // Few rows take twice the features at once, for as many sums in flight.
+    while R <= 4 && first + 2 * WIDTH <= padded {
         // SAFETY: the caller's promises.
-        unsafe {
-            let mut own = [[_mm512_setzero_ps(); 2]; R];
-            for (row, own) in own.iter_mut().enumerate() {
-                let from = sums.add(row * padded + first);
-                *own = [_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(16))];
+        unsafe { mix_features::<E, R, 4>(p, keys, values.add(first), padded, sums.add(first)) };
+        first += 2 * WIDTH;
+    }
+    while first < padded {
+        // SAFETY: the caller's promises.
+        unsafe { mix_features::<E, R, 2>(p, keys, values.add(first), padded, sums.add(first)) };
+        first += WIDTH;
+    }
+}
+
+/// `V` vectors of sixteen features.
+///
+/// # Safety
+/// As [`mix`], from the first of the features on.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn mix_features<E: Float, const R: usize, const V: usize>(
+    p: *const f32,
+    keys: usize,
+    values: *const E,
+    padded: usize,
+    sums: *mut f32,
+) {
+    use std::arch::x86_64::*;
+    // SAFETY: the caller's promises.
+    unsafe {
+        let mut own = [[_mm512_setzero_ps(); V]; R];
+        for (row, own) in own.iter_mut().enumerate() {
+            for (vector, own) in own.iter_mut().enumerate() {
+                *own = _mm512_loadu_ps(sums.add(row * padded + vector * 16));
             }
-            for key in 0..keys {
-                let from = values.add(key * padded + first);
-                let (low, high) = (E::load16(from), E::load16(from.add(16)));
-                for (row, own) in own.iter_mut().enumerate() {
-                    let p = _mm512_set1_ps(*p.add(row * KEYS + key));
-                    own[0] = _mm512_fmadd_ps(low, p, own[0]);
-                    own[1] = _mm512_fmadd_ps(high, p, own[1]);
+        }
+        for key in 0..keys {
+            let mut value = [_mm512_setzero_ps(); V];
+            for (vector, value) in value.iter_mut().enumerate() {
+                *value = E::load16(values.add(key * padded + vector * 16));
+            }
+            for (row, own) in own.iter_mut().enumerate() {
+                let p = _mm512_set1_ps(*p.add(row * KEYS + key));
+                for (own, value) in own.iter_mut().zip(value) {
+                    *own = _mm512_fmadd_ps(value, p, *own);
                 }
             }
-            for (row, own) in own.iter().enumerate() {
-                let to = sums.add(row * padded + first);
-                _mm512_storeu_ps(to, own[0]);
-                _mm512_storeu_ps(to.add(16), own[1]);
+        }
+        for (row, own) in own.iter().enumerate() {
+            for (vector, own) in own.iter().enumerate() {
+                _mm512_storeu_ps(sums.add(row * padded + vector * 16), *own);
             }
         }
     }

@@ -15,9 +15,6 @@ const NAMES: [&str; 7] =
 /// Reads the files of a folder.
 pub(super) fn read(folder: &Path) -> Result<Parts, ModelsError> {
     let path = folder.join("tokenizer.json");
-    if !path.is_file() {
-        return Err(ModelsError::Missing { folder: folder.to_owned(), wanted: "tokenizer.json" });
-    }
     let mut parts = build::from_json(&path, &read_json(&path)?)?;
     let config = optional(&folder.join("tokenizer_config.json"))?;
     let map = optional(&folder.join("special_tokens_map.json"))?;

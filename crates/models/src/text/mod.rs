@@ -7,7 +7,7 @@
 //! # Special tokens in what people write
 //! A message's content, and a document quoted in it, is plain text to the model whatever it says. Before the template is
 //! rendered, the characters at which a special token could begin or end are replaced in the contents by private ones
-//! ([`shield`]); special tokens are then looked for in the rendered text, where those of the template stand as they are;
+//! (`shield.rs`); special tokens are then looked for in the rendered text, where those of the template stand as they are;
 //! what lies between them gets its own characters back and is tokenised by a tokenizer that knows no special tokens.
 //! Nothing is taken from the content or put into it, and no normalisation can make a special token of it.
 
@@ -32,6 +32,7 @@ pub use chat_template::ChatTemplate;
 pub use pieces::Detokenizer;
 
 use crate::error::ModelsError;
+use crate::weights::DecoderWeights;
 use pieces::Pieces;
 use plain::Plain;
 use shield::{Shield, Strength};
@@ -68,19 +69,20 @@ impl std::fmt::Debug for GeneratorText {
 }
 
 impl GeneratorText {
-    /// Reads a model folder (`tokenizer.json` and the files beside it) or a `.gguf` file's metadata.
+    /// Reads a model folder (`tokenizer.json` and the files beside it), a `.gguf` file, or a folder whose only model is one
+    /// such file.
     ///
     /// # Errors
     /// When a file is absent or damaged, or asks for a tokenizer that is not implemented; the message names it.
     pub fn open(path: &Path, options: &TextOptions) -> Result<Self, ModelsError> {
-        if path.is_dir() {
+        if path.join("tokenizer.json").is_file() {
             return folder::read(path)?.finish(options);
         }
-        let mut file = std::fs::File::open(path)
-            .map_err(|source| ModelsError::Read { path: path.to_owned(), source })?;
-        let content = candle_core::quantized::gguf_file::Content::read(&mut file)
-            .map_err(|error| ModelsError::invalid(path, error))?;
-        Self::from_gguf(path, &content.metadata, options)
+        match DecoderWeights::open(path) {
+            Ok(DecoderWeights::Gguf(file)) => Self::from_gguf(file.path(), file.metadata(), options),
+            Err(error) if !path.is_dir() => Err(error),
+            _ => Err(ModelsError::Missing { folder: path.to_owned(), wanted: "tokenizer.json" }),
+        }
     }
 
     /// From the metadata of a GGUF file; `path` names it in errors.
@@ -125,6 +127,9 @@ impl GeneratorText {
 
     /// A chat as the prompt's tokens, by the model's template. Special tokens named in a content are plain text.
     ///
+    /// Where the template refuses a chat that begins with a system message, the system's text is put before the first
+    /// question instead, if the template takes that: some models were tuned without system messages.
+    ///
     /// # Errors
     /// When the model has no template, the template refuses the messages or asks for what is not implemented.
     pub fn encode_chat(&self, messages: &[Message], options: &ChatOptions) -> Result<Vec<u32>, ModelsError> {
@@ -133,6 +138,25 @@ impl GeneratorText {
                       template in the settings"
                 .to_owned(),
         })?;
+        let refused = match (self.chat(template, messages, options), messages) {
+            (Err(refused @ ModelsError::Template { .. }), [system, question, ..])
+                if system.role == Role::System && question.role == Role::User =>
+            {
+                refused
+            }
+            (done, _) => return done,
+        };
+        let mut folded = messages[1..].to_vec();
+        folded[0].content = format!("{}\n\n{}", messages[0].content, messages[1].content);
+        self.chat(template, &folded, options).map_err(|_| refused)
+    }
+
+    fn chat(
+        &self,
+        template: &ChatTemplate,
+        messages: &[Message],
+        options: &ChatOptions,
+    ) -> Result<Vec<u32>, ModelsError> {
         if messages.is_empty() {
             return Err(ModelsError::Template { message: "the chat has no messages; send one".to_owned() });
         }
@@ -143,13 +167,12 @@ impl GeneratorText {
         let (mut text, mut veil) = render(Strength::Edges)?;
         // A model's own earlier words may hold what its template looks for, such as `</think>`, so they are covered no
         // more than needed, unless the template makes a special token of what is left.
-        if messages
-            .iter()
-            .any(|message| message.role == Role::Assistant && self.shield.touches(&message.content))
-        {
-            let (own, own_veil) = render(Strength::Tokens)?;
-            if self.commands(&own) == self.commands(&text) {
-                (text, veil) = (own, own_veil);
+        let own =
+            |message: &Message| message.role == Role::Assistant && self.shield.touches(&message.content);
+        if messages.iter().any(own) {
+            let (less, less_veil) = render(Strength::Tokens)?;
+            if self.commands(&less) == self.commands(&text) {
+                (text, veil) = (less, less_veil);
             }
         }
         let mut ids = Vec::new();

@@ -149,7 +149,8 @@ impl Pieces {
 }
 
 /// Tokens as text, as they come: what [`push`](Self::push) and [`finish`](Self::finish) return together is the text of
-/// all tokens. Bytes that are no whole character yet are held back, at most three.
+/// all tokens. Bytes that are no whole character yet are held back, at most three. A clone goes on from the same place.
+#[derive(Clone)]
 pub struct Detokenizer {
     pieces: Arc<Pieces>,
     held: Vec<u8>,

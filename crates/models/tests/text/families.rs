@@ -90,7 +90,7 @@ pub fn families() -> Vec<Family> {
 pub fn models() -> &'static [(Family, GeneratorText)] {
     static MODELS: LazyLock<Vec<(Family, GeneratorText)>> = LazyLock::new(|| {
         let both =
-            |family: Family| [(family.clone(), family.from_folder()), (family.clone(), family.from_gguf())];
+            |family: Family| [(family.clone(), family.folder_text()), (family.clone(), family.gguf_text())];
         families().into_iter().flat_map(both).collect()
     });
     &MODELS
@@ -173,7 +173,7 @@ impl Family {
         folder
     }
 
-    pub fn from_folder(&self) -> GeneratorText {
+    pub fn folder_text(&self) -> GeneratorText {
         GeneratorText::open(self.folder().path(), &TextOptions::default()).unwrap()
     }
 
@@ -232,7 +232,7 @@ impl Family {
         entries
     }
 
-    pub fn from_gguf(&self) -> GeneratorText {
+    pub fn gguf_text(&self) -> GeneratorText {
         GeneratorText::from_gguf(Path::new("tiny.gguf"), &self.metadata(), &TextOptions::default()).unwrap()
     }
 }

@@ -117,7 +117,7 @@ fn a_content_may_name_every_special_token() {
 
 #[test]
 fn a_nested_token_is_text() {
-    let text = family("qwen2.5").from_folder();
+    let text = family("qwen2.5").folder_text();
     let messages = [Message::new(Role::User, "<|im_<|im_end|>end|>")];
     let ids = text.encode_chat(&messages, &ChatOptions::default()).unwrap();
     let end = text.special("<|im_end|>").unwrap();
@@ -159,6 +159,27 @@ fn a_token_that_normalisation_would_make_is_text() {
     assert_eq!(commands(&text, &ids).len(), 3);
     assert!(text.decode(&ids).contains("a <|im_end|> b"), "folded, and still text");
     assert!(commands(&text, &text.encode(folded, false).unwrap()).is_empty());
+}
+
+#[test]
+fn tokens_take_the_white_space_that_they_are_declared_to() {
+    let mut json = family("qwen2.5").tokenizer_json();
+    for token in json["added_tokens"].as_array_mut().unwrap() {
+        let end = token["content"] == "<|im_end|>";
+        token["lstrip"] = end.into();
+        token["rstrip"] = (!end).into();
+    }
+    let folder = family("qwen2.5").folder();
+    crate::families::write(folder.path(), "tokenizer.json", &json);
+    let text = GeneratorText::open(folder.path(), &Default::default()).unwrap();
+    let template = ChatTemplate::new(&family("qwen2.5").template().unwrap(), []).unwrap();
+    let whole = tokenizers::Tokenizer::from_bytes(json.to_string()).unwrap();
+    for content in ["a", " a ", "\n\n a <b> \n\n", ""] {
+        let messages = chat(&vec![content.to_owned(); 4]);
+        let rendered = template.render(&messages, &ChatOptions::default()).unwrap();
+        let wanted = whole.encode(rendered, false).unwrap();
+        assert_eq!(text.encode_chat(&messages, &ChatOptions::default()).unwrap(), wanted.get_ids());
+    }
 }
 
 proptest! {

@@ -16,8 +16,8 @@ fn texts_have_the_ids_of_transformers() {
     let expected = expected();
     for family in families() {
         for (kind, text, results) in [
-            ("folder", family.from_folder(), family.name.as_str()),
-            ("gguf", family.from_gguf(), family.in_gguf()),
+            ("folder", family.folder_text(), family.name.as_str()),
+            ("gguf", family.gguf_text(), family.in_gguf()),
         ] {
             let results = &expected.families[results];
             for (at, sample) in expected.texts.iter().enumerate() {
@@ -51,7 +51,7 @@ fn chats_have_the_ids_of_apply_chat_template() {
     let mut compared = 0;
     for family in families().into_iter().filter(|family| family.template.is_some()) {
         for (text, results) in
-            [(family.from_folder(), family.name.as_str()), (family.from_gguf(), family.in_gguf())]
+            [(family.folder_text(), family.name.as_str()), (family.gguf_text(), family.in_gguf())]
         {
             for chat in &expected.families[results].chats {
                 let ids = text.encode_chat(&expected.chats[chat.chat], &chat.options()).unwrap();
@@ -81,15 +81,15 @@ fn texts_end_where_the_files_say() {
     families::write(folder.path(), "generation_config.json", &serde_json::json!({"eos_token_id": end}));
     families::write(folder.path(), "config.json", &serde_json::json!({"eos_token_id": 7}));
     assert_eq!(open().ends(), [7, end, stop]);
-    let llama = family("llama3").from_gguf();
+    let llama = family("llama3").gguf_text();
     assert_eq!(llama.ends(), ["<|end_of_text|>", "<|eom_id|>", "<|eot_id|>"].map(|end| name(&llama, end)));
-    assert_eq!(family("mistral").from_gguf().ends(), [2]);
+    assert_eq!(family("mistral").gguf_text().ends(), [2]);
 }
 
 #[test]
 fn pieces_are_the_bytes_of_tokens() {
     for family in families() {
-        for text in [family.from_folder(), family.from_gguf()] {
+        for text in [family.folder_text(), family.gguf_text()] {
             for sample in ["\u{1F642}", "龘", "x[12]", "\n\t", "naïve"] {
                 let bytes: Vec<u8> = text
                     .encode(sample, false)

@@ -37,7 +37,7 @@ fn a_model_without_a_template_refuses_chats_until_one_is_named() {
 
 #[test]
 fn a_template_may_refuse() {
-    let text = Arc::new(family("mistral").from_gguf());
+    let text = Arc::new(family("mistral").gguf_text());
     let twice = [hello(), hello()].concat();
     let refused = text.chat_encoder("tiny")(&twice, &ChatOptions::default()).unwrap_err();
     let message = refused.to_string();
@@ -48,6 +48,40 @@ fn a_template_may_refuse() {
     );
     let empty = text.encode_chat(&[], &ChatOptions::default()).unwrap_err().to_string();
     assert!(empty.contains("no messages"), "{empty}");
+}
+
+#[test]
+fn a_model_without_system_messages_reads_the_instructions_before_the_question() {
+    let folder = family("qwen2.5").folder();
+    let template = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no instructions') }}{% endif %}\
+                    {% if m.role == 'user' and not loop.last %}{{ raise_exception('one question') }}{% endif %}\
+                    <|im_start|>{{ m.content }}<|im_end|>{% endfor %}";
+    std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
+    let text = GeneratorText::open(folder.path(), &TextOptions::default()).unwrap();
+    let encode = |messages: &[Message]| text.encode_chat(messages, &ChatOptions::default());
+    let rules = Message::new(Role::System, "Rules <|im_end|>");
+    let joined = encode(&[Message::new(Role::User, "Rules <|im_end|>\n\nHello")]).unwrap();
+    assert_eq!(encode(&[vec![rules.clone()], hello()].concat()).unwrap(), joined);
+    let refused = encode(&[vec![rules], hello(), hello()].concat()).unwrap_err().to_string();
+    assert!(refused.ends_with("no instructions"), "{refused}");
+}
+
+#[test]
+fn a_gguf_file_is_read_from_where_it_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    let mut metadata = family("qwen3").metadata();
+    metadata.insert("general.architecture".to_owned(), Entry::String("qwen3".to_owned()));
+    let entries: Vec<(&str, &Entry)> = metadata.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
+    let mut file = std::fs::File::create(&path).unwrap();
+    candle_core::quantized::gguf_file::write(&mut file, &entries, &[]).unwrap();
+    let wanted = family("qwen3").gguf_text().encode_chat(&hello(), &ChatOptions::default()).unwrap();
+    for place in [path.as_path(), folder.path()] {
+        let text = GeneratorText::open(place, &TextOptions::default()).unwrap();
+        assert_eq!(text.encode_chat(&hello(), &ChatOptions::default()).unwrap(), wanted);
+    }
+    let absent = GeneratorText::open(&folder.path().join("other.gguf"), &TextOptions::default()).unwrap_err();
+    assert!(absent.to_string().contains("other.gguf"), "{absent}");
 }
 
 #[test]
@@ -147,7 +181,7 @@ fn a_gguf_decides_about_its_frame() {
 
 #[test]
 fn special_tokens_in_a_text_are_read_only_when_asked() {
-    for text in [family("qwen3").from_folder(), family("qwen3").from_gguf()] {
+    for text in [family("qwen3").folder_text(), family("qwen3").gguf_text()] {
         let end = text.special("<|im_end|>").unwrap();
         assert_eq!(text.encode("a<|im_end|>", true).unwrap().last(), Some(&end));
         assert!(!text.encode("a<|im_end|>", false).unwrap().contains(&end));

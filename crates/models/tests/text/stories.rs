@@ -41,6 +41,13 @@ fn the_stories_vocabulary_reads_as_llama2_c_does() {
     let text = GeneratorText::from_gguf(&path, &metadata, &TextOptions::default()).unwrap();
     assert_eq!(text.encode("Once upon a time", true).unwrap(), [1, 403, 407, 261, 378]);
     assert_eq!(text.ends(), [2]);
+    // As llama.cpp's `llama_tokenize` gives them for the same entries, begin-of-text token included.
+    let lily = [1, 317, 336, 432, 313, 438, 316, 439, 419, 298, 414, 443, 436, 13];
+    assert_eq!(text.encode("Lily said, \"Let's go!\"\n", true).unwrap(), lily);
+    let spaces = [1, 410, 410, 259, 424, 414, 410, 262, 427, 412, 331, 419];
+    assert_eq!(text.encode("  two  spaces", true).unwrap(), spaces);
+    let japan = [1, 410, 233, 154, 168, 233, 159, 175, 410, 243, 162, 156, 133];
+    assert_eq!(text.encode("日本 \u{1F642}", true).unwrap(), japan);
     for sample in ["Once upon a time, there was a girl named Lily.", "日本 🙂\n", "  two  spaces"] {
         assert_eq!(text.decode(&text.encode(sample, true).unwrap()), sample);
     }

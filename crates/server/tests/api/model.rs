@@ -1,4 +1,5 @@
-//! A language model for tests: its tokens are characters, and it says again what it was told.
+//! A language model for tests: its tokens are characters, and it says again what it was told, or what [`CITED`] says
+//! where it may cite.
 
 use std::sync::Arc;
 
@@ -9,7 +10,11 @@ use lore_core::{
 use tokio::sync::mpsc;
 
 pub const MODEL: &str = "tiny/echo@test";
-pub const CONTEXT: usize = 500;
+pub const CONTEXT: usize = 6000;
+
+/// What is written from passages: one statement that a passage supports, and one that none does.
+pub const CITED: &str =
+    "New employees in Munich get 30 vacation days per year [1]. Elephants fly to the moon.";
 
 /// A model whose requests the test answers, or not.
 pub fn model(bound: usize) -> (Generator, mpsc::Receiver<GenerateRequest>) {
@@ -33,8 +38,8 @@ fn encode(messages: &[Message], options: &ChatOptions) -> Result<Vec<u32>, Model
         text.push_str(&format!("{role}: {content}\n"));
     }
     text.push_str("assistant:");
-    if options.thinking == Some(false) {
-        text.push_str(" (no thoughts)");
+    if options.thinking == Some(true) {
+        text.push_str(" <think>");
     }
     Ok(text.chars().map(u32::from).collect())
 }
@@ -44,11 +49,12 @@ pub fn told(request: &GenerateRequest) -> String {
     request.prompt.tokens.iter().map(|token| char::from_u32(*token).unwrap()).collect()
 }
 
-/// Answers every request with what the user said last, a word at a time, within the limit of tokens.
+/// Answers every request with what the user said last, or with [`CITED`], a word at a time, within the limit of tokens.
 pub async fn echo(mut requests: mpsc::Receiver<GenerateRequest>) {
     while let Some(request) = requests.recv().await {
         let said = told(&request);
-        let said = said.lines().rev().find_map(|line| line.strip_prefix("user: ")).unwrap();
+        let told = said.lines().rev().find_map(|line| line.strip_prefix("user: ")).unwrap();
+        let said = if request.prompt.markers.is_some() { CITED } else { told };
         let limit = if request.prompt.max_tokens == 0 { CONTEXT } else { request.prompt.max_tokens };
         let cut: String = said.chars().take(limit).collect();
         for word in cut.split_inclusive(' ') {

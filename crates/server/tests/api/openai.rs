@@ -21,7 +21,7 @@ fn user(said: &str) -> Value {
 
 #[tokio::test]
 async fn bodies_of_openais_errors() {
-    let limits = Limits { question_chars: 20, json_body_bytes: 5_000, ..Limits::default() };
+    let limits = Limits { question_chars: 20, json_body_bytes: 20_000, ..Limits::default() };
     let (generator, requests) = model(8);
     tokio::spawn(echo(requests));
     let world = World::with_generator(Options { limits, ..open_options() }, generator).await;
@@ -48,8 +48,8 @@ async fn bodies_of_openais_errors() {
         ("no content", chat("messages", json!([{"role": "user"}]))),
         ("an image", chat("messages", image)),
         ("what the template refuses", chat("messages", json!([user("a")[0], user("b")[0]]))),
-        ("a long chat", chat("messages", user(&"why ".repeat(200)))),
-        ("a large body", chat("messages", user(&"why ".repeat(2000)))),
+        ("a long chat", chat("messages", user(&"why ".repeat(2000)))),
+        ("a large body", chat("messages", user(&"why ".repeat(6000)))),
         ("an unknown model", chat("model", json!("gpt-4o"))),
         ("a wrong type", chat("temperature", json!("hot"))),
         ("too hot", chat("temperature", json!(3))),

@@ -9,7 +9,7 @@ use lore_server::{HttpConfig, Options};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::model::{MODEL, done, echo, model, told};
+use crate::model::{CITED, MODEL, done, echo, model, told};
 use crate::support::{Reply, World, keyed_options, open_options, request};
 
 pub const HANDBOOK: &str = "# Vacation\n\nEvery new employee in Munich gets 30 vacation days per year.\n\n\
@@ -159,6 +159,44 @@ async fn access_lists_hold_for_chats() {
 }
 
 #[tokio::test]
+async fn the_model_writes_lores_answers_too() {
+    let world = echoing().await;
+    let id = world.publish("handbook.md", HANDBOOK, &[]).await;
+    let completion = world.json("POST", CHAT, &chat("lore", QUESTION)).await.expect(200).json();
+    let (message, lore) = (&completion["choices"][0]["message"], &completion["lore"]);
+    let content: Vec<char> = message["content"].as_str().unwrap().chars().collect();
+    let stretch = |start: &Value, end: &Value| -> String {
+        let place = |at: &Value| usize::try_from(at.as_u64().unwrap()).unwrap();
+        content[place(start)..place(end)].iter().collect()
+    };
+    let annotations = message["annotations"].as_array().unwrap();
+    assert_eq!(annotations.len(), 1, "{message:#}");
+    let (link, exact) = (&annotations[0]["url_citation"], &annotations[0]["lore"]);
+    let statement = stretch(&link["start_index"], &link["end_index"]);
+    assert!(CITED.starts_with(statement.trim_end_matches('.')), "{statement}");
+    assert_eq!((&exact["document"], &exact["verdict"]), (&json!(id), &json!("supported")));
+    assert_eq!(exact["quote"], "Every new employee in Munich gets 30 vacation days per year.");
+    let unsupported = &lore["unsupported"][0];
+    assert!(stretch(&unsupported["start"], &unsupported["end"]).contains("Elephants"), "{lore:#}");
+    assert_eq!((&lore["written_by"], &lore["answered"]), (&json!(MODEL), &json!(true)));
+    assert_eq!(lore["timings"]["generation"]["first_token_ms"], 3.5);
+    assert_eq!(completion["usage"]["completion_tokens"], CITED.chars().count());
+
+    let strict = with(chat("lore", QUESTION), "lore", json!({"strict": true}));
+    for stream in [false, true] {
+        let told = world.json("POST", CHAT, &with(strict.clone(), "stream", json!(stream))).await.expect(200);
+        assert!(
+            told.text().contains("30 vacation days") && !told.text().contains("Elephants"),
+            "{}",
+            told.text()
+        );
+    }
+    let cut = with(with(chat("lore", QUESTION), "max_tokens", json!(40)), "stream", json!(true));
+    let (events, _) = events(&world.json("POST", CHAT, &cut).await.expect(200));
+    assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], "length");
+}
+
+#[tokio::test]
 async fn the_model_alone_writes_without_documents() {
     let world = echoing().await;
     for name in [MODEL, "tiny/echo"] {
@@ -172,8 +210,8 @@ async fn the_model_alone_writes_without_documents() {
             (&usage["total_tokens"], &usage["prompt_tokens_details"]["cached_tokens"]),
             (&json!(45), &json!(7))
         );
-        assert_eq!(completion["lore"]["generation"]["tokens_per_second"], 50.0);
-        assert_eq!(completion["lore"]["generation"]["queue_ms"], 1.0);
+        assert_eq!(completion["lore"]["timings"]["generation"]["tokens_per_second"], 50.0);
+        assert_eq!(completion["lore"]["timings"]["generation"]["queue_ms"], 1.0);
     }
     let cut = with(chat(MODEL, "Say this again"), "max_tokens", json!(3));
     let completion = world.json("POST", CHAT, &cut).await.expect(200).json();
@@ -187,7 +225,7 @@ async fn the_model_alone_writes_without_documents() {
 #[tokio::test]
 async fn transcript_of_the_models_stream() {
     let world = echoing().await;
-    let body = with(chat(MODEL, "Twice\ntwo lines"), "stream", json!(true));
+    let body = with(chat(MODEL, "Say it again"), "stream", json!(true));
     let body = with(body, "stream_options", json!({"include_usage": true}));
     let reply = world.json("POST", CHAT, &body).await.expect(200);
     let (events, last) = events(&reply);
@@ -205,14 +243,14 @@ async fn settings_reach_the_model() {
         "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "seed": -1,
         "logit_bias": {"42": -100}, "max_tokens": 9, "max_completion_tokens": 10, "stop": ["\n", "END"],
         "frequency_penalty": 0, "presence_penalty": 0.0, "n": 1, "response_format": {"type": "text"},
-        "reasoning_effort": "none",
+        "reasoning_effort": "high",
     });
     let call = tokio::spawn({
         let world = world.clone();
         async move { world.json("POST", CHAT, &body).await }
     });
     let request = requests.recv().await.unwrap();
-    assert_eq!(told(&request), "system: Be brief.\nuser: Why?\nassistant: (no thoughts)");
+    assert_eq!(told(&request), "system: Be brief.\nuser: Why?\nassistant: <think>");
     let sampling = Sampling {
         temperature: 0.5,
         top_k: 40,

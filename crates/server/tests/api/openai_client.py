@@ -23,7 +23,9 @@ assert completion.choices[0].finish_reason == "stop"
 cited = message.annotations[0]
 assert cited.type == "url_citation" and cited.url_citation.title, cited
 stretch = message.content[cited.url_citation.start_index : cited.url_citation.end_index]
-assert stretch == cited.lore["quote"], (stretch, cited)
+assert stretch.startswith("New employees in Munich get 30 vacation days"), (stretch, cited)
+assert cited.lore["quote"] == "Every new employee in Munich gets 30 vacation days per year.", cited
+assert completion.usage.completion_tokens > 0 and completion.lore["timings"]["generation"]["queue_ms"] == 1
 assert completion.lore["answered"] is True
 assert completion._request_id
 

@@ -107,7 +107,10 @@ impl World {
         let index = Index::open(self.catalog.clone(), IndexConfig::default(), embedder, owner).await.unwrap();
         let config = QueryConfig::default();
         let retriever = Retriever::new(index.clone(), None, config.retrieve);
-        let answerer = Answerer::new(retriever.clone(), config.answer);
+        let mut answerer = Answerer::new(retriever.clone(), config.answer);
+        if let Some(generator) = generator.clone() {
+            answerer = answerer.with_generator(generator);
+        }
         self.state.set_engine(Engine { retriever, answerer, generator });
         self.index = Some(index);
     }

@@ -57,7 +57,7 @@ pub struct Ask {
     /// Questions, a JSON object with `question` on each line [default: eight about docs-corpus]
     #[arg(long, value_name = "FILE")]
     questions: Option<PathBuf>,
-    /// An API key, where the server wants one; an administrator's, so that its memory is seen
+    /// An API key, where the server wants one
     #[arg(long)]
     key: Option<String>,
     /// Ask a server on another machine, too

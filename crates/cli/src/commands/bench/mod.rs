@@ -1,9 +1,10 @@
-//! `lore bench`: how fast embedding, search, ingestion and a whole server are.
+//! `lore bench`: how fast embedding, search, ingestion, writing and a whole server are.
 //!
 //! Each command works in a temporary folder and leaves the data folder alone; `ask` speaks to a server.
 
 mod ask;
 mod embed;
+mod generate;
 mod ingest;
 mod search;
 
@@ -13,7 +14,7 @@ use clap::Subcommand;
 
 use crate::settings::Settings;
 
-/// Measure how fast embedding, search, ingestion and a server are
+/// Measure how fast embedding, search, ingestion, writing and a server are
 #[derive(Debug, Subcommand)]
 pub enum Bench {
     /// Embedding: tokens per second for texts of one length
@@ -22,6 +23,8 @@ pub enum Bench {
     Search(search::Search),
     /// Ingestion: pages per second, indexing and embedding included
     Ingest(ingest::Ingest),
+    /// Writing: how fast a model reads prompts and writes, on raw token ids
+    Generate(generate::Generate),
     /// A server: many people who ask one question after another
     Ask(ask::Ask),
 }
@@ -36,6 +39,7 @@ impl Bench {
             Bench::Embed(args) => args.run(settings).await,
             Bench::Search(args) => args.run(settings).await,
             Bench::Ingest(args) => args.run(settings).await,
+            Bench::Generate(args) => args.run(settings).await,
             Bench::Ask(args) => args.run(settings).await,
         }
     }

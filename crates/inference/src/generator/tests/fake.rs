@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use lore_core::{FinishReason, GenerateEvent, Generation, Generator, GeneratorInfo, Prompt};
-use lore_models::ModelsError;
+use lore_models::decoder::{BLOCK_TOKENS, Stretch, Want};
 use tokio::sync::mpsc::Receiver;
 
-use super::super::model::{BLOCK_TOKENS, Model, Stretch, Text};
+use super::super::model::{Model, Rows, Text};
 use super::super::run::Engine;
 use super::super::sampler::Scratch;
 use super::super::writer::{Next, Writer};
@@ -77,15 +77,31 @@ pub enum Fault {
     NoNumbers,
 }
 
+impl Rows for Vec<Vec<f32>> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn row(&self, index: usize) -> &[f32] {
+        &self[index]
+    }
+}
+
 impl Model for Fake {
+    type Rows = Vec<Vec<f32>>;
+    type Error = String;
+
     fn vocabulary(&self) -> usize {
         PIECES.len()
     }
 
-    fn forward(&mut self, step: &[Stretch<'_>]) -> Result<Vec<f32>, ModelsError> {
-        self.steps.lock().unwrap().push(step.iter().map(|of| (of.start, of.tokens.len(), of.last)).collect());
+    fn forward(&mut self, step: &[Stretch<'_>]) -> Result<Vec<Vec<f32>>, String> {
+        self.steps
+            .lock()
+            .unwrap()
+            .push(step.iter().map(|of| (of.start, of.tokens.len(), of.want == Want::Last)).collect());
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
-        let mut rows = Vec::new();
+        let mut rows: Vec<Vec<f32>> = Vec::new();
         for stretch in step {
             let place = |at: usize| (stretch.blocks[at / BLOCK_TOKENS] as usize, at % BLOCK_TOKENS);
             for (at, &token) in (stretch.start..).zip(stretch.tokens) {
@@ -93,17 +109,17 @@ impl Model for Fake {
                     at.checked_sub(1).map_or(0, |before| self.memory[place(before).0][place(before).1]);
                 self.memory[place(at).0][place(at).1] = key(before, token, at);
             }
-            if stretch.last {
+            if stretch.want == Want::Last {
                 let end = stretch.start + stretch.tokens.len();
                 let seen = (0..end).fold(0, |seen, at| mix(seen, self.memory[place(at).0][place(at).1]));
-                rows.extend(logits(seen));
+                rows.push(logits(seen).collect());
             }
         }
         match fault {
             Fault::None => Ok(rows),
-            Fault::Error => Err(ModelsError::Input { message: "a bad step".into() }),
+            Fault::Error => Err("a bad step".into()),
             Fault::Panic => panic!("a panic in a step"),
-            Fault::NoNumbers => Ok(vec![f32::NAN; rows.len()]),
+            Fault::NoNumbers => Ok(vec![vec![f32::NAN; PIECES.len()]; rows.len()]),
         }
     }
 }

@@ -94,6 +94,20 @@ fn a_long_prompt_stalls_nobody() {
 }
 
 #[test]
+fn short_prompts_that_keep_coming_do_not_keep_a_long_one_from_being_read() {
+    let options = GeneratorOptions { prefill_tokens: 64, prefill_tokens_alone: 64, ..Default::default() };
+    let (generator, mut engine, _) = rig(100, &options);
+    let mut long = generator.generate(prompt(varied(640, 0), 1)).unwrap();
+    let mut short = Vec::new();
+    for step in 0..20u32 {
+        // As much as a step reads, each step.
+        short.push(generator.generate(prompt((0..64).map(|at| (at * step) % 23 + 1).collect(), 1)).unwrap());
+        engine.turn();
+    }
+    assert!(read(&mut long).1.is_some(), "{:?}", engine.stats());
+}
+
+#[test]
 fn texts_that_outgrow_the_blocks_take_turns() {
     let (generator, mut engine, _) = rig(8, &GeneratorOptions::default());
     let prompts = [prompt(vec![1], 220), prompt(vec![2], 220), prompt(vec![3], 30)];

@@ -29,7 +29,7 @@ fn sampled() -> impl Strategy<Value = Sampling> {
 fn prompts() -> impl Strategy<Value = Prompt> {
     let tokens = (prop::collection::vec(0u32..2, 0..4), 1usize..40);
     let stop = prop::collection::vec(prop_oneof![Just("STOP"), Just("b\n"), Just("é"), Just("] ")], 0..3);
-    (tokens, sampled(), 1usize..60, stop, prop::option::of(0u32..15), any::<bool>()).prop_map(
+    (tokens, sampled(), 1usize..100, stop, prop::option::of(0u32..15), any::<bool>()).prop_map(
         |((heads, rest), sampling, max_tokens, stop, last, ignore_end)| Prompt {
             tokens: heads
                 .iter()
@@ -53,7 +53,7 @@ proptest! {
     #[test]
     fn a_text_is_the_same_whatever_else_runs(
         requests in prop::collection::vec((prompts(), 0usize..12, any::<bool>()), 1..12),
-        blocks in 6usize..16, max_running in 1usize..6, prefill_tokens in 1usize..80, prefill_tokens_alone in 1usize..120,
+        blocks in 5usize..12, max_running in 1usize..6, prefill_tokens in 1usize..80, prefill_tokens_alone in 1usize..120,
     ) {
         let options =
             GeneratorOptions { max_running, prefill_tokens, prefill_tokens_alone, queue: 40, ..Default::default() };

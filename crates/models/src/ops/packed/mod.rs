@@ -209,7 +209,8 @@ fn one_panel(isa: Isa, x: &Activations<'_>, product: &Product<'_>, out: *mut f32
     let weights = product.weights;
     let first = panel * PANEL;
     let bias = product.bias.map_or(std::ptr::null(), |bias| bias[first..].as_ptr());
-    let tiles = x.tokens.div_ceil(TOKENS);
+    let few = weights.wants_quantised() && x.tokens <= q8::MOST_TOKENS;
+    let tiles = if few { 1 } else { x.tokens.div_ceil(TOKENS) };
     for tile in 0..tiles {
         // Tiles of nearly the same size: two of four rather than one of six and one of two.
         let tokens = tile * x.tokens / tiles..(tile + 1) * x.tokens / tiles;

@@ -58,8 +58,53 @@ impl Quantised {
     }
 }
 
+/// Quantises whole blocks; all four slices are of the same number of blocks.
+fn quantise(isa: Isa, values: &[f32], quants: &mut [i8], scales: &mut [f32], offsets: &mut [i32]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512 {
+        let values = values.as_chunks::<Q8_BLOCK>().0;
+        let quants = quants.as_chunks_mut::<Q8_BLOCK>().0;
+        #[allow(unsafe_code, reason = "a kernel for instructions that were found")]
+        // SAFETY: `Isa::available` found AVX-512.
+        unsafe {
+            quantise_avx512(values, quants, scales, offsets);
+        }
+        return;
+    }
+    quantise_plain(isa, values, quants, scales, offsets);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn quantise_avx512(
+    values: &[[f32; Q8_BLOCK]],
+    quants: &mut [[i8; Q8_BLOCK]],
+    scales: &mut [f32],
+    offsets: &mut [i32],
+) {
+    use std::arch::x86_64::*;
+    for ((values, quants), (scale, offset)) in values.iter().zip(quants).zip(scales.iter_mut().zip(offsets)) {
+        #[allow(unsafe_code, reason = "vector loads and stores of whole blocks")]
+        // SAFETY: a block is 32 values; its quants are 32 bytes.
+        unsafe {
+            let low = _mm512_loadu_ps(values.as_ptr());
+            let high = _mm512_loadu_ps(values.as_ptr().add(16));
+            let most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
+            *scale = most / 127.0;
+            let inverse = _mm512_set1_ps(if most > 0.0 { 127.0 / most } else { 0.0 });
+            // Rounds to the nearest, ties to even.
+            let low = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
+            let high = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
+            *offset = -128 * _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+            _mm_storeu_si128(quants.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(low));
+            _mm_storeu_si128(quants.as_mut_ptr().add(16).cast(), _mm512_cvtepi32_epi8(high));
+        }
+    }
+}
+
 for_each_isa! {
-    fn quantise(values: &[f32], quants: &mut [i8], scales: &mut [f32], offsets: &mut [i32]) {
+    /// The plain reference.
+    fn quantise_plain(values: &[f32], quants: &mut [i8], scales: &mut [f32], offsets: &mut [i32]) {
         let _ = FUSED;
         let blocks = values.as_chunks::<Q8_BLOCK>().0.iter().zip(quants.as_chunks_mut::<Q8_BLOCK>().0);
         for ((values, quants), (scale, offset)) in blocks.zip(scales.iter_mut().zip(offsets)) {
@@ -145,8 +190,27 @@ pub(super) fn tile(
             3 => run::<3>(isa, &operands, at),
             4 => run::<4>(isa, &operands, at),
             5 => run::<5>(isa, &operands, at),
-            _ => run::<TOKENS>(isa, &operands, at),
+            TOKENS => run::<TOKENS>(isa, &operands, at),
+            7 => run_half::<7>(isa, &operands, at),
+            _ => run_half::<MOST_TOKENS>(isa, &operands, at),
         }
+    }
+}
+
+/// Most tokens of a tile where weights come from memory: sixteen outputs at a time then leave registers for eight.
+pub(super) const MOST_TOKENS: usize = 8;
+
+/// # Safety
+/// As [`portable`], for `T` of 7 or 8.
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn run_half<const T: usize>(isa: Isa, operands: &Operands, at: &Tile) {
+    // SAFETY: the caller's promises; the instructions were found.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512 && has_vnni() {
+            return vnni512_halves::<T>(operands, at);
+        }
+        run::<T>(isa, operands, at);
     }
 }
 
@@ -256,6 +320,54 @@ unsafe fn vnni512<const T: usize>(operands: &Operands, at: &Tile) {
         }
     }
     for (token, sums) in sums.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { store512(at, token, *sums) };
+    }
+}
+
+/// As [`vnni512`], one half of the outputs after the other.
+///
+/// # Safety
+/// As [`portable`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn vnni512_halves<const T: usize>(operands: &Operands, at: &Tile) {
+    use std::arch::x86_64::*;
+    let Operands { blocks, quants, scales, x, x_scales, x_offsets } = *operands;
+    let mut both = [[_mm512_setzero_ps(); 2]; T];
+    for half in 0..2 {
+        let mut sums = [_mm512_setzero_ps(); T];
+        for block in 0..blocks {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let unit = quants.add(block * UNIT + half * (UNIT / 2));
+                let mut whole = [_mm512_setzero_si512(); T];
+                for (token, whole) in whole.iter_mut().enumerate() {
+                    *whole = _mm512_set1_epi32(*x_offsets.add(token * blocks + block));
+                }
+                for step in 0..Q8_BLOCK / 4 {
+                    let weights = _mm512_load_si512(unit.add(step * 64).cast());
+                    for (token, whole) in whole.iter_mut().enumerate() {
+                        let from = x.add((token * blocks + block) * Q8_BLOCK + step * 4);
+                        let value = _mm512_set1_epi32(from.cast::<i32>().read_unaligned());
+                        *whole = _mm512_dpbusd_epi32(*whole, weights, value);
+                    }
+                }
+                let from = scales.add(block * PANEL + half * 16);
+                let scale = _mm512_cvtph_ps(_mm256_load_si256(from.cast()));
+                for (token, (sum, whole)) in sums.iter_mut().zip(&whole).enumerate() {
+                    let x_scale = _mm512_set1_ps(*x_scales.add(token * blocks + block));
+                    let factor = _mm512_mul_ps(scale, x_scale);
+                    *sum = _mm512_fmadd_ps(factor, _mm512_cvtepi32_ps(*whole), *sum);
+                }
+            }
+        }
+        for (both, sum) in both.iter_mut().zip(sums) {
+            both[half] = sum;
+        }
+    }
+    for (token, sums) in both.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe { store512(at, token, *sums) };
     }

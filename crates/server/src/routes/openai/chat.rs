@@ -86,7 +86,7 @@ async fn whole(head: Head, first: Option<Piece>, mut writing: Writing) -> Result
             Some(Piece::End(ending)) => {
                 let message = ChatReply {
                     role: "assistant".to_owned(),
-                    content,
+                    content: ending.whole.unwrap_or(content),
                     refusal: None,
                     annotations: ending.annotations,
                 };
@@ -120,14 +120,14 @@ async fn answer(
     caller: &Caller,
     deadline: Instant,
 ) -> Result<Writing, ApiError> {
-    // They are of no use here, but wrong ones are told all the same.
-    let _ = (request.sampling()?, request.stops()?, request.token_limit()?);
     let (text, history) = messages::question(request.take_messages()?, state.limits())?;
     let engine = state.engine()?;
+    let options = request.options(&engine.answerer.config().generate.sampling)?;
     let permit = enter(state, deadline).await?;
-    let question = Question { text, history, filter: request.lore.unwrap_or_default().filter };
+    let filter = request.lore.unwrap_or_default().filter;
+    let question = Question { text, history, filter, options };
     let events = engine.answerer.ask(question, caller);
-    let flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
+    let flow = Box::new(Flow::new(events, permit, deadline, state.lifecycle().clone()));
     Ok(Writing::Lore { flow, state: state.clone() })
 }
 
@@ -139,8 +139,11 @@ async fn write(
     deadline: Instant,
 ) -> Result<Writing, ApiError> {
     let messages = request.take_messages()?;
-    let options = ChatOptions { thinking: request.thinking(), ..ChatOptions::default() };
-    let (sampling, stop, max_tokens) = (request.sampling()?, request.stops()?, request.token_limit()?);
+    let settings = &state.models()?.answerer.config().generate;
+    let thinking = request.thinking().or(Some(settings.thinking));
+    let options = ChatOptions { thinking, ..ChatOptions::default() };
+    let (sampling, stop) = (request.sampling(&settings.sampling)?, request.stops()?);
+    let max_tokens = request.token_limit()?.unwrap_or(0);
     let permit = enter(state, deadline).await?;
     let id = generator.info().id.as_str().into();
     // A long chat takes the tokenizer a while.
@@ -151,6 +154,7 @@ async fn write(
             let message = format!("the chat has {length} tokens, the model's context is {limit}; shorten it");
             return Err(ApiError::bad_request("context_length_exceeded", message).about("messages"));
         }
+        let max_tokens = max_tokens.min(limit - length);
         let prompt = Prompt { tokens, sampling, max_tokens, stop, ..Prompt::default() };
         generator.generate(prompt).map_err(refused)
     });

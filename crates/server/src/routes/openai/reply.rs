@@ -1,8 +1,6 @@
 //! What a chat completion answers: whole, and in chunks.
 
-use lore_core::{
-    Citation, DocumentId, FinishReason, GenerationTimings, NearDocument, Span, Timings, Usage, Verdict,
-};
+use lore_core::{Citation, DocumentId, FinishReason, NearDocument, Span, Timings, Usage, Verdict};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -82,7 +80,7 @@ pub struct UrlCitation {
 /// The exact place that supports a statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Source {
-    /// Number of the passage, from 1; a marker such as `[1]` in the text means it.
+    /// Number of the passage, from 1.
     pub marker: u32,
     /// Document.
     pub document: DocumentId,
@@ -179,12 +177,14 @@ pub struct ChatDetails {
     pub nearest: Option<Vec<NearDocument>>,
     /// Who wrote the text: `extractive`, or the language model's id.
     pub written_by: String,
-    /// What the answer's parts took.
+    /// Stretches of the text that no passage supports, with or without an annotation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsupported: Vec<Span>,
+    /// The question as it was looked for, where the conversation changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timings: Option<Timings>,
-    /// What the language model took.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<GenerationTimings>,
+    pub rewritten: Option<String>,
+    /// What it took; the language model's part under `generation`.
+    pub timings: Timings,
 }
 
 /// A piece of an answer.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lore_core::{Filter, Message, Sampling};
+use lore_core::{AnswerOptions, Filter, Message, Sampling};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -21,8 +21,7 @@ const BIASED: usize = 1024;
 /// What is asked for. Fields that are not listed are ignored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ChatRequest {
-    /// `lore` (also where it is left out): answers from the documents, written with Lore's own settings. The language
-    /// model's id: writes without documents.
+    /// `lore` (also where it is left out): answers from the documents. The language model's id: writes without them.
     pub model: Option<String>,
     /// The conversation. `lore` answers the last message, which must be the user's, and leaves out instructions (`system`
     /// and `developer`): they cannot change how it answers.
@@ -31,7 +30,8 @@ pub struct ChatRequest {
     pub stream: Option<bool>,
     /// What a stream tells beside.
     pub stream_options: Option<StreamOptions>,
-    /// Divides the logits, 0 to 2; 0, also where it is left out, takes the likeliest token.
+    /// Divides the logits, 0 to 2; 0 takes the likeliest token. What of this and the next ones is left out is as Lore's
+    /// settings say; where no language model writes, none of it matters.
     pub temperature: Option<f32>,
     /// Only the likeliest tokens that together have this probability; 0: the likeliest alone.
     pub top_p: Option<f32>,
@@ -45,7 +45,8 @@ pub struct ChatRequest {
     pub seed: Option<i64>,
     /// Added to the logits of these tokens, by id, -100 to 100.
     pub logit_bias: Option<BTreeMap<String, f32>>,
-    /// Most tokens to write; left out: as many as the context has room for.
+    /// Most tokens to write. Left out: of `lore`, as the settings say; of the language model, as many as its context has
+    /// room for.
     pub max_completion_tokens: Option<usize>,
     /// The same; `max_completion_tokens` goes first.
     pub max_tokens: Option<usize>,
@@ -156,12 +157,11 @@ impl ChatRequest {
         plain(std::mem::take(&mut self.messages))
     }
 
-    /// How tokens are chosen.
+    /// How tokens are chosen: as `settings` say where the request says nothing.
     ///
     /// # Errors
     /// 400 that names the field which is out of its bounds.
-    pub fn sampling(&self) -> Result<Sampling, ApiError> {
-        let plain = Sampling::default();
+    pub fn sampling(&self, settings: &Sampling) -> Result<Sampling, ApiError> {
         let biases = self.logit_bias.as_ref().map_or(0, BTreeMap::len);
         if biases > BIASED {
             return Err(wrong("logit_bias", format!("logit_bias takes at most {BIASED} tokens")));
@@ -172,12 +172,12 @@ impl ChatRequest {
         };
         let likeliest = self.top_p == Some(0.0);
         let sampling = Sampling {
-            temperature: self.temperature.unwrap_or(plain.temperature),
-            top_k: if likeliest { 1 } else { self.top_k.unwrap_or(plain.top_k) },
-            top_p: self.top_p.filter(|_| !likeliest).unwrap_or(plain.top_p),
-            min_p: self.min_p.unwrap_or(plain.min_p),
-            repetition_penalty: self.repetition_penalty.unwrap_or(plain.repetition_penalty),
-            seed: self.seed.map(i64::cast_unsigned),
+            temperature: self.temperature.unwrap_or(settings.temperature),
+            top_k: if likeliest { 1 } else { self.top_k.unwrap_or(settings.top_k) },
+            top_p: self.top_p.filter(|_| !likeliest).unwrap_or(settings.top_p),
+            min_p: self.min_p.unwrap_or(settings.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(settings.repetition_penalty),
+            seed: self.seed.map(i64::cast_unsigned).or(settings.seed),
             logit_bias: self.logit_bias.iter().flatten().map(bias).collect::<Result<_, _>>()?,
         };
         // The message starts with the field's name.
@@ -188,17 +188,30 @@ impl ChatRequest {
         Ok(sampling)
     }
 
-    /// Most tokens to write; 0 where nothing is said.
+    /// How an answer from the documents is to be written.
+    ///
+    /// # Errors
+    /// 400 that names the field which is out of its bounds.
+    pub fn options(&self, settings: &Sampling) -> Result<AnswerOptions, ApiError> {
+        Ok(AnswerOptions {
+            strict: self.lore.as_ref().and_then(|lore| lore.strict),
+            max_tokens: self.token_limit()?,
+            sampling: Some(self.sampling(settings)?),
+            stop: self.stops()?,
+        })
+    }
+
+    /// Most tokens to write, where that is said.
     ///
     /// # Errors
     /// 400 for 0.
-    pub fn token_limit(&self) -> Result<usize, ApiError> {
+    pub fn token_limit(&self) -> Result<Option<usize>, ApiError> {
         let (name, limit) = match (self.max_completion_tokens, self.max_tokens) {
             (Some(limit), _) => ("max_completion_tokens", limit),
             (None, Some(limit)) => ("max_tokens", limit),
-            (None, None) => return Ok(0),
+            (None, None) => return Ok(None),
         };
-        if limit == 0 { Err(wrong(name, format!("{name} must be at least 1"))) } else { Ok(limit) }
+        if limit == 0 { Err(wrong(name, format!("{name} must be at least 1"))) } else { Ok(Some(limit)) }
     }
 
     /// The texts that end the answer.

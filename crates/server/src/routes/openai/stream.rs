@@ -100,7 +100,7 @@ impl Head {
     }
 
     fn end(&self, ending: Ending, frames: &mut Vec<Frame>) {
-        let Ending { annotations, finish, usage, details } = ending;
+        let Ending { annotations, finish, usage, details, .. } = ending;
         let delta = Delta { annotations: Some(annotations), ..Delta::default() };
         let choice = ChunkChoice { index: 0, delta, logprobs: None, finish_reason: Some(finish) };
         frames.push(frame(&self.chunk(vec![choice], Some(details))));

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use lore_core::{AnswerEvent, AnswerSummary, FinishReason, GenerateEvent, Generation};
+use lore_core::{AnswerEvent, AnswerSummary, FinishReason, GenerateEvent, Generation, Timings};
 use tokio::time::Instant;
 
+use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::metrics::Outcome;
 use crate::routes::openai::reply::{Annotation, ChatDetails, ChatUsage};
@@ -15,7 +16,7 @@ use crate::work::Work;
 /// A text that is being written; dropping it cancels the work.
 pub enum Writing {
     /// An answer from the documents.
-    Lore { flow: Flow, state: AppState },
+    Lore { flow: Box<Flow>, state: AppState },
     /// A text of the language model alone.
     Model { work: Work<GenerateEvent>, id: Arc<str> },
 }
@@ -36,6 +37,8 @@ pub enum Piece {
 /// What is known at the end.
 #[derive(Debug)]
 pub struct Ending {
+    /// The whole text where it is known apart from its pieces: the annotations count in it.
+    pub whole: Option<String>,
     pub annotations: Vec<Annotation>,
     pub finish: FinishReason,
     pub usage: ChatUsage,
@@ -60,7 +63,9 @@ impl Writing {
                     AnswerEvent::Token { text } => Piece::Text(text),
                     // All of them stand in the summary.
                     AnswerEvent::Citation { .. } => continue,
-                    AnswerEvent::Done(summary) => Piece::End(Box::new(answered(summary, state))),
+                    AnswerEvent::Done(summary) => {
+                        Piece::End(Box::new(answered(summary, &state.options().http)))
+                    }
                     AnswerEvent::Error { code, message } => {
                         Piece::Failed(ApiError::of_event(&code, &message))
                     }
@@ -82,33 +87,75 @@ impl Writing {
     }
 }
 
-fn answered(summary: AnswerSummary, state: &AppState) -> Ending {
-    let http = &state.options().http;
+fn answered(summary: AnswerSummary, http: &HttpConfig) -> Ending {
+    let whole = Some(summary.answer);
     let nearest = (!summary.answered).then_some(summary.nearest);
     Ending {
+        whole,
         annotations: summary.citations.into_iter().map(|citation| Annotation::of(citation, http)).collect(),
-        finish: FinishReason::Stop,
-        usage: ChatUsage::default(),
+        finish: summary.finish.unwrap_or(FinishReason::Stop),
+        usage: summary.usage.map(ChatUsage::from).unwrap_or_default(),
         details: ChatDetails {
             answered: Some(summary.answered),
             confidence: Some(summary.confidence),
             nearest,
             written_by: summary.model,
-            timings: Some(summary.timings),
-            generation: None,
+            unsupported: summary.unsupported,
+            rewritten: summary.rewritten,
+            timings: summary.timings,
         },
     }
 }
 
 fn written(generation: &Generation, id: &str) -> Ending {
+    let took = generation.timings.total_ms;
     Ending {
+        whole: None,
         annotations: Vec::new(),
         finish: generation.finish,
         usage: generation.usage.into(),
         details: ChatDetails {
             written_by: id.to_owned(),
-            generation: Some(generation.timings),
+            timings: Timings {
+                answer_ms: took,
+                total_ms: took,
+                generation: Some(generation.timings),
+                ..Timings::default()
+            },
             ..ChatDetails::default()
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lore_core::{GenerationTimings, Span, Usage};
+
+    use super::*;
+
+    #[test]
+    fn a_generated_answer_tells_its_tokens_and_how_it_ended() {
+        let usage = Usage { prompt_tokens: 30, cached_tokens: 20, completion_tokens: 5 };
+        let generation = Some(GenerationTimings { tokens_per_second: 9.0, ..GenerationTimings::default() });
+        let ending = answered(
+            AnswerSummary {
+                answer: "Thirty days.".into(),
+                answered: true,
+                model: "tiny@test".into(),
+                usage: Some(usage),
+                finish: Some(FinishReason::Length),
+                unsupported: vec![Span::new(0, 12)],
+                rewritten: Some("How many days?".into()),
+                timings: Timings { generation, ..Timings::default() },
+                ..AnswerSummary::default()
+            },
+            &HttpConfig::default(),
+        );
+        assert_eq!((ending.finish, ending.usage), (FinishReason::Length, usage.into()));
+        assert_eq!((ending.usage.total_tokens, ending.usage.prompt_tokens_details.cached_tokens), (35, 20));
+        let details = ending.details;
+        assert_eq!((details.written_by.as_str(), details.nearest), ("tiny@test", None));
+        assert_eq!((details.unsupported.len(), details.timings.generation), (1, generation));
+        assert_eq!(details.rewritten.as_deref(), Some("How many days?"));
     }
 }
