@@ -5,8 +5,11 @@ mod decoder_support;
 
 use std::path::Path;
 
-use decoder_support::{Sequence, apart, continuation, fixtures, greedy, largest, logits, open};
-use lore_models::decoder::{Decoder, Stretch, Want};
+use candle_core::quantized::GgmlDType;
+use candle_core::quantized::gguf_file::Value;
+use decoder_support::{Sequence, Tensors, apart, continuation, fixtures, greedy, largest, logits, open};
+use lore_models::decoder::{Decoder, DecoderConfig, RopeScaling, Stretch, Want};
+use lore_models::weights::{DecoderWeights, RawMatrix};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -25,6 +28,10 @@ fn cases() -> Vec<Case> {
 
 impl Case {
     fn decoder(&self) -> Decoder {
+        open(self.folder().path())
+    }
+
+    fn folder(&self) -> tempfile::TempDir {
         let from = fixtures().join(&self.folder);
         let folder = tempfile::tempdir().unwrap();
         for file in std::fs::read_dir(&from).unwrap() {
@@ -32,7 +39,35 @@ impl Case {
             std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
         }
         std::fs::copy(from.join(&self.config), folder.path().join("config.json")).unwrap();
-        open(folder.path())
+        folder
+    }
+
+    /// The model as f32 tensors and what its configuration says.
+    fn tensors(&self) -> (Tensors, DecoderConfig) {
+        let folder = self.folder();
+        let weights = DecoderWeights::open(folder.path()).unwrap();
+        let config = weights.config().unwrap();
+        let (files, mut tensors) = (std::fs::read_dir(folder.path()).unwrap(), Tensors::new());
+        for file in files
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension() == Some("safetensors".as_ref()))
+        {
+            let bytes = std::fs::read(file).unwrap();
+            for (name, view) in safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors() {
+                let shape = view.shape().to_vec();
+                let values = match shape[..] {
+                    [length] => weights.vector(&name, length).unwrap(),
+                    [rows, columns] => match weights.matrix(&name, rows, columns).unwrap() {
+                        RawMatrix::F32(values) => values,
+                        RawMatrix::Bf16(values) => values.into_iter().map(f32::from).collect(),
+                        other => panic!("{other:?}"),
+                    },
+                    _ => panic!("{name}"),
+                };
+                tensors.push((name, shape, values));
+            }
+        }
+        (tensors, config)
     }
 
     /// What transformers computed in f64, stored as f32.
@@ -128,5 +163,81 @@ fn eight_prompts_together_give_what_each_gives_alone() {
                 assert!(lead <= 2e-6, "{}: {alone:?} alone, {text:?} together", case.name);
             }
         }
+    }
+}
+
+/// The frequencies' divisors of Llama 3.1, as llama.cpp's converter writes them into `rope_freqs.weight`.
+fn llama3_divisors(config: &DecoderConfig) -> Option<Vec<f32>> {
+    let RopeScaling::Llama3 {
+        factor,
+        low_frequency_factor: low,
+        high_frequency_factor: high,
+        original_context,
+    } = config.rope.scaling
+    else {
+        return None;
+    };
+    let divisor = |i: usize| {
+        let length = std::f64::consts::TAU * config.rope.theta.powf((2 * i) as f64 / config.head_dim as f64);
+        let turns = original_context as f64 / length;
+        let blend = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+        (1.0 / ((1.0 - blend) / factor + blend)) as f32
+    };
+    Some((0..config.head_dim / 2).map(divisor).collect())
+}
+
+#[test]
+fn the_same_models_as_gguf_files_give_the_same_logits() {
+    for case in cases() {
+        let (mut tensors, config) = case.tensors();
+        // Neither architecture has a key for windows that some layers have and some do not.
+        if config.architecture == "qwen2" {
+            continue;
+        }
+        let whole = [
+            ("embedding_length", config.hidden),
+            ("feed_forward_length", config.intermediate),
+            ("block_count", config.layers()),
+            ("attention.head_count", config.heads),
+            ("attention.head_count_kv", config.kv_heads),
+            ("attention.key_length", config.head_dim),
+            ("attention.value_length", config.head_dim),
+            ("attention.sliding_window", config.windows[0].unwrap_or(0)),
+            ("rope.dimension_count", config.head_dim),
+            ("context_length", config.context),
+        ];
+        let mut keys: Vec<_> = whole.map(|(key, value)| (key, Value::U32(value as u32))).into();
+        keys.push(("attention.layer_norm_rms_epsilon", Value::F32(config.norm_epsilon)));
+        keys.push(("rope.freq_base", Value::F32(config.rope.theta as f32)));
+        let scaling = match config.rope.scaling {
+            RopeScaling::Linear { factor } => Some(("linear", factor)),
+            RopeScaling::Yarn { factor, original_context, .. } => {
+                keys.push(("rope.scaling.original_context_length", Value::U32(original_context as u32)));
+                Some(("yarn", factor))
+            }
+            _ => None,
+        };
+        if let Some((kind, factor)) = scaling {
+            keys.push(("rope.scaling.type", Value::String(kind.into())));
+            keys.push(("rope.scaling.factor", Value::F32(factor as f32)));
+        }
+        if let Some(divisors) = llama3_divisors(&config) {
+            tensors.push(("rope_freqs.weight".into(), vec![divisors.len()], divisors));
+        }
+        let architecture = if config.qk_norm { "qwen3" } else { "llama" };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        let kind = GgmlDType::F32;
+        decoder_support::gguf_of(architecture, &path, &keys, &tensors, kind, config.head_dim);
+        let decoder = open(&path);
+        assert_eq!(
+            (decoder.config().tied, decoder.config().qkv_bias, decoder.config().mlp_bias),
+            (config.tied, config.qkv_bias, config.mlp_bias),
+            "{}",
+            case.name
+        );
+        let off = apart(&logits(&decoder, &case.prompt, case.prompt.len()), &case.expected());
+        let most = 2e-6 * case.std / 0.16;
+        assert!(off <= most, "{}: off by {off:.2e}, more than {most:.2e}", case.name);
     }
 }

@@ -131,10 +131,22 @@ pub fn folder(config: &serde_json::Value, tensors: &Tensors) -> tempfile::TempDi
 ///
 /// `head` is the length of a head, `keys` are the architecture's, without its name.
 pub fn gguf(path: &Path, keys: &[(&str, Value)], tensors: &Tensors, kind: GgmlDType, head: usize) -> Tensors {
+    gguf_of("llama", path, keys, tensors, kind, head)
+}
+
+/// As [`gguf`], of another architecture.
+pub fn gguf_of(
+    architecture: &str,
+    path: &Path,
+    keys: &[(&str, Value)],
+    tensors: &Tensors,
+    kind: GgmlDType,
+    head: usize,
+) -> Tensors {
     let mut held = Tensors::new();
     let mut blocks = Vec::new();
     for (name, shape, values) in tensors {
-        let interleave = name.contains(".q_proj.") || name.contains(".k_proj.");
+        let interleave = architecture == "llama" && (name.contains(".q_proj.") || name.contains(".k_proj."));
         let columns = if shape.len() == 2 { shape[1] } else { 1 };
         let swapped = if interleave { interleaved(values, columns, head) } else { values.clone() };
         let tensor = Tensor::from_vec(swapped, shape.clone(), &Device::Cpu).unwrap();
@@ -144,8 +156,8 @@ pub fn gguf(path: &Path, keys: &[(&str, Value)], tensors: &Tensors, kind: GgmlDT
         held.push((name.clone(), shape.clone(), back));
         blocks.push((gguf_name(name), block));
     }
-    let keys: Vec<_> = keys.iter().map(|(key, value)| (format!("llama.{key}"), value)).collect();
-    let architecture = Value::String("llama".into());
+    let keys: Vec<_> = keys.iter().map(|(key, value)| (format!("{architecture}.{key}"), value)).collect();
+    let architecture = Value::String(architecture.into());
     let mut metadata = vec![("general.architecture", &architecture)];
     metadata.extend(keys.iter().map(|(key, value)| (key.as_str(), *value)));
     let blocks: Vec<_> = blocks.iter().map(|(name, block)| (name.as_str(), block)).collect();
@@ -158,6 +170,8 @@ fn gguf_name(name: &str) -> String {
     let parts = [
         ("q_proj", "attn_q"),
         ("k_proj", "attn_k"),
+        ("q_norm", "attn_q_norm"),
+        ("k_norm", "attn_k_norm"),
         ("v_proj", "attn_v"),
         ("o_proj", "attn_output"),
         ("gate_proj", "gate"),
