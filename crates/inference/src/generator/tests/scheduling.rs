@@ -48,21 +48,25 @@ fn a_conversation_goes_on_from_what_was_written() {
 fn two_at_the_same_time_share_what_the_first_has_read() {
     let options = GeneratorOptions { prefill_tokens: 64, prefill_tokens_alone: 64, ..Default::default() };
     let (generator, mut engine, steps) = rig(32, &options);
-    let asked = |rest| prompt(varied(320, 0).into_iter().chain([rest]).collect(), 4);
+    // The second has less to read, so that it would be read beside the first.
+    let asked = |rest: u32| {
+        prompt(varied(320, 0).into_iter().chain(std::iter::repeat_n(rest, 2 / rest as usize)).collect(), 4)
+    };
     let mut one = generator.generate(asked(1)).unwrap();
     let mut two = generator.generate(asked(2)).unwrap();
-    let (text, _) = finish(&mut engine, &mut one);
-    assert_eq!(text, alone(&asked(1), 1024).0);
-    let (mut rest, mut end) = read(&mut two);
-    if end.is_none() {
-        let (more, done) = finish(&mut engine, &mut two);
-        rest.push_str(&more);
-        end = Some(Ok(done));
+    let (mut texts, mut ends) = ([String::new(), String::new()], Vec::new());
+    for _ in 0..40 {
+        engine.turn();
+        for (text, events) in texts.iter_mut().zip([&mut one, &mut two]) {
+            let (piece, end) = read(events);
+            text.push_str(&piece);
+            ends.extend(end.map(|end| end.unwrap().usage.cached_tokens));
+        }
     }
-    assert_eq!(rest, alone(&asked(2), 1024).0);
-    assert_eq!(end.unwrap().unwrap().usage.cached_tokens, 320);
+    assert_eq!(texts, [1, 2].map(|rest| alone(&asked(rest), 1024).0));
+    assert_eq!(ends, [0, 320]);
     let read: usize = steps.lock().unwrap().iter().flatten().map(|(_, count, _)| count).sum();
-    assert_eq!(read, 320 + 2 + 2 * 3);
+    assert_eq!(read, 320 + 2 + 1 + 2 * 3);
 }
 
 #[test]

@@ -98,8 +98,12 @@ proptest! {
         let sampling = Sampling { temperature, seed: Some(seed), logit_bias: vec![(4, 2.0), (6, 2.0)], ..Sampling::default() };
         let tokens = (0..5).map(|at| (seed >> (at * 4)) as u32 % PIECES.len() as u32).collect();
         let prompt = Prompt { tokens, sampling, max_tokens: 100, markers: Some(markers(last)), ..Prompt::default() };
-        let (text, _) = finish(&mut engine, &mut generator.generate(prompt).unwrap());
+        let (text, done) = finish(&mut engine, &mut generator.generate(prompt).unwrap());
         prop_assert!(valid(&text, last), "{text}");
+        let open = text.rsplit_once('[').is_some_and(|(_, rest)| {
+            !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        prop_assert!(!open || done.finish == FinishReason::Length, "{text} has room for the marker's end");
     }
 }
 
