@@ -121,8 +121,12 @@ impl Definite {
                 rest = rest.replacen(&word, " ", 1);
             }
         }
-        out.numbers =
-            text::numbers(&rest).iter().flat_map(|n| plain(n)).filter(|n| !known.contains(n)).collect();
+        // "One" and "一" are articles as often as numbers.
+        let mut said = numbers(&rest);
+        if !text::numbers(&rest).iter().flat_map(|n| plain(n)).any(|n| n == "1") {
+            said.remove("1");
+        }
+        out.numbers = said.into_iter().filter(|n| !known.contains(n)).collect();
         out
     }
 
@@ -164,15 +168,7 @@ pub fn squeeze(text: &str) -> String {
 /// The numbers of a text, as digits, without leading zeros and trailing zeros of decimals; written words too.
 pub fn numbers(text: &str) -> BTreeSet<String> {
     let mut out: BTreeSet<String> = text::numbers(text).iter().flat_map(|n| plain(n)).collect();
-    for word in text.split(|c: char| !c.is_alphabetic()) {
-        let lower = word.to_lowercase();
-        if let Some(at) = WORDS.iter().position(|w| *w == lower) {
-            out.insert((at + 1).to_string());
-        }
-        if let Some(at) = TENS.iter().position(|w| *w == lower) {
-            out.insert(((at + 2) * 10).to_string());
-        }
-    }
+    out.extend(text.split(|c: char| !c.is_alphabetic()).filter_map(word_number));
     let mut run = String::new();
     for c in text.chars().chain([' ']) {
         if "零〇一二两三四五六七八九十百千".contains(c) {
@@ -206,6 +202,14 @@ const WORDS: [&str; 19] = [
     "nineteen",
 ];
 const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+
+/// The number that an English word names, as digits.
+pub fn word_number(word: &str) -> Option<String> {
+    let lower = word.to_lowercase();
+    let small = WORDS.iter().position(|w| *w == lower).map(|at| at + 1);
+    let tens = || TENS.iter().position(|w| *w == lower).map(|at| (at + 2) * 10);
+    small.or_else(tens).map(|number| number.to_string())
+}
 
 /// The value of a Chinese number below ten thousand.
 fn chinese_number(text: &str) -> Option<u32> {

@@ -97,7 +97,7 @@ impl Default for GenerateConfig {
             thinking: false,
             passage_share: 0.75,
             rewrite: true,
-            ask_threshold: 0.05,
+            ask_threshold: 0.1,
             support_lexical: 0.4,
             support_cosine: 0.5,
             strict: false,

@@ -1,6 +1,6 @@
 //! Grounding: does a passage support a statement, and which of its sentences does?
 //!
-//! A quote of one to three sentences supports a statement where it holds the statement's numbers and codes, enough of
+//! A quote of one or two sentences supports a statement where it holds the statement's numbers and codes, enough of
 //! its words (weighted by rarity, in the sentences or in the headings, title and table header above them), and is near
 //! enough in meaning. Numbers must stand in a sentence that does not speak of something else, and a near copy that
 //! denies what the statement says supports nothing.
@@ -24,7 +24,7 @@ use crate::text;
 use crate::units::term_set;
 
 /// Most sentences of a quote.
-const LONGEST_QUOTE: usize = 3;
+const LONGEST_QUOTE: usize = 2;
 /// What a further sentence of a quote must bring, as a share of the statement's words.
 const WORTH: f32 = 0.08;
 /// Quotes of a passage that are compared in meaning.
@@ -32,7 +32,7 @@ const COMPARED: usize = 3;
 /// Share of a statement's words from which on a quote is a near copy.
 const COPY: f32 = 0.75;
 /// A sentence with a number of the statement holds at least this share of what the best sentence of the quote holds.
-const SAME_MATTER: f32 = 0.5;
+const SAME_MATTER: f32 = 0.6;
 /// Least share of a statement's words that one of several passages must hold to be cited with the others.
 const PART: f32 = 0.15;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::claim::numbers;
+use crate::claim::{numbers, word_number};
 use crate::text::is_cjk;
 
 /// What is measured, and the words for it; English ones without a plural's s.
@@ -47,6 +47,16 @@ pub fn measures(text: &str) -> BTreeMap<String, BTreeSet<&'static str>> {
         for number in numbers(&digits) {
             out.entry(number).or_default().insert(unit);
         }
+    }
+    let mut rest = text;
+    while let Some(start) = rest.find(char::is_alphabetic) {
+        rest = &rest[start..];
+        let end = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        if let Some(number) = word_number(word) {
+            out.entry(number).or_default().insert(unit(after).unwrap_or(""));
+        }
+        rest = after;
     }
     out
 }
@@ -104,6 +114,6 @@ mod tests {
         assert!(agree("10 working days", "10 days, 3 months"));
         assert!(agree("30 days", "thirty days") && agree("30", "30 days") && agree("30 days", "| 30 |"));
         assert!(!agree("30 days", "30 months") && !agree("3 天", "3 个月") && !agree("5 %", "5 years"));
-        assert!(!agree("40 days", "30 days"));
+        assert!(!agree("40 days", "30 days") && !agree("seven weeks", "seven days"));
     }
 }

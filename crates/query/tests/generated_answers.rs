@@ -82,6 +82,8 @@ async fn a_wrong_number_and_another_place_are_flagged() {
         "Employees in Munich get 40 days of vacation per year [1].",
         "A full-time employee in Munich is entitled to 18 days of vacation per year [1].",
         "A full-time employee in Berlin is entitled to 30 days of vacation per year [1].",
+        "A full-time employee in Munich is entitled to thirty weeks of vacation [1].",
+        "A full-time employee in Munich is entitled to forty days of vacation [1].",
         "Unused days may be paid out [1].",
         "The FJ-200 measures up to 120 metres.",
         "The FJ-400 measures up to 80 metres.",
