@@ -37,6 +37,8 @@ pub(crate) struct Net {
     layers: Vec<Block>,
     norm: RmsNorm,
     output: Linear,
+    /// Whether the output layer is the embedding.
+    tied: bool,
     frequencies: Frequencies,
     shape: Shape,
     vocabulary: usize,
@@ -118,6 +120,7 @@ impl Net {
             layers,
             norm,
             output,
+            tied: config.tied,
             frequencies,
             shape: Shape::of(config),
             vocabulary,
@@ -189,7 +192,8 @@ impl Net {
             let Mlp { gate, up, down } = &layer.mlp;
             [q, k, v, o, gate, up, down].iter().map(|linear| linear.bytes()).sum::<usize>()
         };
-        embedding + self.layers.iter().map(layer).sum::<usize>()
+        let output = if self.tied { 0 } else { self.output.bytes() };
+        embedding + self.layers.iter().map(layer).sum::<usize>() + output
     }
 
     /// Whether the weights are 32-bit floats.
@@ -277,3 +281,6 @@ fn norm<S: Source>(
     let weight = source.vector(name, length)?;
     Ok(RmsNorm::new(Tensor::from_vec(weight, length, &Device::Cpu)?, epsilon))
 }
+
+#[cfg(test)]
+mod tests;
