@@ -63,7 +63,7 @@ fn generator() -> Generator {
         tied: true,
         context: 256,
     };
-    let options = DecoderOptions { kv: KvType::F16, name: None };
+    let options = DecoderOptions { kv: KvType::F16, ..DecoderOptions::default() };
     let decoder = Arc::new(Decoder::random(config, 5, 0.3, GgmlDType::Q8_0, &options).unwrap());
     let kv_bytes = (BLOCKS * decoder.block_bytes()) as u64;
     spawn_raw(decoder, &GeneratorOptions { kv_bytes, max_running: 4, ..GeneratorOptions::default() })

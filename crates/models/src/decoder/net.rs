@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::DecoderConfig;
 use super::error::StepError;
@@ -170,6 +170,9 @@ impl Net {
         if lengths.iter().sum::<usize>() != tokens.len() {
             let message = format!("sequences of {lengths:?} are not {} tokens", tokens.len());
             return Err(candle_core::Error::Msg(message).into());
+        }
+        if tokens.is_empty() {
+            return Ok(Tensor::zeros((0, self.vocabulary), DType::F32, &Device::Cpu)?);
         }
         let positions: Vec<usize> = lengths.iter().flat_map(|length| 0..*length).collect();
         let rotation = self.frequencies.rotation(&positions);

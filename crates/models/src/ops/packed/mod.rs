@@ -9,8 +9,8 @@
 //!   bytes, offset by 128, with scales `[panel][block][32]`. Activations are quantised the same way per token, and
 //!   sums of a block are exact integers: `vpdpbusd` where the machine has it.
 //! - Q4_K and Q6_K become Q8_0 when they are packed. candle's kernels for them keep a second, wider copy beside the file's
-//!   blocks (21 bits a weight for the two of Q4_K's together make 10.5, of Q6_K's 16.6; Q8_0 has 8.5), and they take
-//!   another kernel for one token than for many, so that a text would depend on what else is read beside it.
+//!   blocks (together 10.5 and 16.6 bits a weight; Q8_0 has 8.5), and take another kernel for one token than for many, so
+//!   that a text would depend on what is read beside it.
 
 mod dense;
 mod q8;

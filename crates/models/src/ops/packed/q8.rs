@@ -17,6 +17,8 @@ use crate::ops::team::{for_chunks, for_pieces};
 const FILE_BLOCK: usize = 2 + Q8_BLOCK;
 /// Bytes of a panel's block.
 const UNIT: usize = PANEL * Q8_BLOCK;
+/// Activations whose largest is below count as zeros: 127 over it would be no finite number.
+const LEAST: f32 = 1e-30;
 
 /// Activations as Q8_0: per token and block of 32 inputs a scale and whole numbers from -127 to 127.
 pub(crate) struct Quantised {
@@ -98,11 +100,12 @@ fn quantise_avx512(
             // The quants of what is no number are 0, so the scale has to tell.
             let lost = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(low, high) != 0;
             *scale = if lost { f32::NAN } else { most / 127.0 };
-            let inverse = _mm512_set1_ps(if most > 0.0 { 127.0 / most } else { 0.0 });
+            let inverse = _mm512_set1_ps(if most > LEAST { 127.0 / most } else { 0.0 });
             // Rounds to the nearest, ties to even.
             let low = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
             let high = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
-            *offset = -128 * _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+            // What is no number comes out as the least integer; the sum means nothing then.
+            *offset = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high)).wrapping_mul(-128);
             _mm_storeu_si128(quants.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(low));
             _mm_storeu_si128(quants.as_mut_ptr().add(16).cast(), _mm512_cvtepi32_epi8(high));
         }
@@ -122,7 +125,7 @@ for_each_isa! {
             let most = most.iter().copied().fold(0f32, f32::max);
             let lost = values.iter().fold(false, |lost, value| lost | value.is_nan());
             *scale = if lost { f32::NAN } else { most / 127.0 };
-            let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
+            let inverse = if most > LEAST { 127.0 / most } else { 0.0 };
             let mut whole = [0i32; Q8_BLOCK];
             for (whole, value) in whole.iter_mut().zip(values) {
                 *whole = (value * inverse).round_ties_even() as i32;

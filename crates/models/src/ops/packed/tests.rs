@@ -179,6 +179,9 @@ fn what_is_no_number_does_not_become_one() {
                 assert_eq!(out.map(f32::is_finite), [true, false, true], "{isa:?} {wrong} {place}: {out:?}");
             }
         }
+        let mut out = [0.0];
+        product(isa, &packed, &[1e-38; 32], None, &mut out, false);
+        assert!(out[0].abs() < 1e-30, "{isa:?}: {out:?}");
     }
 }
 
