@@ -74,6 +74,7 @@ fn threads_keep_no_words() {
         done.wait();
         let more = LIVE.load(Ordering::Relaxed) - before;
         done.wait();
+        eprintln!("{more} bytes kept");
         assert!(more < 200_000, "{more} bytes are kept of 8,000 words");
     });
 }
