@@ -168,7 +168,8 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
     let (name, config) = (config.name(), config.clone());
     blocking(move || {
         let whole = || format!("cannot load the generator {name}");
-        let loading = DecoderOptions { kv: config.kv_type, name: Some(name.clone()) };
+        let loading =
+            DecoderOptions { kv: config.kv_type, name: Some(name.clone()), quantize: config.quantize };
         let decoder = Decoder::open(&path, &loading).with_context(whole)?;
         let text = TextOptions { chat_template: config.chat_template };
         let text = GeneratorText::open(&path, &text).with_context(whole)?;

@@ -5,7 +5,8 @@ mod decoder_support;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value;
-use decoder_support::{Tensors, apart, logits, open, relative};
+use decoder_support::{Tensors, apart, folder, gguf, logits, open, relative};
+use lore_models::decoder::{Decoder, DecoderOptions, KvType, Quantize};
 use serde_json::json;
 
 const HIDDEN: usize = 256;
@@ -130,4 +131,20 @@ fn each_ggml_type_stays_near_its_dequantised_weights() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn weights_quantised_as_they_are_loaded_are_those_of_a_quantised_file() {
+    let tensors = tensors();
+    let folder = folder(&config(), &tensors);
+    let file = folder.path().join("model.gguf");
+    gguf(&file, &keys(), &tensors, GgmlDType::Q8_0, HEAD);
+    let options =
+        DecoderOptions { quantize: Some(Quantize::Q8_0), kv: KvType::F32, ..DecoderOptions::default() };
+    let loaded = Decoder::open(folder.path(), &options).unwrap();
+    assert!(loaded.id().ends_with("-q8_0"), "{}", loaded.id());
+    let plain = open(folder.path());
+    assert!(loaded.weight_bytes() * 3 < plain.weight_bytes());
+    let tokens: Vec<u32> = (0..40).map(|i| i * 7 % VOCABULARY as u32).collect();
+    assert_eq!(apart(&logits(&loaded, &tokens, 40), &logits(&open(&file), &tokens, 40)), 0.0);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use lore_inference::GeneratorOptions;
-use lore_models::decoder::KvType;
+use lore_models::decoder::{KvType, Quantize};
 use lore_models::source::{ModelSpec, Source};
 use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -37,6 +37,8 @@ pub struct GeneratorConfig {
     pub chat_template: Option<PathBuf>,
     /// Most tokens of prompt and answer together, where that is to be less than the model's own.
     pub context_tokens: Option<usize>,
+    /// What floating-point weights are made into as they are loaded.
+    pub quantize: Option<Quantize>,
     /// Memory for keys and values, in bytes.
     pub kv_bytes: u64,
     /// How keys and values are kept.
@@ -60,6 +62,7 @@ impl Default for GeneratorConfig {
             sources: vec![Source::hub()],
             chat_template: None,
             context_tokens: engine.context_tokens,
+            quantize: None,
             kv_bytes: engine.kv_bytes,
             kv_type: KvType::default(),
             max_running: engine.max_running,

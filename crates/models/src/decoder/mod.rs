@@ -44,6 +44,18 @@ pub struct DecoderOptions {
     pub kv: KvType,
     /// Name to show; by default the folder's or file's.
     pub name: Option<String>,
+    /// What floating-point matrices are made into; what is quantised already stays as it is.
+    pub quantize: Option<Quantize>,
+}
+
+/// A type that weights can be quantised to as they are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantize {
+    /// Blocks of 32 whole numbers with one scale: half the memory of 16-bit weights, and twice to four times their speed
+    /// on a CPU, at a relative error of about a hundredth in the logits.
+    #[serde(rename = "q8_0")]
+    Q8_0,
 }
 
 /// Rows of logits.
@@ -65,15 +77,25 @@ impl Logits {
     }
 }
 
-impl Source for &DecoderWeights {
+/// Weights of a file on their way into a net.
+struct Loading<'a> {
+    weights: &'a DecoderWeights,
+    quantize: Option<Quantize>,
+}
+
+impl Source for Loading<'_> {
     type Error = ModelsError;
 
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<RawMatrix, ModelsError> {
-        DecoderWeights::matrix(self, name, rows, columns)
+        let raw = self.weights.matrix(name, rows, columns)?;
+        match self.quantize {
+            Some(Quantize::Q8_0) => Ok(raw.into_q8_0(rows, columns)?),
+            None => Ok(raw),
+        }
     }
 
     fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, ModelsError> {
-        DecoderWeights::vector(self, name, length)
+        self.weights.vector(name, length)
     }
 }
 
@@ -86,11 +108,13 @@ impl Decoder {
     pub fn open(path: &Path, options: &DecoderOptions) -> Result<Self, ModelsError> {
         let weights = DecoderWeights::open(path)?;
         let config = weights.config()?;
-        let net = Net::read(&config, &mut &weights)?;
+        let net = Net::read(&config, &mut Loading { weights: &weights, quantize: options.quantize })?;
         let name = options.name.clone().unwrap_or_else(|| {
             path.file_stem().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
         });
-        let id = format!("{name}@{}", weights.fingerprint()?);
+        // Another precision writes other texts, so it is another model.
+        let suffix = options.quantize.map_or("", |Quantize::Q8_0| "-q8_0");
+        let id = format!("{name}@{}{suffix}", weights.fingerprint()?);
         let kv = match options.kv {
             KvType::Auto if net.is_f32() => KvType::F32,
             KvType::Auto => KvType::F16,

@@ -27,7 +27,8 @@ fn config() -> DecoderConfig {
 }
 
 fn decoder(kind: GgmlDType) -> Decoder {
-    Decoder::random(config(), 7, 0.15, kind, &DecoderOptions { kv: KvType::F32, name: None }).unwrap()
+    Decoder::random(config(), 7, 0.15, kind, &DecoderOptions { kv: KvType::F32, ..DecoderOptions::default() })
+        .unwrap()
 }
 
 fn tokens(count: usize, seed: usize) -> Vec<u32> {
@@ -92,8 +93,13 @@ fn half_precision_keys_and_quantised_weights_stay_near() {
     let norm = exact.iter().map(|v| v * v).sum::<f32>().sqrt();
     let error =
         |other: &[f32]| exact.iter().zip(other).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt() / norm;
-    let halves =
-        Decoder::random(config(), 7, 0.15, GgmlDType::F32, &DecoderOptions { kv: KvType::F16, name: None });
+    let halves = Decoder::random(
+        config(),
+        7,
+        0.15,
+        GgmlDType::F32,
+        &DecoderOptions { kv: KvType::F16, ..DecoderOptions::default() },
+    );
     let halves = error(&logits(&halves.unwrap()));
     assert!(halves < 2e-3, "{halves}");
     let quantised = error(&logits(&decoder(GgmlDType::Q8_0)));

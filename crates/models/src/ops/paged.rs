@@ -223,6 +223,14 @@ unsafe fn tile<E: Float>(
     let high = position(rows.end - 1) / BLOCK + 1;
     for chunk in (low..high).step_by(CHUNK) {
         let blocks = chunk..high.min(chunk + CHUNK);
+        if count <= PART {
+            // Few rows wait for memory, and blocks lie apart: those of the next chunk are called for in time.
+            for block in blocks.end..high.min(blocks.end + CHUNK) {
+                let unit = stretch.blocks[block] as usize * heads.kv + head;
+                fetch(layer.key(unit * dim * BLOCK), dim * BLOCK);
+                fetch(layer.value(unit * BLOCK * padded), padded * BLOCK);
+            }
+        }
         for (at, block) in blocks.clone().enumerate() {
             let unit = stretch.blocks[block] as usize * heads.kv + head;
             let keys = layer.keys.wrapping_add(unit * dim * BLOCK).cast_const();
@@ -269,6 +277,21 @@ unsafe fn tile<E: Float>(
             unsafe { *out.add(place(row) + feature) = sum * inverse };
         }
     }
+}
+
+/// Calls for `count` values from memory.
+fn fetch<E>(from: *const E, count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..count * size_of::<E>()).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        #[allow(unsafe_code, reason = "a prefetch reads nothing; every x86-64 machine has it")]
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(from.cast::<i8>().wrapping_add(line));
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, count);
 }
 
 for_each_isa! {

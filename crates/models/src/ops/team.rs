@@ -144,6 +144,8 @@ impl Team {
             *shared.work.get() = Some(Work { run, count, part });
         }
         shared.next.store(0, Ordering::Relaxed);
+        // An earlier call that panicked itself did not look at what its members did.
+        shared.panicked.store(false, Ordering::Relaxed);
         let epoch = shared.state.load(Ordering::Relaxed) & !(OPEN | MEMBERS);
         shared.state.store(epoch.wrapping_add(EPOCH) | OPEN, Ordering::SeqCst);
         if shared.asleep.load(Ordering::SeqCst) > 0 {
@@ -152,7 +154,7 @@ impl Team {
         let closing = Closing(shared);
         shared.take_parts(work, count, part);
         drop(closing);
-        assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a kernel panicked on another thread");
+        assert!(!shared.panicked.load(Ordering::Relaxed), "a kernel panicked on another thread");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Weights as files hold them, before a kernel's own layout.
 
-use candle_core::quantized::GgmlDType;
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Result, Tensor};
 
 /// A matrix `[rows, columns]`, row-major, in the type of its file.
 #[derive(Clone, PartialEq)]
@@ -29,5 +30,27 @@ impl std::fmt::Debug for RawMatrix {
             Self::Quantized { kind, bytes } => (format!("{kind:?}"), bytes.len()),
         };
         write!(f, "RawMatrix({kind}, {length})")
+    }
+}
+
+impl RawMatrix {
+    /// Floating-point weights `[rows, columns]` as Q8_0; others, and rows that are no whole number of blocks, as they are.
+    ///
+    /// # Errors
+    /// When the values are not of that shape.
+    pub fn into_q8_0(self, rows: usize, columns: usize) -> Result<Self> {
+        let kind = GgmlDType::Q8_0;
+        if !columns.is_multiple_of(kind.block_size()) {
+            return Ok(self);
+        }
+        let values: Vec<f32> = match self {
+            Self::F32(values) => values,
+            Self::F16(values) => values.into_iter().map(half::f16::to_f32).collect(),
+            Self::Bf16(values) => values.into_iter().map(half::bf16::to_f32).collect(),
+            Self::Quantized { .. } => return Ok(self),
+        };
+        let tensor = Tensor::from_vec(values, (rows, columns), &Device::Cpu)?;
+        let bytes = QTensor::quantize(&tensor, kind)?.data()?.into_owned();
+        Ok(Self::Quantized { kind, bytes })
     }
 }

@@ -37,7 +37,7 @@ fn decoder() -> Arc<Decoder> {
         tied: false,
         context: 512,
     };
-    let options = DecoderOptions { kv: KvType::F32, name: None };
+    let options = DecoderOptions { kv: KvType::F32, ..DecoderOptions::default() };
     Arc::new(Decoder::random(config, 5, 0.3, GgmlDType::F32, &options).unwrap())
 }
 
