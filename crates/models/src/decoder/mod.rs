@@ -110,7 +110,9 @@ impl Decoder {
         let config = weights.config()?;
         let net = Net::read(&config, &mut Loading { weights: &weights, quantize: options.quantize })?;
         let name = options.name.clone().unwrap_or_else(|| {
-            path.file_stem().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+            // A folder's name has no extension: `Qwen3-0.6B`.
+            let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+            name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
         });
         // Another precision writes other texts, so it is another model.
         let suffix = options.quantize.map_or("", |Quantize::Q8_0| "-q8_0");

@@ -154,7 +154,7 @@ impl Team {
         let closing = Closing(shared);
         shared.take_parts(work, count, part);
         drop(closing);
-        assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a kernel panicked on another thread");
+        assert!(!shared.panicked.load(Ordering::Relaxed), "a kernel panicked on another thread");
     }
 }
 
