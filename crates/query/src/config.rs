@@ -98,7 +98,7 @@ impl Default for GenerateConfig {
             passage_share: 0.75,
             rewrite: true,
             ask_threshold: 0.1,
-            support_lexical: 0.4,
+            support_lexical: 0.35,
             support_cosine: 0.45,
             strict: false,
         }

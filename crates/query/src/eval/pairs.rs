@@ -67,18 +67,17 @@ pub fn pairs(
         .collect();
     let statement = |answer: &str| format!("{}: {answer}", asked.trim().trim_end_matches(['?', '？']));
     let new = |text: &str| !passages.contains(text.trim());
-    let other_quote = others.iter().flat_map(|other| &other.sources).map(|source| source.quote.as_str());
-    let other_quote = other_quote.filter(|text| !text.is_empty() && new(text));
-    let other_answer = others.iter().flat_map(|other| other.answers.first()).map(|parts| parts.join(", "));
-    let other_answer =
-        other_answer.filter(|text| !text.is_empty() && !is_told(quote, text)).map(|a| statement(&a));
+    let mut quotes = others.iter().flat_map(|other| &other.sources).map(|source| source.quote.as_str());
+    let other_quote = quotes.find(|text| !text.is_empty() && new(text));
+    let mut answers = others.iter().flat_map(|other| other.answers.first()).map(|parts| parts.join(", "));
+    let other_answer = answers.find(|text| !text.is_empty() && !is_told(quote, text));
     let name =
         others.iter().flat_map(|o| &o.sources).find_map(|other| with_another_name(quote, &other.quote));
     [
         (Kind::Quote, Some(quote.to_owned())),
         (Kind::Answer, Some(own).filter(|own| is_told(quote, own)).map(|own| statement(&own))),
-        (Kind::OtherQuote, other_quote.map(str::to_owned).next()),
-        (Kind::OtherAnswer, { other_answer }.next()),
+        (Kind::OtherQuote, other_quote.map(str::to_owned)),
+        (Kind::OtherAnswer, other_answer.map(|answer| statement(&answer))),
         (Kind::Number, with_another_number(quote)),
         (Kind::Name, name),
         (Kind::Negation, denied(quote)),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use lore_core::span::byte_of;
-use lore_core::{AnswerSummary, Citation, Conversation, ConversationTurn};
+use lore_core::{AnswerSummary, Citation, Conversation, ConversationTurn, Span, Verdict};
 
 /// Said in place of an answer that is withdrawn.
 const WITHDRAWN: &str = "*This answer is withdrawn: a document that it rests on is not there any more.*";
@@ -29,19 +29,28 @@ pub fn of(conversation: &Conversation, turns: &[ConversationTurn]) -> String {
     out
 }
 
-/// An answer with a footnote's mark after each statement that has a source.
+/// An answer with a footnote's mark after each statement that has a source, and a word after each that has none.
 fn answer(summary: &AnswerSummary, number: &mut usize, notes: &mut String) -> String {
-    let mut citations: Vec<&Citation> = summary.citations.iter().collect();
-    citations.sort_by_key(|citation| citation.answer_span.end);
+    let bare = |span: &&Span| summary.citations.iter().all(|citation| citation.answer_span != **span);
+    let mut places: Vec<(usize, Option<&Citation>)> =
+        summary.citations.iter().map(|citation| (citation.answer_span.end, Some(citation))).collect();
+    places.extend(summary.unsupported.iter().filter(bare).map(|span| (span.end, None)));
+    places.sort_by_key(|(end, _)| *end);
     let mut out = String::new();
     let mut written = 0;
-    for citation in citations {
-        let end = byte_of(&summary.answer, citation.answer_span.end).unwrap_or(summary.answer.len());
+    for (end, citation) in places {
+        let end = byte_of(&summary.answer, end).unwrap_or(summary.answer.len());
         out.push_str(summary.answer.get(written..end).unwrap_or_default());
         written = end.max(written);
+        let Some(citation) = citation else {
+            out.push_str(" *(no source)*");
+            continue;
+        };
         *number += 1;
         let _ = write!(out, "[^{number}]");
-        let _ = writeln!(notes, "[^{number}]: {}", note(citation));
+        let doubt =
+            if citation.verdict == Verdict::Supported { "" } else { "Does not support this; the nearest: " };
+        let _ = writeln!(notes, "[^{number}]: {doubt}{}", note(citation));
     }
     out.push_str(summary.answer.get(written..).unwrap_or_default());
     out

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use lore_core::GenerateEvent;
+use lore_core::{FinishReason, GenerateEvent};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::model::{CITED, MODEL, model};
+use crate::model::{CITED, MODEL, done, model};
 use crate::openai_chat::{CHAT, HANDBOOK, QUESTION, chat, with};
 use crate::serving::start;
 use crate::support::{World, open_options, request};
@@ -99,4 +99,27 @@ async fn a_document_that_goes_while_its_answer_is_written_takes_the_answer_along
         }
     }
     assert_eq!(world.get("/v1/conversations").await.json()["conversations"], json!([]));
+}
+
+#[tokio::test]
+async fn an_export_tells_what_no_source_supports() {
+    let (generator, mut requests) = model(8);
+    let world = std::sync::Arc::new(World::with_generator(open_options(), generator).await);
+    world.publish("handbook.md", HANDBOOK, &[]).await;
+    let call = tokio::spawn({
+        let world = world.clone();
+        let body = json!({"question": QUESTION, "conversation": "new"});
+        async move { world.json("POST", "/v1/ask", &body).await }
+    });
+    let request = requests.recv().await.unwrap();
+    let written = format!("{CITED} Whales sing in the canteen [1].");
+    request.reply.send(GenerateEvent::Text(written)).await.unwrap();
+    request.reply.send(GenerateEvent::Done(done(&request, FinishReason::Stop, 1))).await.unwrap();
+    let id = call.await.unwrap().expect(200).json()["conversation"].as_str().unwrap().to_owned();
+    let export = world.get(&format!("/v1/conversations/{id}/export")).await.expect(200).text();
+    assert!(export.contains("per year.[^1] Elephants fly to the moon. *(no source)* Whales"), "{export}");
+    assert!(
+        export.contains("[^1]: handbook.md") && export.contains("[^2]: Does not support this; "),
+        "{export}"
+    );
 }
