@@ -152,11 +152,12 @@ impl Decoder {
 
     /// Reads the stretches' tokens, adds their keys and values to their blocks, and gives the logits that they want.
     ///
-    /// Stretches do not see each other; two of one step may share blocks that neither writes.
+    /// Stretches do not see each other; two of one step may share blocks that neither writes. A block with a position of
+    /// a stretch's tokens counts as written.
     ///
     /// # Errors
-    /// When a stretch's blocks do not cover its positions, a number is out of range, or an operation fails; what the
-    /// step wrote is then unknown, and the sequences are to be read anew.
+    /// When a stretch's blocks do not cover its positions, two write one block, a number is out of range, or an operation
+    /// fails; what the step wrote is then unknown, and the sequences are to be read anew.
     pub fn forward(&self, step: &[Stretch<'_>], cache: &mut KvCache) -> Result<Logits, StepError> {
         let mut prepared = cache.step(self.net.shape(), step)?;
         let values = self.net.step(step, &mut prepared)?;
