@@ -160,7 +160,7 @@ fn a_language_model_that_cannot_answer_is_refused_before_it_is_asked() {
 #[test]
 fn a_load_test_says_at_once_that_its_key_is_wrong() {
     let house = House::new();
-    let settings = house.data().join("../keys.yaml");
+    let settings = house.docs().join("../keys.yaml");
     std::fs::write(&settings, "http: {require_keys: true}\n").unwrap();
     let server = house.start(&["serve", "--config", settings.to_str().unwrap()]);
     server.wait("readiness", crate::house::Server::is_ready);

@@ -45,7 +45,7 @@ pub struct GlobalFlags {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Fetch the embedder, take in ./docs-corpus, serve
+    /// Fetch the models, take in ./docs-corpus, serve
     Up(up::Up),
     /// Serve the HTTP API and keep the indexes up to date
     Serve(serve::Serve),

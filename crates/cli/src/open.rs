@@ -93,6 +93,8 @@ async fn fetched(settings: &Settings, spec: ModelSpec, sources: &[Source]) -> an
 /// Shows how a model is fetched: a bar for each file, a line for each source that gave nothing.
 fn show_fetch(event: source::Progress, shown: &mut Option<(String, Progress)>) {
     match event {
+        // A folder is used in place.
+        source::Progress::Trying { source, .. } if source == "folder" => {}
         source::Progress::Trying { model, source } => {
             progress::say(&format!("fetching {model} from the {source}"))
         }

@@ -168,6 +168,26 @@ fn describe() {
     describe_gauge!("lore_queue_waiting", "Work that waits, by queue.");
     describe_gauge!("lore_uptime_seconds", "Seconds since the start.");
     describe_gauge!("lore_build_info", "Always 1; the label tells the version.");
+    describe_counter!("lore_generate_requests_total", "Texts that the language model was asked for.");
+    describe_counter!(
+        "lore_generate_tokens_total",
+        "Tokens by kind: of prompts, of those the cached ones, written ones."
+    );
+    describe_counter!("lore_generate_cancelled_total", "Texts whose reader went away.");
+    describe_counter!(
+        "lore_generate_paused_total",
+        "Texts that gave their memory to an older one for a while."
+    );
+    describe_counter!("lore_generate_failures_total", "Texts that were refused or failed.");
+    describe_histogram!("lore_generate_step_seconds", "Seconds of a step of the language model.");
+    describe_histogram!("lore_generate_first_token_seconds", "Seconds from asking to the first token.");
+    describe_gauge!("lore_generate_running", "Texts that are being read or written.");
+    describe_gauge!("lore_generate_waiting", "Texts that wait.");
+    describe_gauge!("lore_generate_kv_blocks", "Blocks of keys and values that there are.");
+    describe_gauge!(
+        "lore_generate_kv_blocks_used",
+        "Blocks of keys and values that texts in the making hold."
+    );
     describe_gauge!("process_resident_memory_bytes", "Memory of this process that is in RAM.");
 }
 

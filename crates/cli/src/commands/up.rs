@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::asking::Writer;
 use crate::service::{Door, START};
-use crate::settings::Settings;
+use crate::settings::{GeneratorConfig, Settings};
 use crate::{intake, open, print, progress, signals};
 
 /// Folder that is taken in where it lies in the current folder.
@@ -21,7 +21,7 @@ const CORPUS: &str = "docs-corpus";
 /// A question that the documents of [`CORPUS`] answer.
 const QUESTION: &str = "How many vacation days does a new employee in Munich get?";
 
-/// Fetch the embedder, take in ./docs-corpus, serve
+/// Fetch the models, take in ./docs-corpus, serve
 #[derive(Debug, Args)]
 pub struct Up {
     /// Documents to take in [default: ./docs-corpus if there is one]
@@ -71,10 +71,14 @@ impl Up {
             let catalog = index.catalog().clone();
             let (documents, chunks) = open::blocking(move || catalog.counts()).await?;
             let model = &index.embedder().info().id;
+            let generator = settings.config.generator.model().map(GeneratorConfig::name);
             if settings.json {
-                print::json(&json!({"url": url, "model": model, "documents": documents, "chunks": chunks}))?;
+                print::json(&json!({
+                    "url": url, "model": model, "generator": generator, "documents": documents, "chunks": chunks,
+                }))?;
             } else if !settings.quiet {
                 print::line(&format!("embedder   {model}"))?;
+                print::line(&format!("generator  {}", generator.as_deref().unwrap_or("none")))?;
                 print::line(&format!("documents  {documents} ({chunks} chunks)"))?;
                 print::line(&format!("serving    {url}"))?;
                 let question = if example { QUESTION } else { "..." };

