@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use lore_core::{Embedder, Generator, Reranker};
 use lore_index::{Catalog, Index, IndexError, Owner};
 use lore_inference as inference;
-use lore_models::decoder::{Decoder, DecoderOptions};
+use lore_models::decoder::{AnyDecoder, DecoderOptions};
 use lore_models::source::{self, ModelSpec, ModelStore, Source, SourceOptions};
 use lore_models::text::TextOptions;
 use lore_models::{Encoder, EncoderOptions, GeneratorText};
@@ -168,18 +168,24 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
     let (name, config) = (config.name(), config.clone());
     blocking(move || {
         let whole = || format!("cannot load the generator {name}");
-        let loading =
-            DecoderOptions { kv: config.kv_type, name: Some(name.clone()), quantize: config.quantize };
-        let decoder = Decoder::open(&path, &loading).with_context(whole)?;
+        let loading = DecoderOptions {
+            kv: config.kv_type,
+            name: Some(name.clone()),
+            quantize: config.quantize,
+            context: config.context_tokens,
+        };
+        let decoder = AnyDecoder::open(&path, &loading).with_context(whole)?;
         let text = TextOptions { chat_template: config.chat_template };
         let text = GeneratorText::open(&path, &text).with_context(whole)?;
-        let (ids, columns) = (text.vocabulary(), decoder.config().vocabulary);
-        if ids > columns {
+        let (ids, columns) = (text.vocabulary(), decoder.vocabulary());
+        // Gemma 3's tokenizer names one more, that of images, which its text models do not read.
+        let more = usize::from(matches!(decoder, AnyDecoder::Other(_)));
+        if ids > columns + more {
             anyhow::bail!(
                 "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
             );
         }
-        anyhow::Ok(Some(inference::generator::spawn(Arc::new(decoder), Arc::new(text), &options)))
+        anyhow::Ok(Some(inference::generator::spawn(decoder, Arc::new(text), &options)))
     })
     .await
 }

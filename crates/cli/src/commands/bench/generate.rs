@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -10,7 +9,7 @@ use clap::Args;
 use lore_core::{GenerateEvent, Generator, Prompt};
 use lore_inference::GeneratorOptions;
 use lore_inference::generator::spawn_raw;
-use lore_models::decoder::{Decoder, DecoderOptions};
+use lore_models::decoder::{AnyDecoder, DecoderOptions};
 use serde_json::json;
 
 use super::peak_rss_mb;
@@ -64,12 +63,13 @@ impl Generate {
         let path = self.model.clone();
         let loading = Instant::now();
         let decoder = open::blocking(move || {
-            Decoder::open(&path, &DecoderOptions::default())
+            let context = Some(prompt_tokens + new_tokens);
+            AnyDecoder::open(&path, &DecoderOptions { context, ..DecoderOptions::default() })
                 .with_context(|| format!("cannot load {}", path.display()))
         })
         .await?;
         let load_s = loading.elapsed().as_secs_f64();
-        let vocabulary = decoder.config().vocabulary as u64;
+        let vocabulary = decoder.vocabulary() as u64;
         let (model, weight_mb) = (decoder.id().to_owned(), decoder.weight_bytes() as f64 / 1e6);
         let blocks = (prompt_tokens + new_tokens).div_ceil(lore_models::decoder::BLOCK_TOKENS) + 1;
         // Twice what runs at once, so that a second question finds the first one's prompt.
@@ -81,7 +81,7 @@ impl Generate {
             kv_bytes,
             ..GeneratorOptions::default()
         };
-        let generator = spawn_raw(Arc::new(decoder), &options);
+        let generator = spawn_raw(decoder, &options);
         let mut random = Random(0x5eed);
         let mut figures = Figures::default();
         // The first round warms caches, pages and threads, and is not counted.
