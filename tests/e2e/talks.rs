@@ -95,7 +95,8 @@ fn a_language_model_writes_here_and_through_a_server() {
     let settings = settings.to_str().unwrap();
 
     let answer = house.json(&["ask", "--config", settings, QUESTION]);
-    assert!(answer["model"].as_str().unwrap().contains("tiny-llama"), "{answer}");
+    // Whoever asks need not know where it lies.
+    assert!(answer["model"].as_str().unwrap().starts_with("tiny-llama@"), "{answer}");
     assert!(answer["usage"]["completion_tokens"].as_u64().unwrap() > 0, "{answer}");
     let extractive = house.json(&["ask", "--config", settings, "--generator", "none", QUESTION]);
     assert_eq!(extractive["model"], "extractive");
@@ -119,4 +120,54 @@ fn a_language_model_that_is_not_there_is_told_with_the_next_step() {
     assert!(said.contains("`lore models pull acme/tiny:tiny.gguf`"), "{said}");
     let said = house.fails(&["ask", "--generator", "a/b/c", QUESTION]);
     assert!(said.contains("--generator"), "{said}");
+    let said = house.fails(&["ask", "--generator", "./nothing", QUESTION]);
+    assert!(said.contains("there is no model at /") && said.contains("/nothing;"), "{said}");
+}
+
+#[test]
+fn a_language_model_that_cannot_answer_is_refused_before_it_is_asked() {
+    let house = House::new();
+    house.write("leave.md", LEAVE);
+    house.ingest();
+    let model = tiny::llama(&house.docs().join("..")).canonicalize().unwrap();
+    let ask = |kv_bytes: u64| {
+        let settings = house.data().join("../generator.yaml");
+        let yaml = format!("generator: {{model: \"{}\", kv_bytes: {kv_bytes}}}\n", model.display());
+        std::fs::write(&settings, yaml).unwrap();
+        let said = house.fails(&["ask", "--config", settings.to_str().unwrap(), QUESTION]);
+        // Said once.
+        assert_eq!(said.lines().count(), 1, "{said}");
+        said
+    };
+    let said = ask(100_000);
+    assert!(said.contains("generator.kv_bytes is 100000") && said.contains("at least"), "{said}");
+    if cfg!(target_os = "linux") {
+        assert!(ask(1 << 60).contains("bytes of memory; set it lower"), "memory");
+    }
+    std::fs::write(model.join("tokenizer_config.json"), "{\"eos_token\": \"<|im_end|>\"}").unwrap();
+    assert!(ask(67_108_864).contains("generator.chat_template"), "template");
+
+    let bench = |args: &[&str]| {
+        house.fails(&[&["bench", "generate", "--model", model.to_str().unwrap()], args].concat())
+    };
+    assert!(bench(&["--prompt-tokens", "9000"]).contains("the model's context is 8192"), "context");
+    assert!(bench(&["--kv-mb", "0"]).contains("--kv-mb"), "memory");
+    assert!(bench(&["--concurrency", "99999999999"]).contains("--concurrency"), "texts");
+    let said = house.fails(&["bench", "generate", "--model", "acme/tiny"]);
+    assert!(said.contains("there is no model at acme/tiny") && said.contains("lore models pull"), "{said}");
+}
+
+#[test]
+fn a_load_test_says_at_once_that_its_key_is_wrong() {
+    let house = House::new();
+    let settings = house.data().join("../keys.yaml");
+    std::fs::write(&settings, "http: {require_keys: true}\n").unwrap();
+    let server = house.start(&["serve", "--config", settings.to_str().unwrap()]);
+    server.wait("readiness", crate::house::Server::is_ready);
+    let said = house.fails(&["bench", "ask", "--url", &server.url]);
+    assert!(said.contains("an API key is needed"), "{said}");
+    let said = house.fails(&["bench", "ask", "--url", &server.url, "--key", "lore_wrong"]);
+    assert!(said.contains("the key is unknown"), "{said}");
+    assert!(server.stop());
+    assert!(house.fails(&["bench", "ask", "--url", "nonsense"]).contains("http://"), "address");
 }

@@ -105,8 +105,7 @@ impl Client {
     /// Fails where TLS cannot be set up.
     pub fn at(url: &str, key: Option<String>) -> anyhow::Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
-        let owner = format!("the server at {url}");
-        Ok(Self { url, token: key, groups: None, http: http(ANSWER)?, owner })
+        Ok(Self { url, token: key, groups: None, http: http(ANSWER)?, owner: "the server".to_owned() })
     }
 
     /// The same as a member of `groups`, and of nothing else.
@@ -163,7 +162,8 @@ impl Client {
         let request = self.http.post(format!("{}/v1/ask", self.url)).json(body);
         let mut response = self.send(request.header("accept", "text/event-stream")).await?;
         let mut events = EventReader::default();
-        while let Some(bytes) = response.chunk().await.context("the answer broke off")? {
+        let broken = || format!("the answer broke off; {} may have been stopped", self.owner);
+        while let Some(bytes) = response.chunk().await.with_context(broken)? {
             for data in events.push(&bytes)? {
                 let event: Received = serde_json::from_str(&data)
                     .with_context(|| format!("{} sent an event that is none", self.owner))?;
@@ -174,7 +174,7 @@ impl Client {
                 }
             }
         }
-        Err(anyhow!("the answer broke off; {} may have been stopped", self.owner))
+        Err(anyhow!(broken()))
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {

@@ -11,8 +11,12 @@ use crate::settings::{LogConfig, LogFormat};
 /// # Errors
 /// Fails on a filter that cannot be parsed.
 pub fn init(config: &LogConfig, service: bool) -> anyhow::Result<()> {
-    let level = config.level.as_deref().unwrap_or(if service { "info" } else { "warn" });
-    let filter = filter(level)?;
+    let filter = match config.level.as_deref() {
+        Some(level) => filter(level)?,
+        None if service => filter("info")?,
+        // A question that fails is what the command itself ends with.
+        None => filter("warn")?.add_directive("lore_query::answer=error".parse()?),
+    };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(progress::LogWriter::default);
     match config.format {
         LogFormat::Text => lines.with_ansi(false).with_target(false).init(),

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use lore_core::{Embedder, Generator, Reranker};
 use lore_index::{Catalog, Index, IndexError, Owner};
 use lore_inference as inference;
-use lore_models::decoder::{AnyDecoder, DecoderOptions};
+use lore_inference::GeneratorOptions;
+use lore_models::decoder::{AnyDecoder, BLOCK_TOKENS, DecoderOptions};
 use lore_models::source::{self, ModelSpec, ModelStore, Source, SourceOptions};
 use lore_models::text::TextOptions;
 use lore_models::{Encoder, EncoderOptions, GeneratorText};
@@ -20,6 +21,8 @@ use crate::settings::{GeneratorConfig, Settings};
 
 /// Longest wait for another command that has the indexes, such as one that follows a folder and takes them for a moment.
 const TURN: Duration = Duration::from_secs(15);
+/// Tokens that instructions, a question, a passage and an answer have at least, about.
+const LEAST_CONTEXT: usize = 1024;
 /// How often it is looked whether they are free.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -168,9 +171,11 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
     let (name, config) = (config.name(), config.clone());
     blocking(move || {
         let whole = || format!("cannot load the generator {name}");
+        // A model of this machine goes by its file's name: callers are told it, and need not know where it lies.
+        let shown = config.spec()?.path().is_none().then(|| name.clone());
         let loading = DecoderOptions {
             kv: config.kv_type,
-            name: Some(name.clone()),
+            name: shown,
             quantize: config.quantize,
             context: config.context_tokens,
         };
@@ -185,9 +190,50 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
                 "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
             );
         }
+        if !text.has_chat_template() {
+            anyhow::bail!(
+                "the generator {name} has no chat template; choose a model that is tuned for chats, or name a file with \
+                 a template in generator.chat_template"
+            );
+        }
+        check_room(&options, decoder.block_bytes(), decoder.context(), memory())?;
         anyhow::Ok(Some(inference::generator::spawn(decoder, Arc::new(text), &options)))
     })
     .await
+}
+
+/// Refuses a bound for keys and values that is more than the `memory` of this machine, or has no room for an answer of a
+/// model that has `context` tokens and blocks of `block` bytes.
+fn check_room(
+    options: &GeneratorOptions,
+    block: usize,
+    context: usize,
+    memory: Option<u64>,
+) -> anyhow::Result<()> {
+    let kv = options.kv_bytes;
+    if let Some(memory) = memory.filter(|memory| kv > *memory) {
+        anyhow::bail!(
+            "generator.kv_bytes is {kv}, and this machine has {memory} bytes of memory; set it lower"
+        );
+    }
+    let bytes = |tokens: usize| (tokens.div_ceil(BLOCK_TOKENS) * block) as u64;
+    let wanted = context.min(options.context_tokens.unwrap_or(context));
+    let least = bytes(wanted.min(LEAST_CONTEXT));
+    if kv < least {
+        anyhow::bail!(
+            "generator.kv_bytes is {kv}, which has no room for an answer of this model; set it to {least} at least, and to \
+             {} for the whole context of {wanted} tokens",
+            bytes(wanted)
+        );
+    }
+    Ok(())
+}
+
+/// Bytes of memory that this machine has (`MemTotal` of proc(5)); `None` where the system does not say.
+fn memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 /// The indexes of the data folder, owned by this process as `command`.
@@ -331,4 +377,23 @@ pub async fn server(settings: &Settings) -> anyhow::Result<Option<Client>> {
 /// A secret that nobody can guess: 256 random bits.
 pub fn secret() -> String {
     lore_core::ids::hex(&rand::random::<[u8; 32]>())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_bound_for_keys_and_values_has_room_for_an_answer_and_fits_the_machine() {
+        let options = |kv_bytes| GeneratorOptions { kv_bytes, ..GeneratorOptions::default() };
+        let check = |kv, memory| check_room(&options(kv), 1000, 4096, memory).map_err(|e| e.to_string());
+        assert_eq!(check(32_000, Some(32_000)), Ok(()));
+        assert_eq!(check(32_000, None), Ok(()));
+        let small = check(31_999, None).unwrap_err();
+        assert!(small.contains("set it to 32000 at least, and to 128000 for"), "{small}");
+        assert!(check(32_001, Some(32_000)).unwrap_err().contains("32000 bytes of memory"), "memory");
+        // A model that was made for less needs less.
+        assert!(check_room(&options(1000), 1000, 32, None).is_ok());
+    }
 }

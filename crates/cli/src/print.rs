@@ -72,10 +72,13 @@ pub fn fields(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An error with its causes, on one line. A cause that its error quotes already is not said twice.
+/// An error with its causes, on one line. A cause that its error quotes already is not said twice, and of the layers of
+/// an HTTP client only the innermost is.
 pub fn chain(error: &anyhow::Error) -> String {
     let mut out = String::new();
-    for cause in error.chain() {
+    let from_http = error.chain().position(|cause| cause.is::<reqwest::Error>()).unwrap_or(usize::MAX);
+    let last = error.chain().count().saturating_sub(1);
+    for (_, cause) in error.chain().enumerate().filter(|(at, _)| *at < from_http || *at == last) {
         let text = cause.to_string();
         if out.is_empty() {
             out = text;
@@ -214,13 +217,15 @@ pub fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String {
 pub struct AnswerPrinter {
     wrapper: Wrapper,
     width: Option<usize>,
+    /// Whether a line is begun and not ended.
+    open: bool,
 }
 
 impl AnswerPrinter {
     /// A printer for the terminal, or for a pipe.
     pub fn new() -> Self {
         let width = terminal_width();
-        Self { wrapper: Wrapper::new(width.unwrap_or(usize::MAX), 0), width }
+        Self { wrapper: Wrapper::new(width.unwrap_or(usize::MAX), 0), width, open: false }
     }
 
     /// Prints what `event` adds.
@@ -240,6 +245,23 @@ impl AnswerPrinter {
             }
             AnswerEvent::Sources { .. } | AnswerEvent::Error { .. } => return Ok(()),
         };
+        self.open = !matches!(event, AnswerEvent::Done(_));
+        self.write(&out)
+    }
+
+    /// Ends the line of an answer that breaks off, so that what is said of it has one of its own.
+    ///
+    /// # Errors
+    /// Fails where stdout is gone.
+    pub fn cut(&mut self) -> anyhow::Result<()> {
+        if !std::mem::replace(&mut self.open, false) {
+            return Ok(());
+        }
+        let out = self.wrapper.finish() + "\n";
+        self.write(&out)
+    }
+
+    fn write(&self, out: &str) -> anyhow::Result<()> {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(out.as_bytes())?;
         Ok(stdout.flush()?)
@@ -254,9 +276,11 @@ fn mark(citation: &Citation) -> String {
     }
 }
 
-/// What the documents do not support of an answer, if anything.
+/// What the documents do not support of an answer, if anything; where that is all of it, the answer says so itself.
 fn doubts(summary: &AnswerSummary, width: Option<usize>) -> String {
-    if summary.unsupported.is_empty() {
+    let Some(first) = summary.unsupported.first() else { return String::new() };
+    let at_its_start = summary.answer.chars().take(first.start).all(char::is_whitespace);
+    if !summary.answered && at_its_start {
         return String::new();
     }
     let mut out = "\nThe documents do not support:\n".to_owned();

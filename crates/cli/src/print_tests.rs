@@ -75,6 +75,27 @@ fn what_came_near_is_named() {
 }
 
 #[test]
+fn statements_without_support_are_listed_unless_that_is_the_whole_answer() {
+    let answer = "Thirty days. Paid twice.".to_owned();
+    let partly = AnswerSummary { answer: answer.clone(), unsupported: vec![Span::new(13, 24)], ..summary() };
+    assert_eq!(doubts(&partly, None), "\nThe documents do not support:\n  Paid twice.\n");
+    let whole = AnswerSummary { answered: false, unsupported: vec![Span::new(0, 24)], ..partly.clone() };
+    assert_eq!(doubts(&whole, None), "");
+    // After a refusal there is no word of what follows it.
+    let refused = AnswerSummary { answered: false, ..partly };
+    assert!(doubts(&refused, None).contains("Paid twice."), "{refused:?}");
+}
+
+#[tokio::test]
+async fn of_a_server_that_is_not_there_the_cause_is_said_and_not_the_layers() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = crate::client::Client::at(&format!("http://{free}/"), None).unwrap();
+    let said = chain(&client.text("/readyz").await.unwrap_err());
+    assert!(said.starts_with(&format!("no answer from the server at http://{free}: ")), "{said}");
+    assert!(said.to_lowercase().contains("refused") && !said.contains("readyz"), "{said}");
+}
+
+#[test]
 fn causes_are_said_once() {
     let inner = std::io::Error::other("disk gone");
     let error = anyhow::Error::new(inner).context("cannot write x: disk gone").context("ingest stopped");

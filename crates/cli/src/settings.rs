@@ -243,15 +243,22 @@ fn parse(text: &str, name: &str) -> anyhow::Result<Config> {
     if !has_content {
         return Ok(Config::default());
     }
-    serde_saphyr::from_str(text).map_err(|error| explain(&error, name))
+    serde_saphyr::from_str(text).map_err(|error| explain(&error, text, name))
 }
 
 /// Says where a settings file is wrong, and for an unknown key which known one is nearest.
-fn explain(error: &serde_saphyr::Error, name: &str) -> anyhow::Error {
+fn explain(error: &serde_saphyr::Error, text: &str, name: &str) -> anyhow::Error {
     let error = error.without_snippet();
     let place = match error.location() {
         Some(at) => format!("{name}, line {}", at.line()),
         None => name.to_owned(),
+    };
+    // The value where a scalar is wrong.
+    let given = || {
+        let at = error.location()?;
+        let line = text.lines().nth(usize::try_from(at.line()).ok()?.checked_sub(1)?)?;
+        let value: String = line.chars().skip(usize::try_from(at.column()).ok()?.checked_sub(1)?).collect();
+        Some(value.split([',', '}', ']', '#']).next()?.trim().to_owned()).filter(|value| !value.is_empty())
     };
     let unknown = |what: &str, given: &str, known: &[&'static str]| match nearest(given, known) {
         Some(near) => anyhow!("{place}: unknown {what} `{given}`; did you mean `{near}`?"),
@@ -262,7 +269,23 @@ fn explain(error: &serde_saphyr::Error, name: &str) -> anyhow::Error {
         serde_saphyr::Error::SerdeUnknownVariant { variant, expected, .. } => {
             unknown("value", variant, expected)
         }
-        other => anyhow!("{place}: {}", other.to_string().lines().next().unwrap_or("not valid YAML")),
+        serde_saphyr::Error::InvalidScalar { ty, .. } => {
+            let wanted = match *ty {
+                "boolean" => "neither true nor false",
+                "floating point" => "no number",
+                _ => "no whole number in range; write its digits alone",
+            };
+            match given() {
+                Some(given) => anyhow!("{place}: `{given}` is {wanted}"),
+                None => anyhow!("{place}: a value is {wanted}"),
+            }
+        }
+        other => {
+            let whole = other.to_string();
+            let said = whole.lines().next().unwrap_or("not valid YAML");
+            // The place is told already.
+            anyhow!("{place}: {}", said.split_once(" at line ").map_or(said, |(said, _)| said))
+        }
     }
 }
 

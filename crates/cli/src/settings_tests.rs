@@ -119,7 +119,21 @@ fn an_unknown_key_names_line_and_nearest_key() {
     let error = parse("reranker: {zebra: 1}\n", "lore.yaml").unwrap_err();
     assert_eq!(error.to_string(), "lore.yaml, line 1: unknown key `zebra`; known are model");
     let error = parse("limits: {json_body_bytes: lots}\n", "lore.yaml").unwrap_err().to_string();
-    assert!(error.starts_with("lore.yaml, line 1: "), "{error}");
+    assert_eq!(error, "lore.yaml, line 1: `lots` is no whole number in range; write its digits alone");
+}
+
+#[test]
+fn a_wrong_value_is_shown_and_its_line_told_once() {
+    let error = |text: &str| parse(text, "lore.yaml").unwrap_err().to_string();
+    let number = "is no whole number in range; write its digits alone";
+    assert_eq!(
+        error("generator:\n  model: ./x\n  kv_bytes: 2GB # much\n"),
+        format!("lore.yaml, line 3: `2GB` {number}")
+    );
+    assert_eq!(error("generator: {model: ./x, kv_bytes: -5}\n"), format!("lore.yaml, line 1: `-5` {number}"));
+    assert_eq!(error("offline: maybe\n"), "lore.yaml, line 1: `maybe` is neither true nor false");
+    let error = error("generator: qwen\n");
+    assert_eq!(error, "lore.yaml, line 1: generator is \"qwen\"; set it to none, or to {model: qwen}");
 }
 
 #[test]

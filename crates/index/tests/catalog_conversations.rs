@@ -196,6 +196,33 @@ fn a_statement_without_a_source_rests_on_every_passage() {
 }
 
 #[test]
+fn words_that_nothing_covers_rest_on_every_passage_and_on_the_answers_before() {
+    let (_folder, catalog) = open();
+    let cited = commit(&catalog, "rules.md", TEXT).document;
+    let beside = commit(&catalog, "memo.md", TEXT).document;
+    let begun = begin(&catalog, "ana", &turn("What do meals cost?", beside, 1), &Limits::default());
+    let mut led_in = turn("And in Bern?", cited, 1);
+    led_in.summary.answer = format!("Bob was let go: {QUOTE}");
+    led_in.summary.citations[0].answer_span = Span::new(16, 44);
+    catalog.append_turn("ana", begun, &led_in, &Limits::default()).unwrap();
+    catalog.append_turn("ana", begun, &turn("And in Leeds?", cited, 1), &Limits::default()).unwrap();
+    led_in.sources.extend(turn("", beside, 1).sources);
+    let alone = begin(&catalog, "ana", &led_in, &Limits::default());
+    let withdrawn = |id, access: &Access| -> Vec<bool> {
+        let turns = catalog.conversation_turns("ana", id, access).unwrap().unwrap().1;
+        turns.iter().map(|turn| turn.withdrawn).collect()
+    };
+    assert_eq!(withdrawn(begun, &Access::All), [false, false, false]);
+    catalog.change_meta(beside, &acl(&["board"])).unwrap();
+    assert_eq!(withdrawn(begun, &groups(&["hr"])), [true, true, false]);
+    assert_eq!(withdrawn(alone, &groups(&["hr"])), [true]);
+    let (_, history) = catalog.conversation_history("ana", begun, &groups(&["hr"]), 3).unwrap().unwrap();
+    assert!(history.iter().all(|turn| !turn.answer.contains("Bob")), "{history:?}");
+    catalog.delete(beside).unwrap();
+    assert_eq!(withdrawn(begun, &Access::All), [true, true, false]);
+}
+
+#[test]
 fn of_a_version_that_is_not_kept_any_more_the_name_is_shown() {
     let (_folder, catalog) = open();
     let document = commit(&catalog, "rules.md", TEXT).document;

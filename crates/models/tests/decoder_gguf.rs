@@ -121,13 +121,26 @@ fn each_ggml_type_stays_near_its_dequantised_weights() {
         let dequantised = logits(&open(decoder_support::folder(&config(), &held).path()), &tokens, 64);
         let got = logits(&decoder, &tokens, 64);
         let (error, lost) = (relative(&got, &dequantised), relative(&dequantised, &exact));
-        // A token read alone takes another kernel than 64 together.
+        // A text may not depend on what is read beside it.
         let single = apart(&logits(&decoder, &tokens[..9], 1), &got[..9]);
         eprintln!(
             "{kind:?}: relative error {error:.2e} (the blocks themselves {lost:.2e}), one by one {single:.2e}"
         );
         if error > most {
             failures.push(format!("{kind:?}: {error:.2e} is more than {most:.0e}"));
+        }
+        // candle's kernels for the other types may differ from machine to machine.
+        let own = matches!(
+            kind,
+            GgmlDType::F32
+                | GgmlDType::F16
+                | GgmlDType::BF16
+                | GgmlDType::Q8_0
+                | GgmlDType::Q6K
+                | GgmlDType::Q4K
+        );
+        if own && single > 0.0 {
+            failures.push(format!("{kind:?}: a token alone differs by {single:.2e} from one among others"));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");

@@ -446,3 +446,19 @@ proptest! {
         load(&path);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_tensor_that_was_copied_leaves_no_pages_of_its_file_in_memory() {
+    let (rows, columns) = (4096, 1024);
+    let values: Vec<f32> = (0..rows * columns).map(|i| (i % 1000) as f32).collect();
+    let folder = folder(&small(), &[("lm_head.weight", vec![rows, columns], values.clone())]);
+    let weights = DecoderWeights::open(folder.path()).unwrap();
+    assert_eq!(weights.matrix("lm_head.weight", rows, columns).unwrap(), RawMatrix::F32(values));
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let file = folder.path().join("model.safetensors");
+    let of_file = maps.split_once(file.to_str().unwrap()).unwrap().1;
+    let line = of_file.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    let kib: usize = line.trim().trim_end_matches("kB").trim().parse().unwrap();
+    assert!(kib < 1024, "{kib} KiB of 16 MiB are still there");
+}

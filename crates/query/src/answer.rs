@@ -238,7 +238,8 @@ impl Answerer {
         match (&self.generator, promising) {
             (Some(generator), true) => {
                 let text = if by_model { &findings.rewritten } else { &question.text };
-                let job = Job { answerer: self, generator, question, text, findings: &findings };
+                let (findings, access) = (&findings, &caller.access);
+                let job = Job { answerer: self, generator, question, text, findings, access };
                 job.write(&mut summary, events).await?;
             }
             (generator, _) => {
@@ -375,6 +376,7 @@ fn error_event(error: &QueryError) -> AnswerEvent {
             ModelError::Refused { message, .. } => ("refused", message.clone()),
             ModelError::Failed { .. } => internal(),
         },
+        QueryError::Withdrawn => ("withdrawn", error.to_string()),
         QueryError::Index(IndexError::Unreachable { .. }) => {
             ("vectors_unavailable", "the vector store cannot be reached; try again in a moment".to_owned())
         }

@@ -55,9 +55,13 @@ pub enum Kind {
     NothingFound,
 }
 
-/// What `sentence` is, whose terms are `terms`.
-pub fn kind(sentence: &str, terms: &BTreeSet<String>) -> Kind {
+/// What `sentence` is, whose terms are `terms`; `figure` tells whether it has a figure that the question has not, which
+/// makes a claim of what else would only lead in, or say that nothing was found.
+pub fn kind(sentence: &str, terms: &BTreeSet<String>, figure: bool) -> Kind {
     let bare = sentence.trim().trim_matches(['*', '_', ' ']);
+    if figure {
+        return Kind::Claim;
+    }
     if NOTHING_FOUND.is_match(bare) {
         return Kind::NothingFound;
     }
@@ -163,6 +167,29 @@ pub fn entities(sentence: &str) -> BTreeSet<String> {
 /// Without spaces and hyphens: `FJ-200` and `FJ 200` are one code.
 pub fn squeeze(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '‑' | '–')).collect()
+}
+
+/// Whether `haystack` (lower case) names `code` (squeezed): spaces and hyphens in between do not matter, but `fj20` is not in
+/// `fj-200`.
+pub fn has_code(haystack: &str, code: &str) -> bool {
+    let plain = |c: &char| c.is_ascii_alphanumeric();
+    let skipped = |c: char| c.is_whitespace() || matches!(c, '-' | '‑' | '–');
+    let mut before: Option<char> = None;
+    for (at, first) in haystack.char_indices() {
+        let whole = !before.as_ref().is_some_and(plain) || !plain(&first);
+        before = Some(first);
+        if !whole || skipped(first) {
+            continue;
+        }
+        let mut rest = haystack[at..].chars();
+        let there = code.chars().all(|wanted| rest.by_ref().find(|c| !skipped(*c)) == Some(wanted));
+        // A plural's s, as in "two K110s", ends a code too.
+        let rest = rest.as_str().strip_prefix('s').unwrap_or(rest.as_str());
+        if there && !rest.chars().next().as_ref().is_some_and(plain) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The numbers of a text, as digits, without leading zeros and trailing zeros of decimals; written words too.
@@ -277,7 +304,7 @@ mod tests {
     #[track_caller]
     fn is(expected: Kind, sentences: &[&str]) {
         for sentence in sentences {
-            assert_eq!(kind(sentence, &terms(sentence)), expected, "{sentence}");
+            assert_eq!(kind(sentence, &terms(sentence), false), expected, "{sentence}");
         }
     }
 
@@ -343,6 +370,18 @@ mod tests {
         );
         assert_eq!(chinese_number("一百零五"), Some(105));
         assert_eq!(chinese_number("十五"), Some(15));
+    }
+
+    #[test]
+    fn a_code_is_there_as_a_whole_or_not() {
+        for there in
+            ["the fj-200 measures", "fj 200", "fj200s", "型号fj-200的", "| fj-200 | 80 |", "fj-200-b"]
+        {
+            assert!(has_code(there, "fj200"), "{there}");
+        }
+        for other in ["the fj-2000", "afj-200", "fj-200a", "fj-20 x", "2fj200", ""] {
+            assert!(!has_code(other, "fj200"), "{other}");
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Default for GenerateConfig {
             rewrite: true,
             ask_threshold: 0.1,
             support_lexical: 0.4,
-            support_cosine: 0.5,
+            support_cosine: 0.45,
             strict: false,
         }
     }

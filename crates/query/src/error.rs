@@ -49,6 +49,9 @@ pub enum QueryError {
         /// The cause.
         source: Box<QueryError>,
     },
+    /// What the answer was being written from may not be read any more.
+    #[error("a document that the answer was written from was deleted or closed; ask again")]
+    Withdrawn,
     /// A background task ended early.
     #[error("the work was cancelled")]
     Cancelled,

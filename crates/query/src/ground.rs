@@ -16,7 +16,9 @@ use crate::config::GenerateConfig;
 use crate::error::Result;
 use crate::extract::{CONTEXT_SHARE, Extractor, dot};
 use crate::grounds::{Ground, Grounds, Said, first_word};
-use crate::measure::{has, measures};
+use crate::judgement::parts;
+pub use crate::judgement::{Evidence, Judgement, Support};
+use crate::measure::{has, is_figure, measures};
 use crate::passages::FoundPassage;
 use crate::retrieve::Retriever;
 use crate::statements::Statement;
@@ -35,30 +37,6 @@ const COPY: f32 = 0.75;
 const SAME_MATTER: f32 = 0.6;
 /// Least share of a statement's words that one of several passages must hold to be cited with the others.
 const PART: f32 = 0.15;
-
-/// The place that supports a statement, or comes nearest to it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Support {
-    /// Index of the passage.
-    pub passage: usize,
-    /// The quote's span in the parsed text.
-    pub span: Span,
-    /// How well it supports the statement, 0 to 1.
-    pub score: f32,
-}
-
-/// What became of a statement.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Judgement {
-    /// It claims nothing.
-    Empty,
-    /// It says that nothing was found.
-    NothingFound,
-    /// It is supported by these.
-    Supported(Vec<Support>),
-    /// Nothing supports it; the nearest place of each passage that it names.
-    Unsupported(Vec<Support>),
-}
 
 /// Checks statements against passages; clones share them.
 #[derive(Clone, Debug)]
@@ -84,6 +62,10 @@ struct Quote {
     covered: f32,
     /// Whether numbers and codes are there, and nothing is denied.
     agrees: bool,
+    /// Whether it is a near copy that denies what the statement says, or the other way round.
+    denied: bool,
+    /// Whether it does so and speaks of the same things.
+    opposed: bool,
     /// Whether statement and quote are in scripts that share no words.
     foreign: bool,
     cosine: Option<f32>,
@@ -120,11 +102,24 @@ impl Grounding {
         })
     }
 
-    /// Judges a statement; a passage that it does not name may support it too.
+    /// Judges a statement; a passage that it does not name may support it too. Of a list item each sentence must be
+    /// supported.
     ///
     /// # Errors
     /// Fails where the lexical index fails.
     pub async fn judge(&self, statement: &Statement) -> Result<Judgement> {
+        let parts = parts(statement);
+        if parts.len() < 2 {
+            return self.judge_one(statement).await;
+        }
+        let mut whole = Judgement::Empty;
+        for part in &parts {
+            whole = whole.and(self.judge_one(part).await?);
+        }
+        Ok(whole)
+    }
+
+    async fn judge_one(&self, statement: &Statement) -> Result<Judgement> {
         let cited: Vec<usize> =
             statement.cited.iter().map(|n| *n as usize - 1).filter(|p| *p < self.passages.len()).collect();
         let (this, drafting) = (self.clone(), statement.clone());
@@ -162,20 +157,34 @@ impl Grounding {
         })
     }
 
+    /// What speaks for the possible quotes of a statement that hold its numbers, codes and names; none where it claims
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Grounding::judge`].
+    pub(crate) async fn evidence(&self, statement: &Statement) -> Result<Vec<Evidence>> {
+        let (this, drafting) = (self.clone(), statement.clone());
+        let drafted = tokio::task::spawn_blocking(move || this.draft(&drafting)).await??;
+        let Drafted::Quotes(said, mut quotes) = drafted else { return Ok(Vec::new()) };
+        self.add_cosines(&statement.text, &mut quotes).await;
+        Ok(quotes.iter().filter(|quote| quote.agrees).map(|quote| quote.evidence(&said)).collect())
+    }
+
     /// The possible quotes of all passages. Reads postings: blocks.
     fn draft(&self, statement: &Statement) -> Result<Drafted> {
-        if statement.header {
+        let (index, text) = (self.retriever.index(), statement.text.as_str());
+        let bare = claim::without_label(text);
+        let mut definite = Definite::of(text, &self.question);
+        let measures = measures(bare);
+        let tells = definite.numbers.iter().any(|number| is_figure(number, measures.get(number)));
+        if statement.header && !tells {
             return Ok(Drafted::Judged(Judgement::Empty));
         }
-        let (index, text) = (self.retriever.index(), statement.text.as_str());
-        let terms = term_set(index, claim::without_label(text));
-        match claim::kind(text, &terms) {
+        match claim::kind(text, &term_set(index, bare), tells) {
             Kind::Empty => return Ok(Drafted::Judged(Judgement::Empty)),
             Kind::NothingFound => return Ok(Drafted::Judged(Judgement::NothingFound)),
             Kind::Claim => {}
         }
-        let bare = claim::without_label(text);
-        let mut definite = Definite::of(text, &self.question);
         // A name at the head of a sentence is told from another word by having been met elsewhere.
         definite.names.extend(first_word(bare).filter(|word| self.known.contains(word)));
         let said = Said {
@@ -183,11 +192,12 @@ impl Grounding {
             entities: definite.codes.iter().chain(&definite.names).cloned().collect(),
             squeezed: claim::squeeze(&bare.to_lowercase()),
             definite,
-            measures: measures(bare),
+            measures,
             denies: claim::denies(bare),
             chinese: text::language(bare) == "zh",
         };
-        let mut out = Vec::new();
+        let mut out: Vec<Quote> = Vec::new();
+        let mut opposed = 0.0f32;
         for (number, grounds) in self.passages.iter().enumerate() {
             let named = said.definite.names.iter().all(|name| {
                 grounds.haystack.contains(&claim::squeeze(name))
@@ -205,6 +215,7 @@ impl Grounding {
                     }
                 }
             }
+            opposed = quotes.iter().filter(|q| q.opposed).map(|q| q.own).fold(opposed, f32::max);
             quotes.sort_by(|a, b| {
                 let key = |q: &Quote| q.covered - WORTH * (q.units.len() - 1) as f32;
                 b.agrees.cmp(&a.agrees).then(key(b).total_cmp(&key(a)))
@@ -212,6 +223,8 @@ impl Grounding {
             quotes.truncate(COMPARED);
             out.extend(quotes);
         }
+        // What is nearer than a quote and says the opposite outweighs it.
+        out.iter_mut().filter(|quote| quote.own < opposed).for_each(|quote| quote.agrees = false);
         Ok(Drafted::Quotes(Box::new(said), out))
     }
 
@@ -246,16 +259,7 @@ impl Grounding {
     }
 
     fn supports(&self, quote: &Quote, said: &Said) -> bool {
-        let near = quote.cosine.map(|cosine| cosine >= self.cosine);
-        if quote.foreign {
-            // Without common words, what is definite must be enough where the meaning cannot be compared.
-            let definite = !(said.definite.numbers.is_empty() && said.definite.codes.is_empty());
-            return quote.agrees && near.unwrap_or(definite);
-        }
-        quote.agrees
-            && quote.covered >= self.lexical
-            && quote.own >= self.lexical / 2.0
-            && near.unwrap_or(true)
+        quote.agrees && quote.evidence(said).is_enough(self.lexical, self.cosine)
     }
 
     fn score(&self, quote: &Quote) -> f32 {
@@ -278,7 +282,8 @@ impl Grounding {
 
     /// The named quotes that support a statement together, where none does alone.
     fn together(&self, named: &[&Quote], said: &Said) -> Option<Vec<Support>> {
-        let parts: Vec<&Quote> = named.iter().copied().filter(|q| q.own >= PART && !q.foreign).collect();
+        let fits = |q: &&Quote| q.own >= PART && !q.foreign && !q.denied;
+        let parts: Vec<&Quote> = named.iter().copied().filter(fits).collect();
         if parts.len() < 2 {
             return None;
         }
@@ -296,6 +301,14 @@ impl Grounding {
             && share(CONTEXT_SHARE) >= self.lexical
             && near.is_none_or(|cosine| cosine >= self.cosine);
         enough.then(|| parts.into_iter().map(|q| self.support(q)).collect())
+    }
+}
+
+impl Quote {
+    fn evidence(&self, said: &Said) -> Evidence {
+        let &Quote { own, covered, cosine, foreign, .. } = self;
+        let definite = !(said.definite.numbers.is_empty() && said.definite.codes.is_empty());
+        Evidence { own, covered, cosine, foreign, definite }
     }
 }
 
@@ -322,12 +335,16 @@ fn quote(
     });
     let denied = own >= COPY && nearest.is_some_and(|ground| ground.denies != said.denies);
     let foreign = units.iter().any(|ground| ground.chinese) != said.chinese;
+    let agrees = agrees(said, &units);
+    let same = nearest.is_some_and(|ground| !ground.differs(said));
     Quote {
         passage,
         units: range,
         own,
         covered,
-        agrees: (named || foreign) && !denied && agrees(said, &units),
+        agrees: (named || foreign) && !denied && agrees,
+        denied,
+        opposed: denied && named && agrees && same,
         foreign,
         cosine: None,
     }
@@ -337,7 +354,7 @@ fn quote(
 /// nothing else, and holds not much less of the statement than the others.
 fn agrees(said: &Said, units: &[&Ground]) -> bool {
     let codes =
-        said.definite.codes.iter().all(|code| units.iter().any(|g| g.squeezed.contains(code.as_str())));
+        said.definite.codes.iter().all(|code| units.iter().any(|g| claim::has_code(&g.unit.haystack, code)));
     if !codes || said.definite.numbers.is_empty() {
         return codes;
     }

@@ -6,7 +6,7 @@
 //!
 //! Where a language model writes the answer ([`write`](mod@write)), the passages are packed ([`pack`](mod@pack)) into a chat ([`prompt`]), the
 //! markers are taken out of what it writes ([`cite`]), and its sentences ([`statements`]) are checked against the passages
-//! ([`ground`], [`claim`], [`measure`]). [`eval`] measures all of it.
+//! ([`ground`], [`judgement`], [`claim`], [`measure`]). [`eval`] measures all of it.
 
 pub mod answer;
 pub mod asked;
@@ -19,6 +19,7 @@ pub mod extract;
 pub mod fuse;
 pub mod ground;
 mod grounds;
+pub mod judgement;
 pub mod kind;
 pub mod measure;
 pub mod pack;
@@ -30,6 +31,7 @@ pub mod select;
 pub mod statements;
 pub mod support;
 pub mod text;
+mod thoughts;
 mod units;
 pub mod write;
 

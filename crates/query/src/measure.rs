@@ -87,6 +87,14 @@ fn unit(rest: &str) -> Option<&'static str> {
         .map(|(unit, _)| *unit)
 }
 
+/// Whether `number` with these units tells an amount: what has a unit, and what is neither small, as in "three steps", nor a
+/// year.
+pub fn is_figure(number: &str, units: Option<&BTreeSet<&'static str>>) -> bool {
+    let measured = units.is_some_and(|units| units.iter().any(|unit| !unit.is_empty()));
+    let value: f64 = number.parse().unwrap_or(0.0);
+    measured || number.contains('.') || (value >= 10.0 && !(1990.0..2100.0).contains(&value))
+}
+
 /// Whether a source whose measures are `source` has `number`, in one of `units` where both have known ones.
 pub fn has(
     source: &BTreeMap<String, BTreeSet<&'static str>>,

@@ -68,8 +68,8 @@ pub fn pack(
             return Err(ModelError::Refused {
                 model: generator.info().id.clone(),
                 message: format!(
-                    "the question leaves no room for a passage in the model's context of {context} tokens; \
-                     shorten it, or lower answer.generate.max_tokens"
+                    "the model's context of {context} tokens has no room for the question and a passage; shorten the \
+                     question, or raise generator.context_tokens and generator.kv_bytes where they bound it"
                 ),
             });
         }

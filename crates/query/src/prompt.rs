@@ -181,13 +181,24 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-#[allow(clippy::expect_used, reason = "the pattern is a constant, and a test uses it")]
-static FENCE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?i)[<＜](\s*[/／]?\s*passage)").expect("a pattern of this file"));
+/// What may stand between the characters of a fence or a marker without being seen: spaces, format characters, and marks
+/// that join what is before them.
+const UNSEEN: &str = r"[\s\p{Cf}\u{34f}\u{fe00}-\u{fe0f}]*";
+
+/// The letters of the fence's name, each with the ones that look like it: full-width, Cyrillic, IPA.
+const NAME: [&str; 7] = ["pｐр", "aａаɑ", "sｓѕ", "sｓѕ", "aａаɑ", "gｇɡ", "eｅе"];
+
+#[allow(clippy::expect_used, reason = "the patterns are constants, and a test uses them")]
+static FENCE: LazyLock<Regex> = LazyLock::new(|| {
+    let name: Vec<String> = NAME.iter().map(|like| format!("[{like}]")).collect();
+    let name = name.join(UNSEEN);
+    Regex::new(&format!("(?i)[<＜﹤](({UNSEEN})[/／⁄∕]?({UNSEEN}){name})")).expect("a pattern of this file")
+});
 
 #[allow(clippy::expect_used, reason = "the pattern is a constant, and a test uses it")]
 static MARKER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"[\[【［](\s*[0-9]{1,3}(?:\s*[,，、;；–-]\s*[0-9]{1,3})*\s*)[\]】］]")
+    let number = format!("{UNSEEN}[0-9０-９]{{1,3}}{UNSEEN}");
+    Regex::new(&format!(r"[\[【［〔]({number}(?:[,，、;；–-]{number})*)[\]】］〕]"))
         .expect("a pattern of this file")
 });
 

@@ -11,7 +11,7 @@ use lore_core::{ChatOptions, GenerateEvent, Generator, ModelError, Prompt, Sampl
 
 use crate::pack::encode;
 use crate::prompt::rewrite_chat;
-use crate::text::{is_cjk, language, word_set};
+use crate::text::{is_cjk, is_function_word, language, matter, numbers, specific_terms, word_set};
 
 /// Most tokens of a question that the model makes whole.
 const REWRITTEN_TOKENS: usize = 128;
@@ -137,7 +137,36 @@ fn sensible(question: &str, written: &str, longest: usize) -> Option<String> {
     let fits = bare.chars().count() <= longest && language(bare) == language(question);
     // "Question: ..." and "The last question is ..." are talk about the question.
     let talk = bare.split_once([':', '：']).is_some_and(|(label, _)| label.chars().count() <= 24);
-    (one_line && fits && !talk).then(|| bare.to_owned())
+    // A thought that was cut off is none, and neither is what has control characters.
+    let clean = !bare.contains("<think>") && !bare.chars().any(char::is_control);
+    (one_line && fits && !talk && clean && keeps(question, bare)).then(|| bare.to_owned())
+}
+
+/// Whether `written` still asks what `question` asks: it holds its numbers, codes and names, and, where there are any, some
+/// of the words that carry its matter. An answer, or the question before once more, does not.
+fn keeps(question: &str, written: &str) -> bool {
+    let lower = written.to_lowercase();
+    let rest = strip_opener(strip_opener(question));
+    let definite = specific_terms(rest).iter().all(|term| lower.contains(term.as_str()));
+    let there = numbers(written);
+    if !definite || !numbers(rest).is_subset(&there) {
+        return false;
+    }
+    let telling = |word: &&String| {
+        let word = word.as_str();
+        !is_function_word(word)
+            && !REFERENCES.contains(&word)
+            && !OPENERS.contains(&word)
+            && !CHINESE_REFERENCES.contains(&word)
+    };
+    let words = word_set(&matter(&rest.to_lowercase()));
+    let words: Vec<&String> = words.iter().filter(telling).collect();
+    // "costs" is there where "cost" is: a word's first letters are enough.
+    let stem = |word: &str| word.chars().take(word.chars().count().max(4) - 1).collect::<String>();
+    let holds = |word: &&&String| {
+        lower.contains(&if word.chars().all(is_cjk) { (**word).clone() } else { stem(word) })
+    };
+    words.is_empty() || words.iter().any(|word| holds(&word))
 }
 
 fn opens_with(lower: &str, opener: &str) -> bool {
@@ -257,11 +286,34 @@ mod tests {
         let sense = |written: &str| sensible("How much does it cost?", written, 60);
         assert_eq!(sense(&format!(" \"{whole}\"\n")).as_deref(), Some(whole));
         assert_eq!(sense(&format!("<think>\n\n</think>\n\n{whole}")).as_deref(), Some(whole));
-        for nonsense in
-            ["", "\n", "One line.\nAnother.", "FJ-200 多少钱？", "Question: How much?", &"long ".repeat(20)]
-        {
+        for nonsense in [
+            "",
+            "\n",
+            "One line.\nAnother.",
+            "FJ-200 多少钱？",
+            "Question: How much?",
+            &"long ".repeat(20),
+            "<think>What does it cost, the user asks",
+            "How much does \u{7} the FJ-200 cost?",
+            "I do not know.",
+            "30 days.",
+        ] {
             assert_eq!(sense(nonsense), None, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_question_made_whole_keeps_what_was_asked() {
+        let kept = |question: &str, written: &str| sensible(question, written, 200).is_some();
+        assert!(kept("And in Shanghai?", "How many vacation days does a new employee in Shanghai get?"));
+        assert!(!kept("And in Shanghai?", "How many vacation days does a new employee in Munich get?"));
+        assert!(kept("And for 3 years?", "What is the interest of the FJ-200 for 3 years?"));
+        assert!(!kept("And for 3 years?", "What is the interest of the FJ-200?"));
+        assert!(kept("Why?", "Why does the FJ-200 need no battery?"));
+        assert!(
+            kept("那苏州呢？", "苏州员工有多少天年假？") && !kept("那苏州呢？", "上海员工有多少天年假？")
+        );
+        assert!(kept("它多少钱？", "FJ-200 多少钱？"));
     }
 
     #[test]

@@ -2,22 +2,26 @@
 //!
 //! Text goes out as it comes, but for what may become a marker or the end of a statement; when a statement is complete,
 //! its citations follow at once. In strict mode a statement goes out when a passage supports it, and is dropped
-//! otherwise.
+//! otherwise. A document that is deleted or closed to the caller meanwhile ends the answer.
+
+use std::collections::BTreeSet;
 
 use lore_core::{
-    AnswerEvent, AnswerSummary, GenerateEvent, Generation, Generator, Markers, ModelError, Prompt, Question,
-    Span, Verdict,
+    Access, AnswerEvent, AnswerSummary, DocumentId, GenerateEvent, Generation, Generator, Markers,
+    ModelError, Prompt, Question, Seq, Span, Verdict,
 };
+use lore_index::Catalog;
 use tokio::sync::mpsc;
 
 use crate::answer::{Answerer, Findings, citation, nearest, nearest_text, not_found, send};
 use crate::cite::CitationParser;
-use crate::error::Result;
+use crate::error::{QueryError, Result};
 use crate::ground::{Grounding, Judgement, Support};
 use crate::pack::{Packed, ToPack, pack};
 use crate::passages::FoundPassage;
 use crate::prompt::PromptLanguage;
 use crate::statements::{Statement, Statements, Step};
+use crate::thoughts::Thoughts;
 
 /// One answer to be written.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,8 @@ pub(crate) struct Job<'a> {
     /// The question as the model gets it.
     pub text: &'a str,
     pub findings: &'a Findings,
+    /// What the caller may read.
+    pub access: &'a Access,
 }
 
 impl Job<'_> {
@@ -45,6 +51,9 @@ impl Job<'_> {
             markers: Some(Markers { open: "[".into(), close: "]".into(), last }),
             ignore_end: false,
         };
+        let catalog = self.answerer.retriever.index().catalog();
+        let mut open = StillOpen::new(catalog.clone(), self.access.clone(), &packed.passages);
+        open.check().await?;
         // Before the first event, so that a full queue is told as such.
         let mut written = self.generator.generate(prompt)?;
         let sources = packed.passages.iter().map(|p| p.passage.clone()).collect();
@@ -69,9 +78,12 @@ impl Job<'_> {
             text: String::new(),
             taken: 0,
             pending: String::new(),
+            missing: 0,
             carried: None,
+            code: (false, false),
             supported: false,
             first: None,
+            open,
         };
         let generation = draft.read(&mut written, last, &self.generator.info().id).await?;
         draft.end(self.question, &self.findings.passages).await?;
@@ -116,11 +128,47 @@ struct Draft<'a> {
     taken: usize,
     /// Strict mode: sentences that claim nothing and wait for a statement that is kept.
     pending: String,
+    /// Strict mode: bytes of `pending` up to the end of the last sentence that says what was not found.
+    missing: usize,
     /// Strict mode: the line break before the first statement dropped since one was kept.
     carried: Option<String>,
+    /// Strict mode: whether what follows is code, in the model's text and in what is kept of it.
+    code: (bool, bool),
     supported: bool,
     /// What the first sentence was that is not empty.
     first: Option<Judgement>,
+    open: StillOpen,
+}
+
+/// Whether the caller may still read every document that the model was shown (ARCHITECTURE.md, invariant 2).
+struct StillOpen {
+    catalog: Catalog,
+    access: Access,
+    documents: BTreeSet<DocumentId>,
+    /// The last change of the catalog when it was looked at.
+    seen: Option<Seq>,
+}
+
+impl StillOpen {
+    fn new(catalog: Catalog, access: Access, passages: &[FoundPassage]) -> Self {
+        let documents = passages.iter().map(|found| found.passage.document).collect();
+        Self { catalog, access, documents, seen: None }
+    }
+
+    /// Fails with [`QueryError::Withdrawn`] where one of them is not.
+    async fn check(&mut self) -> Result<()> {
+        let (catalog, access, seen) = (self.catalog.clone(), self.access.clone(), self.seen);
+        let documents = self.documents.clone();
+        let looking = move || {
+            let last = catalog.last_seq()?;
+            let open = seen == Some(last)
+                || catalog.readable_documents(&documents, &access)?.len() == documents.len();
+            Ok::<_, QueryError>((last, open))
+        };
+        let (last, open) = tokio::task::spawn_blocking(looking).await??;
+        self.seen = Some(last);
+        if open { Ok(()) } else { Err(QueryError::Withdrawn) }
+    }
 }
 
 impl Draft<'_> {
@@ -153,6 +201,7 @@ impl Draft<'_> {
             if end.is_some() {
                 statements.finish(&mut steps);
             }
+            self.open.check().await?;
             for step in steps.drain(..) {
                 self.step(step).await?;
             }
@@ -208,6 +257,7 @@ impl Draft<'_> {
         let before = Span::new(self.taken, statement.span.start);
         let mut gap = before.slice(&self.text).unwrap_or_default().to_owned();
         self.taken = statement.span.end;
+        self.code.0 ^= opens_code(&gap);
         match judgement {
             Judgement::Unsupported(_) => {
                 if gap.contains('\n') {
@@ -220,11 +270,25 @@ impl Draft<'_> {
         if let Some(carried) = self.carried.take().filter(|_| !gap.contains('\n')) {
             gap = carried;
         }
+        if self.code.1 ^ opens_code(&gap) != self.code.0 {
+            // The code began or ended behind what was dropped.
+            gap = without_fences(&gap);
+            if self.code.1 != self.code.0 {
+                gap = "\n```\n".to_owned();
+            }
+        }
+        self.code.1 = self.code.0;
         self.pending.push_str(&gap);
         self.pending.push_str(&statement.text);
-        if !matches!(judgement, Judgement::Supported(_)) {
-            return Ok(());
+        match judgement {
+            Judgement::Supported(_) => {}
+            Judgement::NothingFound => {
+                self.missing = self.pending.len();
+                return Ok(());
+            }
+            Judgement::Empty | Judgement::Unsupported(_) => return Ok(()),
         }
+        self.missing = 0;
         let mut text = std::mem::take(&mut self.pending);
         if self.summary.answer.is_empty() {
             text = text.trim_start().to_owned();
@@ -247,8 +311,10 @@ impl Draft<'_> {
         let refused = self.first == Some(Judgement::NothingFound);
         self.summary.answered = self.supported && !refused;
         if self.summary.answered {
-            let fences = self.summary.answer.lines().filter(|l| l.trim_start().starts_with("```")).count();
-            if self.strict && fences % 2 == 1 {
+            // What the documents do not say belongs to the answer.
+            let missing = self.pending.get(..self.missing).unwrap_or_default().to_owned();
+            self.send_text(missing).await?;
+            if self.strict && opens_code(&self.summary.answer) {
                 // The statement behind which the code ended was dropped.
                 self.send_text("\n```".to_owned()).await?;
             }
@@ -271,65 +337,15 @@ impl Draft<'_> {
     }
 }
 
-/// Leaves out what a model thinks aloud before it answers: `<think>...</think>` at the start of its text.
-#[derive(Debug, Default)]
-struct Thoughts {
-    held: String,
-    state: Thinking,
+fn is_fence(line: &str) -> bool {
+    line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~")
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Thinking {
-    #[default]
-    Unknown,
-    Thinks,
-    /// Between thoughts and answer.
-    Ended,
-    Answers,
+/// Whether what follows `text` is code where what is before it is none, or the other way round.
+fn opens_code(text: &str) -> bool {
+    text.lines().filter(|line| is_fence(line)).count() % 2 == 1
 }
 
-const THINK: (&str, &str) = ("<think>", "</think>");
-
-impl Thoughts {
-    fn without(&mut self, text: &str) -> String {
-        if self.state == Thinking::Answers {
-            return text.to_owned();
-        }
-        self.held.push_str(text);
-        if self.state == Thinking::Unknown {
-            let start = self.held.trim_start();
-            if let Some(after) = start.strip_prefix(THINK.0) {
-                (self.held, self.state) = (after.to_owned(), Thinking::Thinks);
-            } else if THINK.0.starts_with(start) {
-                return String::new();
-            } else {
-                self.state = Thinking::Ended;
-            }
-        }
-        if self.state == Thinking::Thinks {
-            match self.held.split_once(THINK.1) {
-                Some((_, after)) => (self.held, self.state) = (after.to_owned(), Thinking::Ended),
-                None => {
-                    // What may become the closing tag stays.
-                    let mut keep = self.held.len().saturating_sub(THINK.1.len() - 1);
-                    while !self.held.is_char_boundary(keep) {
-                        keep -= 1;
-                    }
-                    self.held.drain(..keep);
-                    return String::new();
-                }
-            }
-        }
-        let text = std::mem::take(&mut self.held);
-        let text = text.trim_start();
-        if !text.is_empty() {
-            self.state = Thinking::Answers;
-        }
-        text.to_owned()
-    }
-
-    /// What is left at the end: nothing of a thought that never ended.
-    fn rest(&mut self) -> String {
-        if self.state == Thinking::Unknown { std::mem::take(&mut self.held) } else { String::new() }
-    }
+fn without_fences(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !is_fence(line)).collect()
 }

@@ -87,6 +87,9 @@ async fn a_wrong_number_and_another_place_are_flagged() {
         "Unused days may be paid out [1].",
         "The FJ-200 measures up to 120 metres.",
         "The FJ-400 measures up to 80 metres.",
+        "The FJ-20 measures up to 80 metres.",
+        "In Munich, employees get 40 vacation days:",
+        "I could not find more in the documents, but Bob earns 90,000.",
         "Every employee receives a company car and a parking space [1].",
     ] {
         let script = format!("Employees in Munich get 30 days of vacation per year [1]. {wrong}");
@@ -375,4 +378,41 @@ async fn an_evaluation_measures_written_answers_too() {
     };
     let (report, _) = lore_query::eval::answers::run(&answerer, &[question], &|_| ()).await.unwrap();
     assert_eq!((report.contains_gold, report.false_refusals), (1.0, 0.0));
+}
+
+#[tokio::test]
+async fn a_measurement_tells_right_statements_from_wrong_ones() {
+    let world = world().await;
+    let question = |id: &str, question: &str, answer: &str, document: &str, quote: &str| {
+        let source = lore_query::eval::GoldSource { document: document.into(), quote: quote.into() };
+        lore_query::eval::EvalQuestion {
+            id: id.into(),
+            lang: "en".into(),
+            question: question.into(),
+            history: Vec::new(),
+            groups: Default::default(),
+            answers: vec![vec![answer.into()]],
+            sources: vec![source],
+            answerable: true,
+            kind: "lookup".into(),
+        }
+    };
+    let vacation = "A full-time employee in Munich is entitled to 30 days of vacation per year.";
+    let questions = [
+        question("q-1", MUNICH, "30 days", "handbook.md", vacation),
+        question(
+            "q-2",
+            "How far does it measure?",
+            "80 metres",
+            "sensors.md",
+            "The FJ-200 measures up to 80 metres.",
+        ),
+    ];
+    let answerer = world.extractive(config(GenerateConfig::default()));
+    let (report, outcomes) = lore_query::eval::grounding::run(&answerer, &questions, &|_| ()).await.unwrap();
+    assert_eq!((report.questions, report.statements["quote"], report.now.by_kind["quote"]), (2, 2, 1.0));
+    for wrong in ["number", "negation", "other_answer"] {
+        assert_eq!(report.now.by_kind.get(wrong), Some(&0.0), "{wrong}: {outcomes:#?}");
+    }
+    assert!(report.now.true_accepts > report.now.false_accepts && report.best.true_accepts > 0.5);
 }

@@ -171,6 +171,7 @@ impl ApiError {
             "overloaded" => Self::too_many(1, message.to_owned()),
             "model_unavailable" => Self::unavailable("model_unavailable", message.to_owned()),
             "vectors_unavailable" => Self::unavailable("vectors_unavailable", message.to_owned()),
+            "withdrawn" => Self::new(StatusCode::CONFLICT, "withdrawn", message.to_owned()),
             "timeout" => Self::timed_out(),
             "shutting_down" => Self::shutting_down(),
             _ => Self::internal(message),
@@ -290,6 +291,7 @@ impl From<QueryError> for ApiError {
             QueryError::QuestionTooLong { .. } => Self::invalid("question_too_long", error.to_string()),
             QueryError::Index(error) => error.into(),
             QueryError::Model(error) => error.into(),
+            QueryError::Withdrawn => Self::of_event("withdrawn", &error.to_string()),
             QueryError::Cancelled => Self::shutting_down(),
             error => Self::internal(error),
         }

@@ -46,7 +46,11 @@ impl Ask {
         let asker = Asker::open(&settings, catalog, caller, groups, "lore ask").await?;
         self.writer.note(&asker);
         let mut printer = (!settings.json).then(AnswerPrinter::new);
-        let answered = asker.ask(asked, |event| printer.iter_mut().try_for_each(|p| p.event(event))).await?;
+        let outcome = asker.ask(asked, |event| printer.iter_mut().try_for_each(|p| p.event(event))).await;
+        if outcome.is_err() {
+            printer.iter_mut().try_for_each(AnswerPrinter::cut)?;
+        }
+        let answered = outcome?;
         asker.close().await?;
         if settings.json {
             print::json(&answered)?;

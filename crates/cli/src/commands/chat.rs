@@ -25,7 +25,7 @@ write a question, or
 #[derive(Debug, Args)]
 pub struct Chat {
     /// Go on with this conversation [default: a new one]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = conversation)]
     conversation: Option<ConversationId>,
     /// Leave out statements that no passage supports
     #[arg(long)]
@@ -34,6 +34,11 @@ pub struct Chat {
     writer: Writer,
     #[command(flatten)]
     restrictions: Restrictions,
+}
+
+/// Reads a conversation's id.
+fn conversation(text: &str) -> Result<ConversationId, String> {
+    text.parse().map_err(|_| "write a conversation's id, as `lore chat` prints it at its end".to_owned())
 }
 
 /// What a line asks for.
@@ -131,11 +136,17 @@ impl Talk {
                 line = lines.recv() => line,
                 signal = tokio::signal::ctrl_c() => {
                     signal?;
-                    progress::say("Ctrl-D ends");
+                    // Behind the terminal's ^C.
+                    progress::say("\nCtrl-D ends");
                     continue;
                 }
             };
-            let Some(line) = line else { return Ok(()) };
+            let Some(line) = line else {
+                if prompted {
+                    print::line("")?;
+                }
+                return Ok(());
+            };
             match Line::parse(&line?) {
                 Line::Empty => {}
                 Line::Help => print::line(HELP)?,
@@ -178,7 +189,10 @@ impl Talk {
                 self.passages = answered.sources;
             }
             Err(error) if print::is_broken_pipe(&error) => return Err(error),
-            Err(error) => progress::stderr_line(&format!("error: {}", print::chain(&error))),
+            Err(error) => {
+                printer.iter_mut().try_for_each(AnswerPrinter::cut)?;
+                progress::stderr_line(&format!("error: {}", print::chain(&error)));
+            }
         }
         Ok(())
     }

@@ -73,12 +73,15 @@ impl Models {
                         vec![m.name.clone(), format!("{:.0} MB", m.bytes as f64 / 1e6), m.source.clone()]
                     })
                     .collect();
-                for known in known_models().iter().filter(|k| installed.iter().all(|m| m.name != k.name)) {
-                    rows.push(vec![
-                        known.name.to_owned(),
-                        "-".into(),
-                        "not here; `lore models pull` fetches it".into(),
-                    ]);
+                let configured = or_configured(Vec::new(), &settings).into_iter();
+                let configured = configured.filter(|wanted| wanted.spec().is_ok_and(|s| s.path().is_none()));
+                let mut absent: Vec<String> = configured.map(|wanted| wanted.name()).collect();
+                absent.extend(known_models().iter().map(|known| known.name.to_owned()));
+                absent.retain(|name| installed.iter().all(|m| m.name != *name));
+                absent.sort();
+                absent.dedup();
+                for name in absent {
+                    rows.push(vec![name, "-".into(), "not here; `lore models pull` fetches it".into()]);
                 }
                 print::table(&["name", "size", "source"], &rows)?;
                 progress::say(&format!("in {}", folder.display()));
@@ -98,6 +101,13 @@ enum Wanted {
 }
 
 impl Wanted {
+    fn name(&self) -> String {
+        match self {
+            Self::Named(name) => name.clone(),
+            Self::Generator(config) => config.name(),
+        }
+    }
+
     fn spec(&self) -> anyhow::Result<ModelSpec> {
         match self {
             Self::Named(name) => Ok(ModelSpec::parse(name)?),
@@ -127,10 +137,7 @@ async fn verify(settings: &Settings, wanted: Vec<Wanted>) -> anyhow::Result<Exit
     let mut whole = true;
     for wanted in wanted {
         let (spec, store) = (wanted.spec()?, open::model_store()?);
-        let name = match &wanted {
-            Wanted::Named(name) => name.clone(),
-            Wanted::Generator(config) => config.name(),
-        };
+        let name = wanted.name();
         let damage = open::blocking(move || store.verify(&spec)).await?;
         whole &= damage.is_empty();
         if settings.json {

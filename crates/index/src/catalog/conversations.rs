@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use lore_core::{
-    Access, AnswerSummary, Conversation, ConversationId, ConversationTurn, DocumentId, Limits, Passage, Turn,
+    Access, AnswerSummary, Conversation, ConversationId, ConversationTurn, DocumentId, Limits, Passage, Span,
+    Turn,
 };
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params, params_from_iter};
@@ -264,9 +265,9 @@ fn add_turn(tx: &Write<'_>, conversation: i64, turn: &NewTurn) -> Result<()> {
         (near.name, near.title) = Default::default();
     }
     let mut sources = turn.sources.clone();
+    let unsure = may_rest_on_all(&turn.summary, &turn.summary.answer);
     for passage in &mut sources {
-        // A statement without a source may come from any passage.
-        if !summary.unsupported.is_empty() {
+        if unsure {
             rests_on.insert(passage.document);
         }
         (passage.name, passage.title, passage.text) = Default::default();
@@ -297,7 +298,34 @@ fn add_turn(tx: &Write<'_>, conversation: i64, turn: &NewTurn) -> Result<()> {
         tx.prepare_cached("INSERT INTO turn_documents (turn, document) VALUES (?1, ?2)")?
             .execute(params![pk, document.0.as_bytes()])?;
     }
+    if unsure {
+        // Its writer saw the answers before it, too.
+        tx.prepare_cached(
+            "INSERT OR IGNORE INTO turn_documents (turn, document)
+             SELECT DISTINCT ?1, d.document FROM turn_documents d JOIN turns t ON t.pk = d.turn
+             WHERE t.conversation = ?2 AND t.pk < ?1",
+        )?
+        .execute(params![pk, conversation])?;
+    }
     Ok(())
+}
+
+/// Whether `answer` may come from any passage that its writer saw: it has statements that no passage supports, or, where it is
+/// an answer, words that no citation covers.
+pub(super) fn may_rest_on_all(summary: &AnswerSummary, answer: &str) -> bool {
+    if !summary.unsupported.is_empty() {
+        return true;
+    }
+    let mut spans: Vec<Span> = summary.citations.iter().map(|citation| citation.answer_span).collect();
+    spans.sort_unstable();
+    let (mut next, mut covered) = (spans.iter().peekable(), 0);
+    let uncited = |(at, c): (usize, char)| {
+        while let Some(span) = next.next_if(|span| span.start <= at) {
+            covered = covered.max(span.end);
+        }
+        at >= covered && c.is_alphanumeric()
+    };
+    summary.answered && answer.chars().enumerate().any(uncited)
 }
 
 /// The row of conversation `id` of `owner`, and the number of its turns.

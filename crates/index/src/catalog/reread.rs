@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lore_core::{Access, ConversationTurn, Document, DocumentId, Parsed, Span};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::conversations::Stored;
+use super::conversations::{Stored, may_rest_on_all};
 use super::{Catalog, access, documents, rows, text};
 use crate::error::Result;
 
@@ -40,17 +40,26 @@ impl<'a> Reread<'a> {
     }
 
     /// Whether the answer is still there and the reader may read every document that it cites or names, and, where it has
-    /// statements without a source, every document that its writer saw.
+    /// statements or words without a source, every document that its writer saw.
     pub(super) fn may_show(&mut self, turn: &Stored) -> Result<bool> {
-        if turn.answer.is_none() {
-            return Ok(false);
-        }
+        let shown = self.shows(turn)?;
+        self.withdrawn |= !shown;
+        Ok(shown)
+    }
+
+    fn shows(&mut self, turn: &Stored) -> Result<bool> {
+        let Some(answer) = &turn.answer else { return Ok(false) };
         for citation in &turn.summary.citations {
             if matches!(self.view(citation.document, citation.version)?, View::Closed) {
                 return Ok(false);
             }
         }
-        let seen = if turn.summary.unsupported.is_empty() { &[][..] } else { &turn.sources };
+        let unsure = may_rest_on_all(&turn.summary, answer);
+        // Its writer saw the answers before it, too.
+        if unsure && self.withdrawn {
+            return Ok(false);
+        }
+        let seen = if unsure { &turn.sources[..] } else { &[] };
         for passage in seen {
             if matches!(self.view(passage.document, passage.version)?, View::Closed) {
                 return Ok(false);
@@ -75,7 +84,6 @@ impl<'a> Reread<'a> {
                 summary.citations.clear();
                 summary.nearest.clear();
                 summary.unsupported.clear();
-                self.withdrawn = true;
             }
         }
         if self.withdrawn {

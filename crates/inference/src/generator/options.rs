@@ -50,7 +50,9 @@ impl GeneratorOptions {
         ];
         match fields.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("{name} is 0; it must be at least 1")),
-            None if self.kv_bytes == 0 => Err("kv_bytes is 0; a text needs memory".to_owned()),
+            None if self.kv_bytes == 0 => {
+                Err("kv_bytes is 0; keys and values need memory, such as 2147483648".to_owned())
+            }
             None => Ok(()),
         }
     }

@@ -46,6 +46,14 @@ pub enum StepError {
         /// Tokens that the model can look back over.
         context: usize,
     },
+    /// Two stretches, or two places of one, write the same block.
+    #[error("stretch {index} writes block {block}, which is written in this step already")]
+    SharedBlock {
+        /// Which stretch.
+        index: usize,
+        /// The number.
+        block: u32,
+    },
     /// A token id is not in the vocabulary.
     #[error("token {token} is not below the vocabulary of {vocabulary}")]
     UnknownToken {

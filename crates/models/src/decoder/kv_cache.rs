@@ -1,5 +1,7 @@
 //! Keys and values of past tokens, in blocks that sequences share and hand back.
 
+use std::collections::HashSet;
+
 use half::f16;
 use serde::{Deserialize, Serialize};
 
@@ -148,13 +150,20 @@ impl KvCache {
         }
         let mut rows = Vec::with_capacity(stretches.len());
         let mut row = 0;
+        let mut written = HashSet::new();
         for (index, stretch) in stretches.iter().enumerate() {
-            let needed = (stretch.start + stretch.tokens.len()).div_ceil(BLOCK);
+            let needed = stretch.start.saturating_add(stretch.tokens.len()).div_ceil(BLOCK);
             if stretch.blocks.len() < needed {
                 return Err(StepError::Blocks { index, given: stretch.blocks.len(), needed });
             }
             if let Some(block) = stretch.blocks.iter().find(|block| **block as usize >= self.blocks) {
                 return Err(StepError::UnknownBlock { index, block: *block, blocks: self.blocks });
+            }
+            // Threads write tokens side by side: no two may have one place.
+            let first = if stretch.tokens.is_empty() { needed } else { stretch.start / BLOCK };
+            let own = &stretch.blocks[first..needed];
+            if let Some(block) = own.iter().find(|block| !written.insert(**block)) {
+                return Err(StepError::SharedBlock { index, block: *block });
             }
             let count = stretch.tokens.len();
             rows.push(paged::Stretch { row, count, start: stretch.start, blocks: stretch.blocks });

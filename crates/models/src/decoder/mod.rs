@@ -62,7 +62,9 @@ impl DecoderOptions {
     /// Name and weights hash of the model at `path`.
     fn id(&self, path: &Path, weights: &DecoderWeights) -> Result<String, ModelsError> {
         let name = self.name.clone().unwrap_or_else(|| {
-            path.file_stem().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+            // A folder's name has no extension: `Qwen3-0.6B`.
+            let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+            name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
         });
         Ok(format!("{name}@{}", weights.fingerprint()?))
     }
@@ -167,11 +169,12 @@ impl Decoder {
 
     /// Reads the stretches' tokens, adds their keys and values to their blocks, and gives the logits that they want.
     ///
-    /// Stretches do not see each other; two of one step may share blocks that neither writes.
+    /// Stretches do not see each other; two of one step may share blocks that neither writes. A block with a position of
+    /// a stretch's tokens counts as written.
     ///
     /// # Errors
-    /// When a stretch's blocks do not cover its positions, a number is out of range, or an operation fails; what the
-    /// step wrote is then unknown, and the sequences are to be read anew.
+    /// When a stretch's blocks do not cover its positions, two write one block, a number is out of range, or an operation
+    /// fails; what the step wrote is then unknown, and the sequences are to be read anew.
     pub fn forward(&self, step: &[Stretch<'_>], cache: &mut KvCache) -> Result<Logits, StepError> {
         let mut prepared = cache.step(self.net.shape(), step)?;
         let values = self.net.step(step, &mut prepared)?;

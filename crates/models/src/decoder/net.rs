@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::DecoderConfig;
 use super::error::StepError;
@@ -37,6 +37,8 @@ pub(crate) struct Net {
     layers: Vec<Block>,
     norm: RmsNorm,
     output: Linear,
+    /// Whether the output layer is the embedding.
+    tied: bool,
     frequencies: Frequencies,
     shape: Shape,
     vocabulary: usize,
@@ -118,6 +120,7 @@ impl Net {
             layers,
             norm,
             output,
+            tied: config.tied,
             frequencies,
             shape: Shape::of(config),
             vocabulary,
@@ -168,6 +171,9 @@ impl Net {
             let message = format!("sequences of {lengths:?} are not {} tokens", tokens.len());
             return Err(candle_core::Error::Msg(message).into());
         }
+        if tokens.is_empty() {
+            return Ok(Tensor::zeros((0, self.vocabulary), DType::F32, &Device::Cpu)?);
+        }
         let positions: Vec<usize> = lengths.iter().flat_map(|length| 0..*length).collect();
         let rotation = self.frequencies.rotation(&positions);
         let hidden = self.hidden(tokens, &rotation, &mut Past::Whole(lengths))?;
@@ -189,7 +195,8 @@ impl Net {
             let Mlp { gate, up, down } = &layer.mlp;
             [q, k, v, o, gate, up, down].iter().map(|linear| linear.bytes()).sum::<usize>()
         };
-        embedding + self.layers.iter().map(layer).sum::<usize>()
+        let output = if self.tied { 0 } else { self.output.bytes() };
+        embedding + self.layers.iter().map(layer).sum::<usize>() + output
     }
 
     /// Whether the weights are 32-bit floats.
@@ -277,3 +284,6 @@ fn norm<S: Source>(
     let weight = source.vector(name, length)?;
     Ok(RmsNorm::new(Tensor::from_vec(weight, length, &Device::Cpu)?, epsilon))
 }
+
+#[cfg(test)]
+mod tests;

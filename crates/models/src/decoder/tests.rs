@@ -120,6 +120,20 @@ fn bookkeeping_that_does_not_fit_is_refused() {
     assert_eq!(refuse(&tokens, 0, &[1]), "stretch 0 has 1 blocks and needs 2");
     assert_eq!(refuse(&tokens, 0, &[1, 2]), "stretch 0 names block 2, the cache has 2");
     assert_eq!(refuse(&[97], 0, &[1]), "token 97 is not below the vocabulary of 97");
+    assert_eq!(
+        refuse(&tokens, 0, &[1, 1]),
+        "stretch 0 writes block 1, which is written in this step already"
+    );
+    assert_eq!(
+        refuse(&tokens, usize::MAX - 5, &[1]),
+        format!("stretch 0 has 1 blocks and needs {}", usize::MAX.div_ceil(32))
+    );
+    let stretch = |start| Stretch { tokens: &tokens[..32], start, blocks: &[0, 1], want: Want::Last };
+    let error = decoder.forward(&[stretch(0), stretch(30)], &mut cache).unwrap_err();
+    assert_eq!(error.to_string(), "stretch 1 writes block 0, which is written in this step already");
+    decoder.forward(&[stretch(0), stretch(32)], &mut cache).unwrap();
+    let none = Stretch { tokens: &[], start: 20, blocks: &[0], want: Want::All };
+    assert_eq!(decoder.forward(&[stretch(0), none], &mut cache).unwrap().rows(), 1);
     let mut other = config();
     other.kv_heads = 3;
     let other = Decoder::random(other, 1, 0.1, GgmlDType::F32, &DecoderOptions::default()).unwrap();
@@ -146,4 +160,45 @@ proptest! {
         let whole: Vec<f32> = decoder.whole(&tokens, &[total]).unwrap().get(total - 1).unwrap().to_vec1().unwrap();
         near(&last, &whole, 2e-5, "the last row");
     }
+}
+
+#[test]
+fn a_token_has_the_same_logits_to_the_last_bit_however_its_text_is_cut() {
+    for kind in [GgmlDType::F32, GgmlDType::Q8_0] {
+        let decoder = decoder(kind);
+        let tokens = tokens(100, 2);
+        let read = |chunk: usize| {
+            let mut cache = decoder.cache(4);
+            let mut rows = Vec::new();
+            for (index, tokens) in tokens.chunks(chunk).enumerate() {
+                let stretch =
+                    Stretch { tokens, start: index * chunk, blocks: &[2, 0, 3, 1], want: Want::All };
+                rows.extend(decoder.forward(&[stretch], &mut cache).unwrap().values);
+            }
+            rows
+        };
+        let one_by_one = read(1);
+        for chunk in [2, 5, 8, 33, 100] {
+            assert!(read(chunk) == one_by_one, "{kind:?} in chunks of {chunk}");
+        }
+    }
+}
+
+#[test]
+fn no_tokens_have_no_logits() {
+    for kind in [GgmlDType::F32, GgmlDType::Q8_0] {
+        let decoder = decoder(kind);
+        assert_eq!(decoder.whole(&[], &[]).unwrap().elem_count(), 0);
+        assert_eq!(decoder.forward(&[], &mut decoder.cache(1)).unwrap().rows(), 0);
+    }
+}
+
+#[test]
+fn an_output_layer_of_its_own_counts_as_weights() {
+    let bytes = |tied| {
+        let config = DecoderConfig { tied, ..config() };
+        Decoder::random(config, 7, 0.1, GgmlDType::F32, &DecoderOptions::default()).unwrap().weight_bytes()
+    };
+    // 97 rows in panels of 32.
+    assert_eq!(bytes(false) - bytes(true), 128 * 64 * 4);
 }

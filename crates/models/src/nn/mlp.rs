@@ -63,3 +63,28 @@ for_each_isa! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_is_the_plain_gate() {
+        let gate: Vec<f32> =
+            (-200..200).map(|i| i as f32 / 4.0).chain([0.0, -1e4, 1e4, 88.0, -88.0]).collect();
+        let up: Vec<f32> = (0..gate.len()).map(|i| ((i * 13 % 11) as f32 - 5.0) / 4.0).collect();
+        for isa in Isa::available() {
+            let mut out = vec![0.0; gate.len()];
+            gated(isa, &gate, &up, &mut out);
+            for ((gate, up), out) in gate.iter().zip(&up).zip(&out) {
+                let wide = f64::from(*gate);
+                let expected = wide / (1.0 + (-wide).exp()) * f64::from(*up);
+                let off = (f64::from(*out) - expected).abs();
+                assert!(off <= 1e-6 * expected.abs().max(1.0), "{isa:?} {gate}: {out} {expected}");
+            }
+            let mut out = [0.0; 2];
+            gated(isa, &[f32::NAN, 1.0], &[1.0, f32::NAN], &mut out);
+            assert!(out.iter().all(|value| value.is_nan()), "{isa:?}");
+        }
+    }
+}

@@ -81,3 +81,30 @@ for_each_isa! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_is_the_plain_norm() {
+        for features in [1, 5, 16, 37, 128] {
+            let x: Vec<f32> = (0..features * 3).map(|i| ((i * 37 % 19) as f32 - 9.0) / 3.0).collect();
+            let weight: Vec<f32> = (0..features).map(|i| 1.0 + (i % 7) as f32 / 10.0).collect();
+            for isa in Isa::available() {
+                let mut out = vec![0.0; x.len()];
+                normalise(isa, &x, &weight, 1e-5, &mut out);
+                for (x, out) in x.chunks(features).zip(out.chunks(features)) {
+                    let mean = x.iter().map(|v| f64::from(v * v)).sum::<f64>() / features as f64;
+                    for ((x, weight), out) in x.iter().zip(&weight).zip(out) {
+                        let expected = f64::from(x * weight) / (mean + 1e-5).sqrt();
+                        assert!(
+                            (f64::from(*out) - expected).abs() < 1e-6,
+                            "{isa:?} {features}: {out} {expected}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

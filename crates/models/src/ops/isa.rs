@@ -5,7 +5,7 @@
 pub enum Isa {
     /// 512-bit vectors (x86-64 with AVX-512 F, BW, DQ, VL).
     Avx512,
-    /// 256-bit vectors with fused multiply-add (x86-64 with AVX2 and FMA).
+    /// 256-bit vectors with fused multiply-add (x86-64 with AVX2, FMA and F16C).
     Avx2,
     /// Whatever the compiler makes of plain loops; on aarch64 these become NEON.
     Portable,
@@ -22,7 +22,9 @@ impl Isa {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
             let avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")

@@ -219,7 +219,8 @@ unsafe fn tile<E: Float>(
         }
     }
 
-    let low = first_seen(rows.start) / BLOCK;
+    // Chunks begin at the same keys whichever rows the tile has, so that sums are rescaled at the same places.
+    let low = first_seen(rows.start) / KEYS * CHUNK;
     let high = position(rows.end - 1) / BLOCK + 1;
     for chunk in (low..high).step_by(CHUNK) {
         let blocks = chunk..high.min(chunk + CHUNK);
@@ -354,6 +355,13 @@ unsafe fn score<E: Float>(isa: Isa, rows: usize, q: *const f32, keys: *const E, 
     // SAFETY: the caller's promises; the instructions were found.
     unsafe {
         match isa {
+            // Four rows fill the registers. All rows' sums are added up in one order, however many there are, so that what
+            // a token sees is the same to the last bit however its prompt is cut into steps.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if rows > 4 => {
+                score(isa, 4, q, keys, dim, out);
+                score(isa, rows - 4, q.add(4 * dim), keys, dim, out.add(4 * KEYS));
+            }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => for_rows!(rows, score_avx512::<E>(q, keys, dim, out)),
             #[cfg(target_arch = "x86_64")]
@@ -495,13 +503,13 @@ unsafe fn score_avx512<E: Float, const R: usize>(q: *const f32, keys: *const E, 
     let mut sums = [[[_mm512_setzero_ps(); 2]; R]; 2];
     let mut feature = 0;
     while feature < dim {
-        let parts = if R <= 4 { 2.min(dim - feature) } else { 1 };
-        for part in 0..parts {
+        let parts = 2.min(dim - feature);
+        for (part, sums) in sums.iter_mut().enumerate().take(parts) {
             // SAFETY: the caller's promises.
             unsafe {
                 let low = E::load16(keys.add((feature + part) * BLOCK));
                 let high = E::load16(keys.add((feature + part) * BLOCK + 16));
-                for (row, sums) in sums[part].iter_mut().enumerate() {
+                for (row, sums) in sums.iter_mut().enumerate() {
                     let q = _mm512_set1_ps(*q.add(row * dim + feature + part));
                     sums[0] = _mm512_fmadd_ps(low, q, sums[0]);
                     sums[1] = _mm512_fmadd_ps(high, q, sums[1]);
@@ -510,17 +518,12 @@ unsafe fn score_avx512<E: Float, const R: usize>(q: *const f32, keys: *const E, 
         }
         feature += parts;
     }
-    let [mut sums, odd] = sums;
-    if R <= 4 {
-        for (sums, odd) in sums.iter_mut().zip(odd) {
-            *sums = [_mm512_add_ps(sums[0], odd[0]), _mm512_add_ps(sums[1], odd[1])];
-        }
-    }
-    for (row, sums) in sums.iter().enumerate() {
+    let [even, odd] = sums;
+    for (row, (even, odd)) in even.iter().zip(odd).enumerate() {
         // SAFETY: the caller's promises.
         unsafe {
-            _mm512_storeu_ps(out.add(row * KEYS), sums[0]);
-            _mm512_storeu_ps(out.add(row * KEYS + 16), sums[1]);
+            _mm512_storeu_ps(out.add(row * KEYS), _mm512_add_ps(even[0], odd[0]));
+            _mm512_storeu_ps(out.add(row * KEYS + 16), _mm512_add_ps(even[1], odd[1]));
         }
     }
 }
@@ -591,3 +594,6 @@ unsafe fn mix_features<E: Float, const R: usize, const V: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,8 @@ impl Team {
             *shared.work.get() = Some(Work { run, count, part });
         }
         shared.next.store(0, Ordering::Relaxed);
+        // What a member left here in a piece of work whose caller panicked too.
+        shared.panicked.store(false, Ordering::Relaxed);
         let epoch = shared.state.load(Ordering::Relaxed) & !(OPEN | MEMBERS);
         shared.state.store(epoch.wrapping_add(EPOCH) | OPEN, Ordering::SeqCst);
         if shared.asleep.load(Ordering::SeqCst) > 0 {
@@ -152,7 +154,7 @@ impl Team {
         let closing = Closing(shared);
         shared.take_parts(work, count, part);
         drop(closing);
-        assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a kernel panicked on another thread");
+        assert!(!shared.panicked.load(Ordering::Relaxed), "a kernel panicked on another thread");
     }
 }
 
@@ -259,6 +261,26 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_panic_of_all_threads_is_not_told_to_the_next_caller() {
+        let team = Team::new(3);
+        for _ in 0..50 {
+            let everywhere = AtomicUsize::new(0);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                team.run(300, &|_| {
+                    // All threads are at it before one panics.
+                    everywhere.fetch_add(1, Ordering::Relaxed);
+                    while everywhere.load(Ordering::Relaxed) < 3 {
+                        std::thread::yield_now();
+                    }
+                    panic!("everywhere");
+                });
+            }));
+            assert!(outcome.is_err());
+            team.run(300, &|_| {});
+        }
     }
 
     #[test]

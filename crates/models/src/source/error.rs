@@ -166,6 +166,12 @@ pub enum SourceError {
         /// The model.
         model: String,
     },
+    /// A model was named by its path, and nothing is there.
+    #[error("there is no model at {}; correct the path, or write ORGANISATION/NAME for one of the hub's", path.display())]
+    NotThere {
+        /// The path.
+        path: PathBuf,
+    },
     /// No wheel is known for the model.
     #[error("no wheel is known for it; name package, version and inner_path in the configuration")]
     NoWheel,

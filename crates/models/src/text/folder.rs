@@ -21,7 +21,11 @@ pub(super) fn read(folder: &Path) -> Result<Parts, ModelsError> {
     for (id, token) in declared(&config) {
         if parts.added.iter().all(|(known, _)| *known != id) {
             parts.added.push((id, token.clone()));
-            let at = usize::try_from(id).unwrap_or(usize::MAX).min(build::MOST_TOKENS);
+            let at = usize::try_from(id).unwrap_or(usize::MAX);
+            if at > build::MOST_TOKENS {
+                let message = format!("the token id {id} is above {}", build::MOST_TOKENS);
+                return Err(ModelsError::invalid(&folder.join("tokenizer_config.json"), message));
+            }
             if parts.tokens.len() <= at {
                 parts.tokens.resize(at + 1, None);
             }

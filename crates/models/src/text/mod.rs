@@ -135,7 +135,7 @@ impl GeneratorText {
     pub fn encode_chat(&self, messages: &[Message], options: &ChatOptions) -> Result<Vec<u32>, ModelsError> {
         let template = self.template.as_ref().ok_or_else(|| ModelsError::Template {
             message: "the model has no chat template; choose a model that is tuned for chats, or name a file with a \
-                      template in the settings"
+                      template in the settings (generator.chat_template)"
                 .to_owned(),
         })?;
         let refused = match (self.chat(template, messages, options), messages) {

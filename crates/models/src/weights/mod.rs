@@ -13,6 +13,7 @@ pub use raw::RawMatrix;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -237,18 +238,16 @@ impl Tensor {
         &self.shape
     }
 
-    /// All values in the type of the file.
+    /// All values in the type of the file. The file's pages that were read leave the process's memory again, so that a
+    /// model that is copied tensor by tensor is never there twice.
     pub fn raw(&self) -> RawMatrix {
         match &self.data {
             Data::Owned(values) => RawMatrix::F32(values.to_vec()),
-            Data::Mapped { file, from, to, values } => {
-                let bytes = &file[*from..*to];
-                match values {
-                    Values::F32 => RawMatrix::F32(typed(bytes, f32::from_le_bytes)),
-                    Values::F16 => RawMatrix::F16(typed(bytes, f16::from_le_bytes)),
-                    Values::Bf16 => RawMatrix::Bf16(typed(bytes, bf16::from_le_bytes)),
-                }
-            }
+            Data::Mapped { file, from, to, values } => match values {
+                Values::F32 => RawMatrix::F32(taken(file, *from..*to, f32::from_le_bytes)),
+                Values::F16 => RawMatrix::F16(taken(file, *from..*to, f16::from_le_bytes)),
+                Values::Bf16 => RawMatrix::Bf16(taken(file, *from..*to, bf16::from_le_bytes)),
+            },
         }
     }
 
@@ -283,6 +282,28 @@ impl Tensor {
             }
         }
     }
+}
+
+/// As [`typed`] of a part of `file`, whose pages are given back on the way.
+fn taken<const N: usize, T>(file: &Mmap, range: Range<usize>, of: impl Fn([u8; N]) -> T) -> Vec<T> {
+    /// Bytes between two times; a multiple of every value's size.
+    const PART: usize = 8 << 20;
+    let mut values = Vec::with_capacity(range.len() / N);
+    for from in range.clone().step_by(PART) {
+        let to = range.end.min(from + PART);
+        values.extend(file[from..to].as_chunks::<N>().0.iter().map(|chunk| of(*chunk)));
+        #[cfg(unix)]
+        #[allow(unsafe_code, reason = "pages of a mapping are given back")]
+        // SAFETY: nobody can write through a read-only mapping of a file, so the pages are read from it again where
+        // they are looked at once more.
+        let given_back =
+            unsafe { file.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, to - from) };
+        #[cfg(unix)]
+        if let Err(error) = given_back {
+            tracing::debug!(%error, "cannot give pages of a model's file back");
+        }
+    }
+    values
 }
 
 /// Little-endian values of `N` bytes.

@@ -188,3 +188,13 @@ fn special_tokens_in_a_text_are_read_only_when_asked() {
         assert_eq!(text.count("<|im_end|>"), text.encode("<|im_end|>", false).unwrap().len());
     }
 }
+
+#[test]
+fn a_token_with_an_id_beyond_all_is_refused() {
+    let folder = family("gpt2").folder();
+    let path = folder.path().join("tokenizer_config.json");
+    let declared = json!({"added_tokens_decoder": {"4000000000": {"content": "<|far|>", "special": true}}});
+    std::fs::write(&path, declared.to_string()).unwrap();
+    let error = GeneratorText::open(folder.path(), &TextOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("4000000000") && error.contains("tokenizer_config.json"), "{error}");
+}

@@ -8,10 +8,13 @@ pub mod answers;
 pub mod calibrate;
 pub mod dataset;
 pub mod fit;
+pub mod grounding;
 pub mod metrics;
+pub mod pairs;
 pub mod retrieval;
 
 pub use answers::{AnswersReport, QuestionOutcome};
 pub use calibrate::Calibration;
 pub use dataset::{EvalDocument, EvalQuestion, GoldSource, RetrievalSet};
+pub use grounding::{GroundingReport, StatementOutcome};
 pub use retrieval::RetrievalReport;

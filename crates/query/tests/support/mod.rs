@@ -74,6 +74,17 @@ impl World {
         self.catalog.parsed(document, version).unwrap().unwrap().text.clone()
     }
 
+    /// Deletes a document, or closes it to everybody but a board.
+    pub fn close(&self, document: DocumentId, delete: bool) {
+        if delete {
+            self.catalog.delete(document).unwrap();
+        } else {
+            let board = lore_core::Acl(["board".to_owned()].into());
+            let change = lore_index::MetaChange { acl: Some(board), ..Default::default() };
+            self.catalog.change_meta(document, &change).unwrap();
+        }
+    }
+
     /// An answerer that writes the supporting sentences.
     pub fn extractive(&self, config: AnswerConfig) -> Answerer {
         let retriever = Retriever::new(self.index.clone(), None, RetrieveConfig::default());

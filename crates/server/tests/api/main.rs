@@ -14,3 +14,4 @@ mod service;
 mod serving;
 mod support;
 mod uploads;
+mod writing;

@@ -16,13 +16,13 @@ pub const HANDBOOK: &str = "# Vacation\n\nEvery new employee in Munich gets 30 v
     # Lunch\n\nThe canteen opens at noon and closes at two.";
 pub const QUESTION: &str = "How many vacation days per year does a new employee in Munich get?";
 
-const CHAT: &str = "/v1/chat/completions";
+pub const CHAT: &str = "/v1/chat/completions";
 
-fn chat(model: &str, said: &str) -> Value {
+pub fn chat(model: &str, said: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": said}]})
 }
 
-fn with(mut body: Value, key: &str, value: Value) -> Value {
+pub fn with(mut body: Value, key: &str, value: Value) -> Value {
     body[key] = value;
     body
 }

@@ -118,12 +118,15 @@ impl Ask {
     ///
     /// # Errors
     /// Fails where the server does not answer at the start, where it is on another machine, and where the questions cannot
-    /// be read; what fails later is counted.
+    /// be read; what fails later is counted, and where nothing was answered at all the exit code is 1.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let url = match &self.url {
             Some(url) => url.clone(),
             None => client::local_url(settings::socket_address(&settings.config.listen)?),
         };
+        if !reqwest::Url::parse(&url).is_ok_and(|url| url.has_host()) {
+            bail!("{url:?} is no address of a server; write it as http://127.0.0.1:8787");
+        }
         if !self.allow_remote && !is_here(&url) {
             bail!("{url} is not on this machine; --allow-remote asks it all the same");
         }
@@ -136,6 +139,8 @@ impl Ask {
         };
         let client = Client::at(&url, self.key.clone())?;
         client.text("/readyz").await.with_context(|| format!("{url} is not ready to be asked"))?;
+        // Which needs a key where a question does.
+        client.text("/v1/models").await.with_context(|| format!("{url} does not take questions"))?;
 
         let started = Instant::now();
         let span = Duration::from_secs(self.seconds);
@@ -168,7 +173,7 @@ impl Ask {
         } else {
             print::fields(&report)?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if report.answers > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
@@ -262,14 +267,19 @@ fn kind(error: &anyhow::Error) -> &'static str {
 /// The server's resident memory in megabytes, at the start and then at equal distances over `span`; empty where the
 /// server does not tell.
 async fn watch(client: Client, span: Duration) -> Vec<f64> {
-    let mut seen = Vec::new();
+    let (mut seen, mut missed) = (Vec::new(), 0);
     let mut ticks = tokio::time::interval((span / LOOKS).max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for _ in 0..=LOOKS {
         ticks.tick().await;
         match client.text("/metrics").await {
             Ok(text) => seen.extend(resident_mb(&text)),
-            Err(error) => tracing::warn!(error = print::chain(&error), "the server's memory is not told"),
+            // Once is enough.
+            Err(error) if missed == 0 => {
+                missed += 1;
+                tracing::warn!(error = print::chain(&error), "the server's memory is not told");
+            }
+            Err(_) => missed += 1,
         }
     }
     seen

@@ -42,6 +42,9 @@ pub struct Generate {
     kv_mb: Option<u64>,
 }
 
+/// Most texts at the same time.
+const MOST_TEXTS: usize = 1024;
+
 /// One text's times from the common start, in seconds.
 struct Written {
     first: f64,
@@ -60,25 +63,44 @@ impl Generate {
             prompt_tokens > 0 && new_tokens > 1 && concurrency > 0 && rounds > 0,
             "there must be at least 1 prompt token, 2 new tokens, 1 text and 1 round"
         );
+        ensure!(concurrency <= MOST_TEXTS, "--concurrency is {concurrency}; it can be {MOST_TEXTS} at most");
         let path = self.model.clone();
+        ensure!(
+            path.exists(),
+            "there is no model at {}; --model takes a GGUF file or a folder, and `lore models pull NAME` fetches one and \
+             prints where it is",
+            path.display()
+        );
         let loading = Instant::now();
         let decoder = open::blocking(move || {
-            let context = Some(prompt_tokens + new_tokens);
+            let context = Some(prompt_tokens.saturating_add(new_tokens));
             AnyDecoder::open(&path, &DecoderOptions { context, ..DecoderOptions::default() })
                 .with_context(|| format!("cannot load {}", path.display()))
         })
         .await?;
         let load_s = loading.elapsed().as_secs_f64();
+        let (context, tokens) = (decoder.context(), prompt_tokens.saturating_add(new_tokens));
+        ensure!(
+            tokens <= context,
+            "--prompt-tokens and --new-tokens are {tokens} together, and the model's context is {context} tokens"
+        );
         let vocabulary = decoder.vocabulary() as u64;
         let (model, weight_mb) = (decoder.id().to_owned(), decoder.weight_bytes() as f64 / 1e6);
         let blocks = (prompt_tokens + new_tokens).div_ceil(lore_models::decoder::BLOCK_TOKENS) + 1;
         // Twice what runs at once, so that a second question finds the first one's prompt.
         let needed = (2 * concurrency * blocks * decoder.block_bytes()) as u64;
-        let kv_bytes = self.kv_mb.map_or(needed, |mb| mb * 1_000_000);
+        let kv_bytes = self.kv_mb.map_or(needed, |mb| mb.saturating_mul(1_000_000));
+        let least = (blocks * decoder.block_bytes()) as u64;
+        ensure!(
+            kv_bytes >= least,
+            "--kv-mb has no room for a text; it takes {} at least",
+            least.div_ceil(1_000_000)
+        );
         let options = GeneratorOptions {
             max_running: concurrency,
             queue: 2 * concurrency + 2,
             kv_bytes,
+            context_tokens: Some(tokens),
             ..GeneratorOptions::default()
         };
         let generator = spawn_raw(decoder, &options);

@@ -1,4 +1,4 @@
-//! `lore eval answers` and `lore eval calibrate`.
+//! `lore eval answers`, `lore eval grounding` and `lore eval calibrate`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use lore_query::eval::{EvalQuestion, QuestionOutcome, answers, calibrate, dataset};
+use lore_query::eval::{EvalQuestion, answers, calibrate, dataset, grounding};
+use serde::Serialize;
 
 use super::corpus::Corpus;
 use crate::asking::{Writer, without_generator};
@@ -33,6 +34,26 @@ pub struct Answers {
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Write each question's outcome to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    outcomes: Option<PathBuf>,
+}
+
+/// Grounding: right and wrong statements that are accepted as supported
+#[derive(Debug, Args)]
+pub struct Grounding {
+    /// As for `lore eval answers`; its questions name their sources with quotes
+    #[arg(long, value_name = "FILE")]
+    dataset: PathBuf,
+    /// As for `lore eval answers`
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
+    /// Only the first so many questions
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Keep catalog and indexes in this folder, to measure again without building them
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Write each statement's outcome to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     outcomes: Option<PathBuf>,
 }
@@ -68,6 +89,38 @@ impl Answers {
         let total = questions.len() as u64;
         let progress = |done: usize| shown.set(done as u64, total);
         let (report, outcomes) = answers::run(&corpus.parts.answerer, &questions, &progress).await?;
+        shown.finish("");
+        corpus.close().await?;
+        if let Some(path) = &self.outcomes {
+            write_outcomes(path, &outcomes).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if settings.json {
+            print::json(&report)?;
+        } else {
+            print::fields(&report)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Grounding {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// As [`Answers::run`].
+    pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let (corpus, mut questions) = open(
+            &without_generator(&settings),
+            &self.dataset,
+            self.documents.as_deref(),
+            self.keep.as_deref(),
+        )
+        .await?;
+        questions.truncate(self.limit.unwrap_or(usize::MAX));
+        let shown = Progress::new("checking", Unit::Count("questions"));
+        let total = questions.len() as u64;
+        let progress = |done: usize| shown.set(done as u64, total);
+        let (report, outcomes) = grounding::run(&corpus.parts.answerer, &questions, &progress).await?;
         shown.finish("");
         corpus.close().await?;
         if let Some(path) = &self.outcomes {
@@ -163,7 +216,7 @@ fn documents_of(path: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-fn write_outcomes(path: &Path, outcomes: &[QuestionOutcome]) -> anyhow::Result<()> {
+fn write_outcomes(path: &Path, outcomes: &[impl Serialize]) -> anyhow::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     for outcome in outcomes {
         serde_json::to_writer(&mut file, outcome)?;

@@ -20,6 +20,8 @@ pub enum Eval {
     Retrieval(retrieval::Retrieval),
     /// Answers: F1, gold answer contained, citations, refusals
     Answers(answers::Answers),
+    /// Grounding: right and wrong statements that are accepted as supported
+    Grounding(answers::Grounding),
     /// Compute the weights of the extractive answerer from questions with known sources
     Calibrate(answers::Calibrate),
 }
@@ -33,6 +35,7 @@ impl Eval {
         match self {
             Eval::Retrieval(args) => args.run(settings).await,
             Eval::Answers(args) => args.run(settings).await,
+            Eval::Grounding(args) => args.run(settings).await,
             Eval::Calibrate(args) => args.run(settings).await,
         }
     }

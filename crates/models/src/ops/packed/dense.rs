@@ -40,6 +40,13 @@ fn widen_half(value: f16) -> f32 {
     f32::from_bits(magnitude | infinite | (bits & 0x8000) << 16)
 }
 
+/// The nearest half; beyond the largest, that one: an infinite key or value would make a whole text no number.
+#[inline(always)]
+fn narrow_half(value: f32) -> f16 {
+    const MOST: f32 = f16::MAX.to_f32_const();
+    f16::from_f32(value.clamp(-MOST, MOST))
+}
+
 macro_rules! float {
     ($ty:ty, $size:literal, $widen:expr, $narrow:expr, $load:expr) => {
         impl Float for $ty {
@@ -74,7 +81,7 @@ macro_rules! float {
 }
 
 float!(f32, 4, |v: f32| v, |v: f32| v, |p: *const f32| _mm512_loadu_ps(p));
-float!(f16, 2, widen_half, f16::from_f32, |p: *const __m256i| _mm512_cvtph_ps(_mm256_loadu_si256(p)));
+float!(f16, 2, widen_half, narrow_half, |p: *const __m256i| _mm512_cvtph_ps(_mm256_loadu_si256(p)));
 float!(
     bf16,
     2,
@@ -124,7 +131,8 @@ pub(super) fn tile<E: Float>(
             3 => run::<E, 3>(isa, weights, columns, values, at),
             4 => run::<E, 4>(isa, weights, columns, values, at),
             5 => run::<E, 5>(isa, weights, columns, values, at),
-            _ => run::<E, TOKENS>(isa, weights, columns, values, at),
+            TOKENS => run::<E, TOKENS>(isa, weights, columns, values, at),
+            _ => unreachable!("a tile of {count} tokens"),
         }
     }
 }

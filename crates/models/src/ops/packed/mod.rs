@@ -8,6 +8,9 @@
 //! - Q8_0 weights (blocks of 32 inputs with one f16 scale) lie as `[panel][block][half][8 steps][16 outputs][4 inputs]`
 //!   bytes, offset by 128, with scales `[panel][block][32]`. Activations are quantised the same way per token, and
 //!   sums of a block are exact integers: `vpdpbusd` where the machine has it.
+//! - Q4_K and Q6_K become Q8_0 when they are packed. candle's kernels for them keep a second, wider copy beside the file's
+//!   blocks (together 10.5 and 16.6 bits a weight; Q8_0 has 8.5), and take another kernel for one token than for many, so
+//!   that a text would depend on what is read beside it.
 
 mod dense;
 mod q8;
@@ -58,7 +61,7 @@ impl PackedMatrix {
     /// Packs a matrix of `rows` by `columns`; `Err` gives back one of a type that has no packed form.
     ///
     /// # Errors
-    /// The matrix itself: another GGML type, or Q8_0 with a row that is no whole number of blocks.
+    /// The matrix itself: another GGML type, or a row that is no whole number of blocks.
     ///
     /// # Panics
     /// When the matrix's length is not `rows * columns`; readers of files check it.
@@ -70,6 +73,16 @@ impl PackedMatrix {
             RawMatrix::Quantized { kind: GgmlDType::Q8_0, bytes } if columns.is_multiple_of(Q8_BLOCK) => {
                 let (quants, scales) = q8::pack(&bytes, rows, columns);
                 Data::Q8 { quants, scales }
+            }
+            RawMatrix::Quantized { kind: kind @ (GgmlDType::Q4K | GgmlDType::Q6K), bytes } => {
+                match q8::requantise(kind, &bytes, rows, columns) {
+                    Some(blocks) => {
+                        drop(bytes);
+                        let (quants, scales) = q8::pack(&blocks, rows, columns);
+                        Data::Q8 { quants, scales }
+                    }
+                    None => return Err(RawMatrix::Quantized { kind, bytes }),
+                }
             }
             other => return Err(other),
         };
@@ -153,6 +166,9 @@ pub(crate) struct Activations<'a> {
 /// # Panics
 /// When lengths do not fit each other; callers check shapes.
 pub(crate) fn products(isa: Isa, x: &Activations<'_>, products: &mut [Product<'_>]) {
+    if x.tokens == 0 {
+        return; // a tile has one token at least
+    }
     let mut ends = Vec::with_capacity(products.len());
     let mut targets = Vec::with_capacity(products.len());
     let mut panels = 0;

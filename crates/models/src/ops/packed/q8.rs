@@ -1,17 +1,24 @@
 //! Tiles of Q8_0 weights.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use half::f16;
 
 use super::rows::bytes_mut;
 use super::{Line, PANEL, Q8_BLOCK, TOKENS, Tile};
 use crate::ops::Isa;
 use crate::ops::isa::for_each_isa;
-use crate::ops::team::for_chunks;
+use crate::ops::team::{for_chunks, for_pieces};
 
 /// Bytes of a block in a file: the scale (f16) and 32 quants.
 const FILE_BLOCK: usize = 2 + Q8_BLOCK;
 /// Bytes of a panel's block.
 const UNIT: usize = PANEL * Q8_BLOCK;
+/// Activations whose largest is below count as zeros: 127 over it would be no finite number.
+const LEAST: f32 = 1e-30;
 
 /// Activations as Q8_0: per token and block of 32 inputs a scale and whole numbers from -127 to 127.
 pub(crate) struct Quantised {
@@ -90,12 +97,15 @@ fn quantise_avx512(
             let low = _mm512_loadu_ps(values.as_ptr());
             let high = _mm512_loadu_ps(values.as_ptr().add(16));
             let most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
-            *scale = most / 127.0;
-            let inverse = _mm512_set1_ps(if most > 0.0 { 127.0 / most } else { 0.0 });
+            // The quants of what is no number are 0, so the scale has to tell.
+            let lost = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(low, high) != 0;
+            *scale = if lost { f32::NAN } else { most / 127.0 };
+            let inverse = _mm512_set1_ps(if most > LEAST { 127.0 / most } else { 0.0 });
             // Rounds to the nearest, ties to even.
             let low = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
             let high = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
-            *offset = -128 * _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+            // What is no number comes out as the least integer; the sum means nothing then.
+            *offset = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high)).wrapping_mul(-128);
             _mm_storeu_si128(quants.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(low));
             _mm_storeu_si128(quants.as_mut_ptr().add(16).cast(), _mm512_cvtepi32_epi8(high));
         }
@@ -113,8 +123,9 @@ for_each_isa! {
                 most[i % 16] = most[i % 16].max(value.abs());
             }
             let most = most.iter().copied().fold(0f32, f32::max);
-            *scale = most / 127.0;
-            let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
+            let lost = values.iter().fold(false, |lost, value| lost | value.is_nan());
+            *scale = if lost { f32::NAN } else { most / 127.0 };
+            let inverse = if most > LEAST { 127.0 / most } else { 0.0 };
             let mut whole = [0i32; Q8_BLOCK];
             for (whole, value) in whole.iter_mut().zip(values) {
                 *whole = (value * inverse).round_ties_even() as i32;
@@ -124,6 +135,55 @@ for_each_isa! {
                 *quant = whole as i8;
             }
         }
+    }
+}
+
+/// A file's rows of another type as Q8_0 blocks; `None` where they are no whole blocks. The step between two values is
+/// 1/127 of a block's largest, well below what the coarser types lose already.
+pub(super) fn requantise(kind: GgmlDType, bytes: &[u8], rows: usize, columns: usize) -> Option<Vec<u8>> {
+    if !columns.is_multiple_of(kind.block_size().max(Q8_BLOCK)) || columns == 0 {
+        return None;
+    }
+    let (from, to) = (columns / kind.block_size() * kind.type_size(), columns / Q8_BLOCK * FILE_BLOCK);
+    if bytes.len() != rows * from {
+        return None;
+    }
+    let mut out = vec![0u8; rows * to];
+    let failed = AtomicBool::new(false);
+    for_pieces(&mut out, PANEL * to, |at, out| {
+        let (first, count) = (at / to, out.len() / to);
+        let part = &bytes[first * from..(first + count) * from];
+        match dequantised(kind, part, count, columns) {
+            Ok(values) => {
+                let blocks = values.as_chunks::<Q8_BLOCK>().0.iter();
+                blocks
+                    .zip(out.chunks_exact_mut(FILE_BLOCK))
+                    .for_each(|(values, out)| file_block(values, out));
+            }
+            Err(error) => {
+                tracing::warn!(?kind, %error, "blocks cannot be read");
+                failed.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    (!failed.into_inner()).then_some(out)
+}
+
+fn dequantised(kind: GgmlDType, bytes: &[u8], rows: usize, columns: usize) -> candle_core::Result<Vec<f32>> {
+    let storage = QStorage::from_data(bytes.into(), &Device::Cpu, kind)?;
+    QTensor::new(storage, (rows, columns))?.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()
+}
+
+/// A block of Q8_0 as files hold it.
+fn file_block(values: &[f32; Q8_BLOCK], out: &mut [u8]) {
+    let most = values.iter().fold(0f32, |most, value| most.max(value.abs()));
+    let lost = values.iter().any(|value| value.is_nan());
+    let scale = f16::from_f32(if lost { f32::NAN } else { most / 127.0 });
+    let inverse = if scale.to_f32() > 0.0 { 1.0 / scale.to_f32() } else { 0.0 };
+    out[..2].copy_from_slice(&scale.to_le_bytes());
+    for (out, value) in out[2..].iter_mut().zip(values) {
+        // The scale is rounded, so that the largest may come to more than 127.
+        *out = (value * inverse).round_ties_even().clamp(-127.0, 127.0) as i8 as u8;
     }
 }
 
@@ -192,7 +252,8 @@ pub(super) fn tile(
             5 => run::<5>(isa, &operands, at),
             TOKENS => run::<TOKENS>(isa, &operands, at),
             7 => run_half::<7>(isa, &operands, at),
-            _ => run_half::<MOST_TOKENS>(isa, &operands, at),
+            MOST_TOKENS => run_half::<MOST_TOKENS>(isa, &operands, at),
+            count => unreachable!("a tile of {count} tokens"),
         }
     }
 }
@@ -269,7 +330,7 @@ unsafe fn portable<const T: usize>(operands: &Operands, at: &Tile) {
                         whole += (i32::from(*weight) - 128) * i32::from(*value);
                     }
                 }
-                *sum += half::f16::from_bits(scales[row]).to_f32() * x_scale * whole as f32;
+                *sum += f16::from_bits(scales[row]).to_f32() * x_scale * whole as f32;
             }
         }
     }
@@ -387,7 +448,8 @@ pub(super) unsafe fn store512(at: &Tile, token: usize, sums: [std::arch::x86_64:
         let mask = ((1u32 << rows) - 1) as __mmask16;
         // SAFETY: the caller's promise; the mask keeps to `rows`.
         unsafe {
-            let out = at.out.add(token * at.stride + half * 16);
+            // Past the end where no rows are left, and then neither read nor written.
+            let out = at.out.wrapping_add(token * at.stride + half * 16);
             if !at.bias.is_null() {
                 sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, at.bias.wrapping_add(half * 16)));
             }
@@ -399,7 +461,8 @@ pub(super) unsafe fn store512(at: &Tile, token: usize, sums: [std::arch::x86_64:
     }
 }
 
-/// Bytes multiplied in pairs: |x| times the weight with the sign of x, so that no pair's sum leaves 16 bits.
+/// Bytes multiplied in pairs: |weight| times x with the sign of the weight. A weight may be -128 (its absolute value is
+/// 128 as an unsigned byte), x is from -127 to 127: no pair's sum leaves 16 bits, and no sign is lost.
 ///
 /// # Safety
 /// As [`portable`].
@@ -424,7 +487,7 @@ unsafe fn avx2<const T: usize>(operands: &Operands, at: &Tile) {
                         let weight = _mm256_xor_si256(_mm256_loadu_si256(unit.add(step * 64).cast()), flip);
                         let value = _mm256_set1_epi32(from.add(step * 4).cast::<i32>().read_unaligned());
                         let pairs =
-                            _mm256_maddubs_epi16(_mm256_abs_epi8(value), _mm256_sign_epi8(weight, value));
+                            _mm256_maddubs_epi16(_mm256_abs_epi8(weight), _mm256_sign_epi8(value, weight));
                         whole = _mm256_add_epi32(whole, _mm256_madd_epi16(pairs, ones));
                     }
                     let x_scale = _mm256_set1_ps(*x_scales.add(token * blocks + block));

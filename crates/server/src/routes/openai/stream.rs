@@ -132,5 +132,5 @@ fn frame(chunk: &ChatChunk) -> Frame {
 
 fn broken(error: &ApiError) -> Frame {
     let data = serde_json::to_string(&Broken { error: openai(error).error, choices: [] });
-    Frame { data: data.unwrap_or_else(|_| "{}".to_owned()), last: true }
+    Frame { data: data.unwrap_or_else(|_| r#"{"choices":[]}"#.to_owned()), last: true }
 }
