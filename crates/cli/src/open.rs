@@ -9,7 +9,7 @@ use lore_core::{Embedder, Generator, Reranker};
 use lore_index::{Catalog, Index, IndexError, Owner};
 use lore_inference as inference;
 use lore_inference::GeneratorOptions;
-use lore_models::decoder::{BLOCK_TOKENS, Decoder, DecoderOptions};
+use lore_models::decoder::{AnyDecoder, BLOCK_TOKENS, DecoderOptions};
 use lore_models::source::{self, ModelSpec, ModelStore, Source, SourceOptions};
 use lore_models::text::TextOptions;
 use lore_models::{Encoder, EncoderOptions, GeneratorText};
@@ -175,12 +175,19 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
         let whole = || format!("cannot load the generator {name}");
         // A model of this machine goes by its file's name: callers are told it, and need not know where it lies.
         let shown = config.spec()?.path().is_none().then(|| name.clone());
-        let loading = DecoderOptions { kv: config.kv_type, name: shown, quantize: config.quantize };
-        let decoder = Decoder::open(&path, &loading).with_context(whole)?;
+        let loading = DecoderOptions {
+            kv: config.kv_type,
+            name: shown,
+            quantize: config.quantize,
+            context: config.context_tokens,
+        };
+        let decoder = AnyDecoder::open(&path, &loading).with_context(whole)?;
         let text = TextOptions { chat_template: config.chat_template };
         let text = GeneratorText::open(&path, &text).with_context(whole)?;
-        let (ids, columns) = (text.vocabulary(), decoder.config().vocabulary);
-        if ids > columns {
+        let (ids, columns) = (text.vocabulary(), decoder.vocabulary());
+        // Gemma 3's tokenizer names one more, that of images, which its text models do not read.
+        let more = usize::from(matches!(decoder, AnyDecoder::Other(_)));
+        if ids > columns + more {
             anyhow::bail!(
                 "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
             );
@@ -191,8 +198,8 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
                  a template in generator.chat_template"
             );
         }
-        check_room(&options, decoder.block_bytes(), decoder.config().context, memory())?;
-        anyhow::Ok(Some(inference::generator::spawn(Arc::new(decoder), Arc::new(text), &options)))
+        check_room(&options, decoder.block_bytes(), decoder.context(), memory())?;
+        anyhow::Ok(Some(inference::generator::spawn(decoder, Arc::new(text), &options)))
     })
     .await
 }

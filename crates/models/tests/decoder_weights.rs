@@ -145,7 +145,7 @@ fn what_cannot_be_is_refused_by_name() {
     let refused = [
         (
             json!({"model_type": "gpt_neox"}),
-            "model_type \"gpt_neox\" (known are llama, mistral, qwen2, qwen3)",
+            "model_type \"gpt_neox\" (known are llama, mistral, qwen2, qwen3, ",
         ),
         (json!({"hidden_act": "gelu"}), "hidden_act \"gelu\" (known is silu)"),
         (

@@ -26,6 +26,7 @@ pub(super) struct Blocks {
     idle: BTreeSet<(u64, Reverse<usize>, u32)>,
     clock: u64,
     contents: u64,
+    shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +60,13 @@ impl Blocks {
             idle: BTreeSet::new(),
             clock: 0,
             contents: ROOT,
+            shared: true,
         }
+    }
+
+    /// The same, whose contents nobody finds again, for a model that can do nothing with them.
+    pub fn unshared(self) -> Self {
+        Self { shared: false, ..self }
     }
 
     /// All blocks.
@@ -110,7 +117,7 @@ impl Blocks {
             }
             return same;
         }
-        let Ok(tokens) = tokens.try_into() else { return block };
+        let Some(tokens) = tokens.try_into().ok().filter(|_| self.shared) else { return block };
         self.contents += 1;
         let key = Arc::new(Key { parent, tokens });
         self.known.insert(key.clone(), block);

@@ -26,7 +26,7 @@ use lore_core::generate::ChatEncoder;
 use lore_core::model::TokenCounter;
 use lore_core::{Generator, GeneratorInfo, ModelError};
 use lore_models::GeneratorText;
-use lore_models::decoder::{BLOCK_TOKENS, Decoder};
+use lore_models::decoder::{AnyDecoder, BLOCK_TOKENS};
 
 use self::model::{Cached, Ids, Model, Text};
 pub use self::options::GeneratorOptions;
@@ -35,14 +35,20 @@ use crate::engine::start;
 
 /// Starts the engine of `decoder`, whose tokens `text` makes and reads.
 ///
-/// The context is cut to what `options.kv_bytes` has room for, which a warning says.
+/// The context is cut to what `options.kv_bytes` has room for, which a warning says. A decoder of another family than our
+/// own keeps one sequence: it writes one text at a time and finds nothing of earlier ones again.
 ///
 /// Counters `lore_generate_requests_total`, `lore_generate_tokens_total` (label `kind`: `prompt`, `cached` of those,
 /// `completion`), `lore_generate_cancelled_total`, `lore_generate_paused_total` (texts that gave their blocks to an older
 /// one and were read again), `lore_generate_failures_total` (refused ones included); histograms
 /// `lore_generate_step_seconds`, `lore_generate_first_token_seconds`; gauges `lore_generate_running`,
 /// `lore_generate_waiting`, `lore_generate_kv_blocks` and `lore_generate_kv_blocks_used`.
-pub fn spawn(decoder: Arc<Decoder>, text: Arc<GeneratorText>, options: &GeneratorOptions) -> Generator {
+pub fn spawn(
+    decoder: impl Into<AnyDecoder>,
+    text: Arc<GeneratorText>,
+    options: &GeneratorOptions,
+) -> Generator {
+    let decoder = decoder.into();
     let info = info(&decoder);
     let chat = text.chat_encoder(info.id.clone());
     let front = Front { info, count: text.counter(), chat };
@@ -51,7 +57,8 @@ pub fn spawn(decoder: Arc<Decoder>, text: Arc<GeneratorText>, options: &Generato
 
 /// As [`spawn`] without a tokenizer: the text is each token's id in angle brackets, no token ends it, a text counts as
 /// its bytes, and chats are refused. For measuring.
-pub fn spawn_raw(decoder: Arc<Decoder>, options: &GeneratorOptions) -> Generator {
+pub fn spawn_raw(decoder: impl Into<AnyDecoder>, options: &GeneratorOptions) -> Generator {
+    let decoder = decoder.into();
     let info = info(&decoder);
     let model = info.id.clone();
     let chat: ChatEncoder = Arc::new(move |_, _| {
@@ -62,19 +69,37 @@ pub fn spawn_raw(decoder: Arc<Decoder>, options: &GeneratorOptions) -> Generator
     spawn_decoder(front, decoder, Ids, options)
 }
 
-fn info(decoder: &Decoder) -> GeneratorInfo {
-    GeneratorInfo { id: decoder.id().to_owned(), context_tokens: decoder.config().context }
+fn info(decoder: &AnyDecoder) -> GeneratorInfo {
+    GeneratorInfo { id: decoder.id().to_owned(), context_tokens: decoder.context() }
 }
 
 fn spawn_decoder<T: Text>(
     front: Front,
-    decoder: Arc<Decoder>,
+    decoder: AnyDecoder,
     text: T,
     options: &GeneratorOptions,
 ) -> Generator {
     let blocks = options.kv_bytes / decoder.block_bytes().max(1) as u64;
     let blocks = usize::try_from(blocks).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
-    let (generator, engine) = engine(front, Cached::new(decoder, blocks), text, blocks, options);
+    match decoder {
+        AnyDecoder::Own(decoder) => launch(front, Cached::new(decoder, blocks), text, blocks, options),
+        AnyDecoder::Other(decoder) => {
+            // More than the context is never used.
+            let blocks = blocks.min(decoder.context().div_ceil(BLOCK_TOKENS));
+            let options = GeneratorOptions { max_running: 1, ..options.clone() };
+            launch(front, decoder.with_blocks(blocks), text, blocks, &options)
+        }
+    }
+}
+
+fn launch<M: Model, T: Text>(
+    front: Front,
+    model: M,
+    text: T,
+    blocks: usize,
+    options: &GeneratorOptions,
+) -> Generator {
+    let (generator, engine) = engine(front, model, text, blocks, options);
     start("generator", move || engine.run());
     generator
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use lore_models::GeneratorText;
-use lore_models::decoder::{Decoder, KvCache, Logits, StepError, Stretch};
+use lore_models::decoder::{Decoder, KvCache, Logits, OtherDecoder, StepError, Stretch};
 use lore_models::text::Detokenizer;
 
 /// A language model over its own cache of keys and values.
@@ -16,6 +16,11 @@ pub(crate) trait Model: Send + 'static {
 
     /// Ids that it knows; the length of a row of logits.
     fn vocabulary(&self) -> usize;
+
+    /// Whether a sequence that begins like an earlier one can go on from that one's blocks.
+    fn shares(&self) -> bool {
+        true
+    }
 
     /// Reads the stretches, writing their keys and values into their blocks; the rows of logits that they want, in
     /// their order.
@@ -73,6 +78,23 @@ impl Model for Cached {
 
     fn forward(&mut self, step: &[Stretch<'_>]) -> Result<Logits, StepError> {
         self.decoder.forward(step, &mut self.cache)
+    }
+}
+
+impl Model for OtherDecoder {
+    type Rows = Logits;
+    type Error = StepError;
+
+    fn vocabulary(&self) -> usize {
+        OtherDecoder::vocabulary(self)
+    }
+
+    fn shares(&self) -> bool {
+        false
+    }
+
+    fn forward(&mut self, step: &[Stretch<'_>]) -> Result<Logits, StepError> {
+        OtherDecoder::forward(self, step)
     }
 }
 

@@ -66,7 +66,9 @@ impl<M: Model, T: Text> Engine<M, T> {
         options: GeneratorOptions,
         (requests, ahead): (Receiver<GenerateRequest>, usize),
     ) -> Self {
+        let empty = Blocks::new(blocks);
         Self {
+            blocks: if model.shares() { empty } else { empty.unshared() },
             id,
             model,
             text,
@@ -75,7 +77,6 @@ impl<M: Model, T: Text> Engine<M, T> {
             closed: false,
             ahead,
             most: context.min(blocks.saturating_mul(BLOCK_TOKENS)),
-            blocks: Blocks::new(blocks),
             lines: Lines::new(),
             leaving: Vec::new(),
             scratch: Scratch::default(),

@@ -2,5 +2,6 @@
 
 mod decoder;
 mod fake;
+mod other;
 mod scheduling;
 mod texts;

@@ -18,31 +18,49 @@ const KNOWN: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
 /// # Errors
 /// When it is absent, damaged, or asks for what is not implemented.
 pub(crate) fn from_folder(folder: &Path, has_output: bool) -> Result<DecoderConfig, ModelsError> {
-    let path = folder.join("config.json");
-    if !path.is_file() {
-        return Err(ModelsError::Missing { folder: folder.to_owned(), wanted: "config.json" });
-    }
-    let map = read_json(&path)?;
-    File { path, map }.decoder(has_output)
+    File::read(folder)?.decoder(has_output)
 }
 
-struct File {
-    path: PathBuf,
-    map: Map<String, Value>,
+/// A `config.json`.
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    pub(super) map: Map<String, Value>,
 }
 
 impl File {
+    /// That of `folder`.
+    pub(super) fn read(folder: &Path) -> Result<Self, ModelsError> {
+        let path = folder.join("config.json");
+        if !path.is_file() {
+            return Err(ModelsError::Missing { folder: folder.to_owned(), wanted: "config.json" });
+        }
+        let map = read_json(&path)?;
+        Ok(Self { path, map })
+    }
+
+    /// The family as the file names it.
+    pub(super) fn family(&self) -> Result<String, ModelsError> {
+        Ok(self.text(&self.map, "model_type")?.unwrap_or_default())
+    }
+
+    /// Refuses weights in formats of other programs.
+    pub(super) fn unquantised(&self) -> Result<(), ModelsError> {
+        let Some(quantised) = self.map.get("quantization_config").filter(|value| !value.is_null()) else {
+            return Ok(());
+        };
+        let method = quantised.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
+        self.refuse(format!(
+            "weights quantised by {method} (known are f32, f16 and bf16; or use a GGUF file)"
+        ))
+    }
+
     fn decoder(self, has_output: bool) -> Result<DecoderConfig, ModelsError> {
-        let family = self.text(&self.map, "model_type")?.unwrap_or_default();
+        let family = self.family()?;
         if !KNOWN.contains(&family.as_str()) {
-            return self.refuse(format!("model_type {family:?} (known are {})", KNOWN.join(", ")));
+            let known = KNOWN.into_iter().chain(super::other::KNOWN).collect::<Vec<_>>().join(", ");
+            return self.refuse(format!("model_type {family:?} (known are {known})"));
         }
-        if let Some(quantised) = self.map.get("quantization_config").filter(|value| !value.is_null()) {
-            let method = quantised.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
-            return self.refuse(format!(
-                "weights quantised by {method} (known are f32, f16 and bf16; or use a GGUF file)"
-            ));
-        }
+        self.unquantised()?;
         let act = self.text(&self.map, "hidden_act")?.unwrap_or_else(|| "silu".into());
         if act != "silu" {
             return self.refuse(format!("hidden_act {act:?} (known is silu)"));
@@ -217,7 +235,7 @@ impl File {
         Ok(Rope { theta, scaling })
     }
 
-    fn refuse<T>(&self, what: impl Into<String>) -> Result<T, ModelsError> {
+    pub(super) fn refuse<T>(&self, what: impl Into<String>) -> Result<T, ModelsError> {
         Err(ModelsError::unsupported(&self.path, what))
     }
 
@@ -225,11 +243,11 @@ impl File {
         ModelsError::invalid(&self.path, format!("{key} is not {wanted}"))
     }
 
-    fn size(&self, key: &str) -> Result<Option<usize>, ModelsError> {
+    pub(super) fn size(&self, key: &str) -> Result<Option<usize>, ModelsError> {
         self.size_in(&self.map, key)
     }
 
-    fn size_in(&self, map: &Map<String, Value>, key: &str) -> Result<Option<usize>, ModelsError> {
+    pub(super) fn size_in(&self, map: &Map<String, Value>, key: &str) -> Result<Option<usize>, ModelsError> {
         let Some(value) = map.get(key).filter(|value| !value.is_null()) else { return Ok(None) };
         // Some files write whole numbers as 8192.0.
         let whole = value.as_u64().or_else(|| {
@@ -244,16 +262,16 @@ impl File {
             .ok_or_else(|| self.wrong(key, "a whole number"))
     }
 
-    fn needed(&self, key: &str) -> Result<usize, ModelsError> {
+    pub(super) fn needed(&self, key: &str) -> Result<usize, ModelsError> {
         self.size(key)?.ok_or_else(|| ModelsError::invalid(&self.path, format!("it has no {key}")))
     }
 
-    fn number(&self, map: &Map<String, Value>, key: &str) -> Result<Option<f64>, ModelsError> {
+    pub(super) fn number(&self, map: &Map<String, Value>, key: &str) -> Result<Option<f64>, ModelsError> {
         let Some(value) = map.get(key).filter(|value| !value.is_null()) else { return Ok(None) };
         value.as_f64().map(Some).ok_or_else(|| self.wrong(key, "a number"))
     }
 
-    fn flag(&self, key: &str) -> Result<Option<bool>, ModelsError> {
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, ModelsError> {
         self.flag_in(&self.map, key)
     }
 
@@ -262,7 +280,7 @@ impl File {
         value.as_bool().map(Some).ok_or_else(|| self.wrong(key, "true or false"))
     }
 
-    fn text(&self, map: &Map<String, Value>, key: &str) -> Result<Option<String>, ModelsError> {
+    pub(super) fn text(&self, map: &Map<String, Value>, key: &str) -> Result<Option<String>, ModelsError> {
         let Some(value) = map.get(key).filter(|value| !value.is_null()) else { return Ok(None) };
         value.as_str().map(|text| Some(text.to_owned())).ok_or_else(|| self.wrong(key, "a text"))
     }

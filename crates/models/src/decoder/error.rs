@@ -26,6 +26,26 @@ pub enum StepError {
         /// Blocks of the cache.
         blocks: usize,
     },
+    /// A stretch goes on from tokens that nobody has read into its blocks.
+    #[error("stretch {index} begins at {start}, but its blocks hold only {held} tokens")]
+    Unread {
+        /// Which stretch.
+        index: usize,
+        /// Position of its first token.
+        start: usize,
+        /// Tokens that its blocks hold.
+        held: usize,
+    },
+    /// A sequence grows beyond the model's context.
+    #[error("stretch {index} ends at {end}, beyond the context of {context} tokens")]
+    TooLong {
+        /// Which stretch.
+        index: usize,
+        /// Position after its last token.
+        end: usize,
+        /// Tokens that the model can look back over.
+        context: usize,
+    },
     /// Two stretches, or two places of one, write the same block.
     #[error("stretch {index} writes block {block}, which is written in this step already")]
     SharedBlock {

@@ -4,7 +4,10 @@
 //! [`DecoderConfig`]. Serving calls [`Decoder::forward`]: a step reads any mix of stretches of sequences (chunks of
 //! prompts, single tokens) whose past lies in a [`KvCache`]. [`Decoder::whole`] is the same layers over whole sequences
 //! without a cache, with gradients.
+//!
+//! [`OtherDecoder`] is what other families run on; [`AnyDecoder`] opens either.
 
+mod any;
 mod config;
 mod config_check;
 mod config_gguf;
@@ -12,13 +15,17 @@ mod config_hf;
 mod error;
 pub(crate) mod kv_cache;
 mod net;
+mod other;
 mod random;
 
+pub use any::AnyDecoder;
 pub use config::{DecoderConfig, Rope, RopeScaling};
 pub(crate) use config_gguf::from_gguf;
 pub(crate) use config_hf::from_folder;
 pub use error::StepError;
 pub use kv_cache::{BLOCK_TOKENS, KvCache, KvType, Stretch, Want};
+
+pub use other::OtherDecoder;
 
 use std::path::Path;
 
@@ -46,6 +53,21 @@ pub struct DecoderOptions {
     pub name: Option<String>,
     /// What floating-point matrices are made into; what is quantised already stays as it is.
     pub quantize: Option<Quantize>,
+    /// Most tokens that a sequence will have, where that is known to be less than the model was made for; an
+    /// [`OtherDecoder`] makes its tables for them.
+    pub context: Option<usize>,
+}
+
+impl DecoderOptions {
+    /// Name and weights hash of the model at `path`.
+    fn id(&self, path: &Path, weights: &DecoderWeights) -> Result<String, ModelsError> {
+        let name = self.name.clone().unwrap_or_else(|| {
+            // A folder's name has no extension: `Qwen3-0.6B`.
+            let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+            name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+        });
+        Ok(format!("{name}@{}", weights.fingerprint()?))
+    }
 }
 
 /// A type that weights can be quantised to as they are loaded.
@@ -109,14 +131,9 @@ impl Decoder {
         let weights = DecoderWeights::open(path)?;
         let config = weights.config()?;
         let net = Net::read(&config, &mut Loading { weights: &weights, quantize: options.quantize })?;
-        let name = options.name.clone().unwrap_or_else(|| {
-            // A folder's name has no extension: `Qwen3-0.6B`.
-            let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
-            name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
-        });
         // Another precision writes other texts, so it is another model.
         let suffix = options.quantize.map_or("", |Quantize::Q8_0| "-q8_0");
-        let id = format!("{name}@{}{suffix}", weights.fingerprint()?);
+        let id = format!("{}{suffix}", options.id(path, &weights)?);
         let kv = match options.kv {
             KvType::Auto if net.is_f32() => KvType::F32,
             KvType::Auto => KvType::F16,

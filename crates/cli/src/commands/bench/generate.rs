@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -10,7 +9,7 @@ use clap::Args;
 use lore_core::{GenerateEvent, Generator, Prompt};
 use lore_inference::GeneratorOptions;
 use lore_inference::generator::spawn_raw;
-use lore_models::decoder::{Decoder, DecoderOptions};
+use lore_models::decoder::{AnyDecoder, DecoderOptions};
 use serde_json::json;
 
 use super::peak_rss_mb;
@@ -74,17 +73,18 @@ impl Generate {
         );
         let loading = Instant::now();
         let decoder = open::blocking(move || {
-            Decoder::open(&path, &DecoderOptions::default())
+            let context = Some(prompt_tokens.saturating_add(new_tokens));
+            AnyDecoder::open(&path, &DecoderOptions { context, ..DecoderOptions::default() })
                 .with_context(|| format!("cannot load {}", path.display()))
         })
         .await?;
         let load_s = loading.elapsed().as_secs_f64();
-        let (context, tokens) = (decoder.config().context, prompt_tokens.saturating_add(new_tokens));
+        let (context, tokens) = (decoder.context(), prompt_tokens.saturating_add(new_tokens));
         ensure!(
             tokens <= context,
             "--prompt-tokens and --new-tokens are {tokens} together, and the model's context is {context} tokens"
         );
-        let vocabulary = decoder.config().vocabulary as u64;
+        let vocabulary = decoder.vocabulary() as u64;
         let (model, weight_mb) = (decoder.id().to_owned(), decoder.weight_bytes() as f64 / 1e6);
         let blocks = (prompt_tokens + new_tokens).div_ceil(lore_models::decoder::BLOCK_TOKENS) + 1;
         // Twice what runs at once, so that a second question finds the first one's prompt.
@@ -103,7 +103,7 @@ impl Generate {
             context_tokens: Some(tokens),
             ..GeneratorOptions::default()
         };
-        let generator = spawn_raw(Arc::new(decoder), &options);
+        let generator = spawn_raw(decoder, &options);
         let mut random = Random(0x5eed);
         let mut figures = Figures::default();
         // The first round warms caches, pages and threads, and is not counted.
