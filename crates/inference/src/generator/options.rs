@@ -29,7 +29,7 @@ impl Default for GeneratorOptions {
             max_running: 16,
             kv_bytes: 2 << 30,
             prefill_tokens: 256,
-            prefill_tokens_alone: 512,
+            prefill_tokens_alone: 256,
             context_tokens: None,
         }
     }

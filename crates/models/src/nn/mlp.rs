@@ -27,8 +27,11 @@ impl Mlp {
     /// # Errors
     /// When shapes do not fit.
     pub fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        let [gate, up] = Linear::forward_each([&self.gate, &self.up], x)?;
-        self.down.forward_onto(&swiglu(&gate, &up)?, residual)
+        let gated = {
+            let [gate, up] = Linear::forward_each([&self.gate, &self.up], x)?;
+            swiglu(&gate, &up)?
+        };
+        self.down.forward_onto(&gated, residual)
     }
 }
 
