@@ -5,7 +5,7 @@
 //! streams the weights once, in order, and one with many keeps a panel in the L2 cache while all tokens pass.
 //!
 //! - f32, f16 and bf16 weights lie as `[panel][input][32 outputs]` and are widened as they are read.
-//! - Q8_0 weights (blocks of 32 inputs with one f16 scale) lie as `[panel][block][half][8 steps][16 outputs][4 inputs]`
+//! - Q8_0 weights (blocks of 32 inputs with one f16 scale) lie as `[panel][half][block][8 steps][16 outputs][4 inputs]`
 //!   bytes, offset by 128, with scales `[panel][block][32]`. Activations are quantised the same way per token, and
 //!   sums of a block are exact integers: `vpdpbusd` where the machine has it.
 //! - Q4_K and Q6_K become Q8_0 when they are packed. candle's kernels for them keep a second, wider copy beside the file's

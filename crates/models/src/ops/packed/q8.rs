@@ -17,6 +17,11 @@ use crate::ops::team::{for_chunks, for_pieces};
 const FILE_BLOCK: usize = 2 + Q8_BLOCK;
 /// Bytes of a panel's block.
 const UNIT: usize = PANEL * Q8_BLOCK;
+/// Bytes of a block of half a panel, which lie together.
+const HALF: usize = UNIT / 2;
+/// Bytes by which weights are called for before they are multiplied.
+#[cfg(target_arch = "x86_64")]
+const AHEAD: usize = 8 * HALF;
 /// Activations whose largest is below count as zeros: 127 over it would be no finite number.
 const LEAST: f32 = 1e-30;
 
@@ -200,7 +205,8 @@ pub(super) fn pack(bytes: &[u8], rows: usize, columns: usize) -> (Vec<Line>, Vec
         let unit = row / PANEL * blocks + block_index;
         let at = (unit * PANEL + row % PANEL) * 2;
         out_scales[at..at + 2].copy_from_slice(&block[..2]);
-        let start = unit * UNIT + row % PANEL / 16 * (UNIT / 2) + row % 16 * 4;
+        let start =
+            row / PANEL * blocks * UNIT + half_at(row % PANEL / 16, blocks, block_index) + row % 16 * 4;
         for (step, four) in block[2..].as_chunks::<4>().0.iter().enumerate() {
             let to = &mut out[start + step * 64..][..4];
             for (to, quant) in to.iter_mut().zip(four) {
@@ -209,6 +215,12 @@ pub(super) fn pack(bytes: &[u8], rows: usize, columns: usize) -> (Vec<Line>, Vec
         }
     }
     (quants, scales)
+}
+
+/// Where a block of half a panel begins in the panel's quants.
+#[inline(always)]
+pub(super) fn half_at(half: usize, blocks: usize, block: usize) -> usize {
+    (half * blocks + block) * HALF
 }
 
 /// Where a tile's operands lie.
@@ -310,9 +322,9 @@ unsafe fn portable<const T: usize>(operands: &Operands, at: &Tile) {
     let mut sums = [[0f32; PANEL]; T];
     for block in 0..blocks {
         // SAFETY: the caller's promise.
-        let (unit, scales) = unsafe {
+        let (halves, scales) = unsafe {
             (
-                std::slice::from_raw_parts(quants.add(block * UNIT), UNIT),
+                [0, 1].map(|half| std::slice::from_raw_parts(quants.add(half_at(half, blocks, block)), HALF)),
                 std::slice::from_raw_parts(scales.add(block * PANEL), PANEL),
             )
         };
@@ -325,7 +337,7 @@ unsafe fn portable<const T: usize>(operands: &Operands, at: &Tile) {
             for (row, sum) in sums.iter_mut().enumerate() {
                 let mut whole = 0i32;
                 for (step, four) in x.as_chunks::<4>().0.iter().enumerate() {
-                    let weights = &unit[row / 16 * (UNIT / 2) + step * 64 + row % 16 * 4..][..4];
+                    let weights = &halves[row / 16][step * 64 + row % 16 * 4..][..4];
                     for (weight, value) in weights.iter().zip(four) {
                         whole += (i32::from(*weight) - 128) * i32::from(*value);
                     }
@@ -352,14 +364,14 @@ unsafe fn vnni512<const T: usize>(operands: &Operands, at: &Tile) {
     for block in 0..blocks {
         // SAFETY: the caller's promise.
         unsafe {
-            let unit = quants.add(block * UNIT);
+            let [first, second] = [0, 1].map(|half| quants.add(half_at(half, blocks, block)));
             let mut whole = [[_mm512_setzero_si512(); 2]; T];
             for (token, whole) in whole.iter_mut().enumerate() {
                 *whole = [_mm512_set1_epi32(*x_offsets.add(token * blocks + block)); 2];
             }
             for step in 0..Q8_BLOCK / 4 {
-                let low = _mm512_load_si512(unit.add(step * 64).cast());
-                let high = _mm512_load_si512(unit.add(UNIT / 2 + step * 64).cast());
+                let low = _mm512_load_si512(first.add(step * 64).cast());
+                let high = _mm512_load_si512(second.add(step * 64).cast());
                 for (token, whole) in whole.iter_mut().enumerate() {
                     let from = x.add((token * blocks + block) * Q8_BLOCK + step * 4);
                     let value = _mm512_set1_epi32(from.cast::<i32>().read_unaligned());
@@ -402,12 +414,13 @@ unsafe fn vnni512_halves<const T: usize>(operands: &Operands, at: &Tile) {
         for block in 0..blocks {
             // SAFETY: the caller's promise.
             unsafe {
-                let unit = quants.add(block * UNIT + half * (UNIT / 2));
+                let unit = quants.add(half_at(half, blocks, block));
                 let mut whole = [_mm512_setzero_si512(); T];
                 for (token, whole) in whole.iter_mut().enumerate() {
                     *whole = _mm512_set1_epi32(*x_offsets.add(token * blocks + block));
                 }
                 for step in 0..Q8_BLOCK / 4 {
+                    _mm_prefetch::<_MM_HINT_T0>(unit.wrapping_add(AHEAD + step * 64).cast());
                     let weights = _mm512_load_si512(unit.add(step * 64).cast());
                     for (token, whole) in whole.iter_mut().enumerate() {
                         let from = x.add((token * blocks + block) * Q8_BLOCK + step * 4);
@@ -478,7 +491,7 @@ unsafe fn avx2<const T: usize>(operands: &Operands, at: &Tile) {
         for eight in 0..PANEL / 8 {
             // SAFETY: the caller's promise; rows `8 * eight..` of the unit.
             unsafe {
-                let unit = quants.add(block * UNIT + eight / 2 * (UNIT / 2) + eight % 2 * 32);
+                let unit = quants.add(half_at(eight / 2, blocks, block) + eight % 2 * 32);
                 let scale = _mm256_cvtph_ps(_mm_loadu_si128(scales.add(block * PANEL + eight * 8).cast()));
                 for (token, sums) in sums.iter_mut().enumerate() {
                     let mut whole = _mm256_setzero_si256();

@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use super::q8::half_at;
 use super::{Float, Line, PANEL, Q8_BLOCK};
 
 /// The bytes of `lines`.
@@ -38,10 +39,11 @@ pub(super) fn q8(quants: &[Line], scales: &[Line], row: usize, out: &mut [f32]) 
     let (quants, scales) = (bytes(quants), bytes(scales));
     for block in 0..blocks {
         let unit = panel * blocks + block;
+        let start = panel * blocks * PANEL * Q8_BLOCK + half_at(half, blocks, block);
         let at = (unit * PANEL + row % PANEL) * 2;
         let scale = f16::from_le_bytes([scales[at], scales[at + 1]]).to_f32();
         for (i, value) in out[block * Q8_BLOCK..][..Q8_BLOCK].iter_mut().enumerate() {
-            let quant = quants[unit * 1024 + half * 512 + i / 4 * 64 + within * 4 + i % 4];
+            let quant = quants[start + i / 4 * 64 + within * 4 + i % 4];
             *value = scale * f32::from(quant as i16 - 128);
         }
     }
