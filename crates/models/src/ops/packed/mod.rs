@@ -14,6 +14,7 @@
 
 mod dense;
 mod q8;
+mod quantised;
 mod rows;
 
 use candle_core::quantized::GgmlDType;
@@ -23,7 +24,7 @@ use super::Isa;
 use super::team::for_chunks_of;
 use crate::weights::RawMatrix;
 pub(crate) use dense::Float;
-pub(crate) use q8::Quantised;
+pub(crate) use quantised::Quantised;
 
 /// Outputs of a panel.
 pub(crate) const PANEL: usize = 32;
