@@ -11,6 +11,7 @@ mod intake;
 mod logging;
 mod open;
 mod print;
+mod proc;
 mod progress;
 mod service;
 mod settings;

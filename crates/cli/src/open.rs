@@ -16,6 +16,7 @@ use lore_models::{Encoder, EncoderOptions, GeneratorText};
 use lore_query::{Answerer, Retriever};
 
 use crate::client::Client;
+use crate::proc;
 use crate::progress::{self, Progress, Unit};
 use crate::settings::{GeneratorConfig, Settings};
 
@@ -198,7 +199,7 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
                  a template in generator.chat_template"
             );
         }
-        check_room(&options, decoder.block_bytes(), decoder.context(), memory())?;
+        check_room(&options, decoder.block_bytes(), decoder.context(), proc::bytes("/proc/meminfo", "MemTotal"))?;
         anyhow::Ok(Some(inference::generator::spawn(decoder, Arc::new(text), &options)))
     })
     .await
@@ -229,13 +230,6 @@ fn check_room(
         );
     }
     Ok(())
-}
-
-/// Bytes of memory that this machine has (`MemTotal` of proc(5)); `None` where the system does not say.
-fn memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 /// The indexes of the data folder, owned by this process as `command`.

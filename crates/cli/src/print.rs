@@ -51,6 +51,14 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes what was measured: as one line of JSON, or its fields one a line.
+///
+/// # Errors
+/// Fails where stdout is gone.
+pub fn report(as_json: bool, value: &impl Serialize) -> anyhow::Result<()> {
+    if as_json { json(value) } else { fields(value) }
+}
+
 /// Writes the fields of `value`, one a line; numbers with four decimals.
 ///
 /// # Errors

@@ -1,44 +1,16 @@
 //! The memory of a generator's engine over many different requests: flat once its cache is full.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "../../models/tests/live_bytes/mod.rs"]
+mod live_bytes;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, Ordering};
 
 use candle_core::quantized::GgmlDType;
+use live_bytes::live_bytes;
 use lore_core::{GenerateEvent, Generator, Prompt, Sampling};
 use lore_inference::generator::{GeneratorOptions, spawn_raw};
 use lore_models::decoder::{Decoder, DecoderConfig, DecoderOptions, KvType, Rope, RopeScaling};
-
-/// Counts the bytes that are allocated and not freed.
-struct Counted;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-#[allow(unsafe_code, reason = "an allocator that counts")]
-// SAFETY: the system's allocator does the work.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promises.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promises.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counted = Counted;
 
 const VOCABULARY: usize = 97;
 /// Blocks of the cache.
@@ -106,11 +78,11 @@ fn ask(generator: &Generator, from: usize, count: usize) {
 fn memory_is_flat_once_the_cache_is_full() {
     let generator = generator();
     ask(&generator, 0, 300);
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = live_bytes();
     let mut most = 0;
     for round in 0..6 {
         ask(&generator, 300 + round * 100, 100);
-        most = most.max(LIVE.load(Ordering::Relaxed) - before);
+        most = most.max(live_bytes() - before);
     }
     eprintln!("{most} bytes more after 600 requests");
     // A step in progress holds some; a leak of 100 bytes a request would come to 60,000.

@@ -1,39 +1,16 @@
 //! What tokenising leaves behind in the threads that did it: nothing.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod live_bytes;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicIsize, Ordering};
 
 use candle_core::quantized::gguf_file::Value;
+use live_bytes::live_bytes;
 use lore_models::GeneratorText;
 use lore_models::text::TextOptions;
-
-/// Counts the bytes that are allocated and not freed.
-struct Counted;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-#[allow(unsafe_code, reason = "an allocator that counts")]
-// SAFETY: the system's allocator does the work.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promises.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counted = Counted;
 
 /// One character a token, and some pairs.
 fn text() -> GeneratorText {
@@ -69,10 +46,10 @@ fn threads_keep_no_words() {
             });
         }
         warm.wait();
-        let before = LIVE.load(Ordering::Relaxed);
+        let before = live_bytes();
         warm.wait();
         done.wait();
-        let more = LIVE.load(Ordering::Relaxed) - before;
+        let more = live_bytes() - before;
         done.wait();
         eprintln!("{more} bytes kept");
         assert!(more < 200_000, "{more} bytes are kept of 8,000 words");

@@ -1,5 +1,7 @@
 //! Which instructions the kernels use, found at run time.
 
+use std::sync::OnceLock;
+
 /// An instruction set that the kernels are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
@@ -12,9 +14,10 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// The fastest one that this machine runs.
+    /// The fastest one that this machine runs; looked for once.
     pub fn detect() -> Self {
-        Self::available()[0]
+        static DETECTED: OnceLock<Isa> = OnceLock::new();
+        *DETECTED.get_or_init(|| Self::available()[0])
     }
 
     /// All that this machine runs, the fastest first.

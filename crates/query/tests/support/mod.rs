@@ -1,16 +1,18 @@
 //! A small index of real documents, an embedder that hashes words, and a generator that writes what a test says.
 #![allow(dead_code, clippy::unwrap_used, reason = "shared by several test programs")]
 
+mod sections;
+
 use std::sync::{Arc, Mutex};
 
 use lore_core::{
-    AnswerEvent, AnswerSummary, Block, BlockKind, Caller, ContentHash, DocumentId, DocumentMeta,
-    EmbedRequest, Embedder, EmbedderInfo, FinishReason, Format, GenerateEvent, GenerateRequest, Generation,
-    GenerationTimings, Generator, GeneratorInfo, Heading, Message, ModelError, NewChunk, Parsed, Prompt,
-    Question, Span, Usage,
+    AnswerEvent, AnswerSummary, Caller, ContentHash, DocumentId, DocumentMeta, EmbedRequest, Embedder,
+    EmbedderInfo, FinishReason, Format, GenerateEvent, GenerateRequest, Generation, GenerationTimings,
+    Generator, GeneratorInfo, Message, ModelError, Prompt, Question, Usage,
 };
 use lore_index::{Catalog, Index, IndexConfig, NewDocument, NewVersion, Owner};
 use lore_query::{AnswerConfig, Answerer, RetrieveConfig, Retriever};
+use sections::{chunks, parsed};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -194,48 +196,6 @@ pub fn printed(events: &[AnswerEvent]) -> String {
         }
     }
     out
-}
-
-fn parsed(text: &str) -> Parsed {
-    let (mut blocks, mut headings) = (Vec::new(), Vec::new());
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let span = Span::new(at, at + line.trim_end().chars().count());
-        let kind = match line.strip_prefix("# ") {
-            Some(title) => {
-                headings.push(Heading { level: 1, title: title.trim().to_owned(), at });
-                BlockKind::Heading
-            }
-            None => BlockKind::Paragraph,
-        };
-        if !span.is_empty() {
-            blocks.push(Block { kind, span });
-        }
-        at += line.chars().count();
-    }
-    let title = headings.first().map(|heading| heading.title.clone());
-    Parsed {
-        title,
-        text: text.to_owned(),
-        blocks,
-        headings,
-        language: Some("en".into()),
-        ..Parsed::default()
-    }
-}
-
-/// A chunk for each section.
-fn chunks(text: &str) -> Vec<NewChunk> {
-    let parsed = parsed(text);
-    let starts: Vec<usize> = parsed.headings.iter().map(|heading| heading.at).collect();
-    let ends = starts.iter().skip(1).copied().chain([text.chars().count()]);
-    let chunk = |(&start, end): (&usize, usize)| NewChunk {
-        span: Span::new(start, end),
-        pages: None,
-        headings: parsed.heading_path(start),
-        context: None,
-    };
-    starts.iter().zip(ends).map(chunk).collect()
 }
 
 /// Answers every request: each word and each Chinese character adds to one place of the vector.

@@ -1,5 +1,8 @@
 //! A service over a real catalog and real indexes in a temporary folder, with an embedder that hashes words.
 
+#[path = "../../../query/tests/support/sections.rs"]
+mod sections;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -7,12 +10,12 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use lore_core::{
-    Acl, Block, BlockKind, ContentHash, DocumentId, DocumentMeta, EmbedRequest, Embedder, EmbedderInfo,
-    Format, Generator, Heading, NewChunk, Parsed, Span,
+    Acl, ContentHash, DocumentId, DocumentMeta, EmbedRequest, Embedder, EmbedderInfo, Format, Generator,
 };
 use lore_index::{Catalog, Index, IndexConfig, NewDocument, NewKey, NewVersion, Owner};
 use lore_query::{Answerer, QueryConfig, Retriever};
 use lore_server::{AppState, Engine, Options, app};
+use sections::{chunks, parsed};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -215,56 +218,6 @@ pub fn acl(groups: &[&str]) -> Acl {
 
 pub fn hash(text: &str) -> ContentHash {
     ContentHash::of(text.as_bytes())
-}
-
-/// The text with its blocks: each line a heading or a paragraph.
-fn parsed(text: &str) -> Parsed {
-    let (mut blocks, mut headings) = (Vec::new(), Vec::new());
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let span = Span::new(at, at + line.trim_end().chars().count());
-        let kind = match line.strip_prefix("# ") {
-            Some(title) => {
-                headings.push(Heading { level: 1, title: title.trim().to_owned(), at });
-                BlockKind::Heading
-            }
-            None => BlockKind::Paragraph,
-        };
-        if !span.is_empty() {
-            blocks.push(Block { kind, span });
-        }
-        at += line.chars().count();
-    }
-    let title = headings.first().map(|heading| heading.title.clone());
-    Parsed {
-        title,
-        text: text.to_owned(),
-        blocks,
-        headings,
-        language: Some("en".into()),
-        ..Parsed::default()
-    }
-}
-
-/// A chunk for each section.
-fn chunks(text: &str) -> Vec<NewChunk> {
-    let parsed = parsed(text);
-    let end = text.chars().count();
-    let starts: Vec<usize> = match parsed.headings.as_slice() {
-        [] => vec![0],
-        headings => headings.iter().map(|heading| heading.at).collect(),
-    };
-    let ends = starts.iter().skip(1).copied().chain([end]);
-    starts
-        .iter()
-        .zip(ends)
-        .map(|(&start, end)| NewChunk {
-            span: Span::new(start, end),
-            pages: None,
-            headings: parsed.heading_path(start),
-            context: None,
-        })
-        .collect()
 }
 
 /// An embedder whose requests the test answers, or not.

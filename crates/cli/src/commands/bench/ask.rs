@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use lore_core::{AnswerEvent, AnswerSummary};
+use lore_query::eval::metrics::percentile;
 use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -168,11 +169,7 @@ impl Ask {
         let seconds = started.elapsed().as_secs_f64();
         let rss = watching.await.context("the look at the server's memory broke off")?;
         let report = tally.report(self.users, seconds, rss);
-        if settings.json {
-            print::json(&report)?;
-        } else {
-            print::fields(&report)?;
-        }
+        print::report(settings.json, &report)?;
         Ok(if report.answers > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -357,10 +354,9 @@ impl Tally {
     }
 }
 
-/// The value below which the share `q` of the sorted values lies (nearest rank).
+/// As [`percentile`]; `None` where nothing was measured.
 fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
-    let rank = (q * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied()
+    (!sorted.is_empty()).then(|| percentile(sorted, q))
 }
 
 #[cfg(test)]

@@ -44,11 +44,7 @@ impl Embed {
             "p99_ms": found.p99_ms,
             "peak_rss_mb": peak_rss_mb(),
         });
-        if settings.json {
-            print::json(&report)?;
-        } else {
-            print::fields(&report)?;
-        }
+        print::report(settings.json, &report)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -10,9 +10,11 @@ use lore_core::{GenerateEvent, Generator, Prompt};
 use lore_inference::GeneratorOptions;
 use lore_inference::generator::spawn_raw;
 use lore_models::decoder::{AnyDecoder, DecoderOptions};
+use lore_query::eval::metrics::percentile;
 use serde_json::json;
 
 use super::peak_rss_mb;
+use super::random::Random;
 use crate::settings::Settings;
 use crate::{open, print};
 
@@ -104,19 +106,19 @@ impl Generate {
             ..GeneratorOptions::default()
         };
         let generator = spawn_raw(decoder, &options);
-        let mut random = Random(0x5eed);
+        let mut random = Random::new(0x5eed);
         let mut figures = Figures::default();
         // The first round warms caches, pages and threads, and is not counted.
         for round in 0..=rounds {
             let prompts: Vec<Vec<u32>> =
-                (0..concurrency).map(|_| random.tokens(prompt_tokens, vocabulary)).collect();
+                (0..concurrency).map(|_| random_tokens(&mut random, prompt_tokens, vocabulary)).collect();
             let written = write(&generator, &prompts, new_tokens).await?;
             let own = QUESTION.min(prompt_tokens);
             let again: Vec<Vec<u32>> = prompts
                 .iter()
                 .map(|prompt| {
                     let mut prompt = prompt[..prompt_tokens - own].to_vec();
-                    prompt.extend(random.tokens(own, vocabulary));
+                    prompt.extend(random_tokens(&mut random, own, vocabulary));
                     prompt
                 })
                 .collect();
@@ -141,11 +143,7 @@ impl Generate {
             "kv_bound_mb": kv_bytes as f64 / 1e6,
             "peak_rss_mb": peak_rss_mb(),
         });
-        if settings.json {
-            print::json(&report)?;
-        } else {
-            print::fields(&report)?;
-        }
+        print::report(settings.json, &report)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -208,27 +206,15 @@ async fn write(generator: &Generator, prompts: &[Vec<u32>], new: usize) -> anyho
     Ok(written)
 }
 
-/// SplitMix64 (Steele, Lea and Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn tokens(&mut self, count: usize, vocabulary: u64) -> Vec<u32> {
-        let next = || {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) % vocabulary) as u32
-        };
-        std::iter::repeat_with(next).take(count).collect()
-    }
+/// Token ids by chance.
+fn random_tokens(random: &mut Random, count: usize, vocabulary: u64) -> Vec<u32> {
+    std::iter::repeat_with(|| random.below(vocabulary) as u32).take(count).collect()
 }
 
 /// The value at `share` of the sorted values; NaN where there are none.
 fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    let at = (values.len() as f64 * share).ceil() as usize;
-    values.get(at.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    if values.is_empty() { f64::NAN } else { percentile(values, share) }
 }
 
 #[cfg(test)]

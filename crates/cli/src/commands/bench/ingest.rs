@@ -58,11 +58,7 @@ impl Ingest {
             "parse_pages_per_s": per_second(report.pages, parse_seconds),
             "peak_rss_mb": peak_rss_mb(),
         });
-        if settings.json {
-            print::json(&found)?;
-        } else {
-            print::fields(&found)?;
-        }
+        print::report(settings.json, &found)?;
         Ok(ExitCode::SUCCESS)
     }
 }

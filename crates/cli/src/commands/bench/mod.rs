@@ -6,12 +6,14 @@ mod ask;
 mod embed;
 mod generate;
 mod ingest;
+mod random;
 mod search;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::proc;
 use crate::settings::Settings;
 
 /// Measure how fast embedding, search, ingestion, writing and a server are
@@ -47,10 +49,7 @@ impl Bench {
 
 /// The most memory that this process ever had, in megabytes (`VmHWM` of proc(5)); `None` where the system does not say.
 pub fn peak_rss_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib * 1024.0 / 1e6)
+    Some(proc::bytes("/proc/self/status", "VmHWM")? as f64 / 1e6)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::peak_rss_mb;
+use super::random::Random;
 use crate::progress::{Progress, Unit};
 use crate::settings::Settings;
 use crate::{open, print};
@@ -101,11 +102,7 @@ impl Search {
             "peak_rss_mb": peak_rss_mb(),
             "build_seconds": build_seconds,
         });
-        if settings.json {
-            print::json(&report)?;
-        } else {
-            print::fields(&report)?;
-        }
+        print::report(settings.json, &report)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -161,7 +158,7 @@ fn document(random: &mut Random, count: usize) -> Parsed {
         parsed.text.push_str(&topic_word(topic));
         for _ in 0..CHUNK_WORDS {
             parsed.text.push(' ');
-            parsed.text.push_str(&word(random.zipf()));
+            parsed.text.push_str(&word(zipf(random)));
         }
         parsed.text.push('.');
         parsed.blocks.push(Block { kind: BlockKind::Paragraph, span: Span::new(start, parsed.text.len()) });
@@ -173,7 +170,7 @@ fn query(random: &mut Random) -> String {
     let mut out = topic_word(random.below(TOPICS));
     for _ in 0..QUERY_WORDS {
         out.push(' ');
-        out.push_str(&word(random.zipf()));
+        out.push_str(&word(zipf(random)));
     }
     out
 }
@@ -221,49 +218,9 @@ fn vector(text: &str) -> Vec<f32> {
     out
 }
 
-/// Numbers that are the same in every run (SplitMix64; Steele, Lea and Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A stream of its own for each text (FNV-1a).
-    fn of(text: &str) -> Self {
-        Self(
-            text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-            }),
-        )
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// 0 to below 1.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// -1 to 1.
-    fn signed(&mut self) -> f32 {
-        (self.unit() * 2.0 - 1.0) as f32
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// A rank with a probability of about its reciprocal.
-    fn zipf(&mut self) -> u64 {
-        (WORDS as f64).powf(self.unit()) as u64
-    }
+/// A rank with a probability of about its reciprocal.
+fn zipf(random: &mut Random) -> u64 {
+    (WORDS as f64).powf(random.unit()) as u64
 }
 
 #[cfg(test)]

@@ -90,16 +90,7 @@ impl Answers {
         let progress = |done: usize| shown.set(done as u64, total);
         let (report, outcomes) = answers::run(&corpus.parts.answerer, &questions, &progress).await?;
         shown.finish("");
-        corpus.close().await?;
-        if let Some(path) = &self.outcomes {
-            write_outcomes(path, &outcomes).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        if settings.json {
-            print::json(&report)?;
-        } else {
-            print::fields(&report)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        conclude(&settings, corpus, self.outcomes.as_deref(), &report, &outcomes).await
     }
 }
 
@@ -122,16 +113,7 @@ impl Grounding {
         let progress = |done: usize| shown.set(done as u64, total);
         let (report, outcomes) = grounding::run(&corpus.parts.answerer, &questions, &progress).await?;
         shown.finish("");
-        corpus.close().await?;
-        if let Some(path) = &self.outcomes {
-            write_outcomes(path, &outcomes).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        if settings.json {
-            print::json(&report)?;
-        } else {
-            print::fields(&report)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        conclude(&settings, corpus, self.outcomes.as_deref(), &report, &outcomes).await
     }
 }
 
@@ -155,11 +137,7 @@ impl Calibrate {
             calibrate::run(&corpus.parts.answerer, &questions, self.max_false_refusals, &progress).await?;
         shown.finish("");
         corpus.close().await?;
-        if settings.json {
-            print::json(&found)?;
-        } else {
-            print::fields(&found)?;
-        }
+        print::report(settings.json, &found)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -214,6 +192,22 @@ fn documents_of(path: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
         );
     }
     Ok(folder)
+}
+
+/// Closes the corpus, and gives out the report and, where a file is named for them, the outcomes behind it.
+async fn conclude(
+    settings: &Settings,
+    corpus: Corpus,
+    path: Option<&Path>,
+    report: &impl Serialize,
+    outcomes: &[impl Serialize],
+) -> anyhow::Result<ExitCode> {
+    corpus.close().await?;
+    if let Some(path) = path {
+        write_outcomes(path, outcomes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print::report(settings.json, report)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_outcomes(path: &Path, outcomes: &[impl Serialize]) -> anyhow::Result<()> {

@@ -48,11 +48,7 @@ impl Retrieval {
             retrieval::run(&corpus.parts.retriever, &name, &set, self.mode.into(), &progress).await?;
         shown.finish("");
         corpus.close().await?;
-        if settings.json {
-            print::json(&report)?;
-        } else {
-            print::fields(&report)?;
-        }
+        print::report(settings.json, &report)?;
         Ok(ExitCode::SUCCESS)
     }
 }
