@@ -5,6 +5,7 @@
 //! - [`text`]: a generator's tokenizer and chat template.
 //! - [`weights`] and [`tokenizer`]: the files of a model folder.
 //! - [`nn`]: the layers of decoders.
+//! - [`training`]: decoders whose values can be changed: losses and gradients.
 //! - [`ops`]: the CPU kernels behind them.
 //! - [`bench`](mod@bench): how fast they are here.
 
@@ -17,6 +18,7 @@ pub mod ops;
 pub mod source;
 pub mod text;
 pub mod tokenizer;
+pub mod training;
 pub mod weights;
 
 pub use encoder::{Encoder, EncoderOptions, Reranker};

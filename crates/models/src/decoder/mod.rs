@@ -16,7 +16,7 @@ mod error;
 pub(crate) mod kv_cache;
 mod net;
 mod other;
-mod random;
+pub(crate) mod random;
 
 pub use any::AnyDecoder;
 pub use config::{DecoderConfig, Rope, RopeScaling};

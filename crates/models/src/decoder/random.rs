@@ -9,14 +9,20 @@ use crate::weights::RawMatrix;
 
 /// Weights from a normal distribution, norms 1, biases 0.
 struct Random {
-    state: u64,
+    numbers: Numbers,
     deviation: f32,
     kind: GgmlDType,
 }
 
-impl Random {
+/// Random numbers that are the same for the same state.
+pub(crate) struct Numbers {
+    /// Where they start.
+    pub state: u64,
+}
+
+impl Numbers {
     /// SplitMix64 (Steele, Lea and Flood 2014).
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,15 +30,26 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn uniform(&mut self) -> f64 {
+    /// From 0 to below 1.
+    pub fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Two normal values (Box and Muller 1958).
-    fn normal(&mut self) -> [f32; 2] {
+    fn normal(&mut self, deviation: f32) -> [f32; 2] {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         let angle = std::f64::consts::TAU * self.uniform();
-        [radius * angle.cos(), radius * angle.sin()].map(|v| v as f32 * self.deviation)
+        [radius * angle.cos(), radius * angle.sin()].map(|v| v as f32 * deviation)
+    }
+
+    /// `count` normal values.
+    pub fn normals(&mut self, count: usize, deviation: f32) -> Vec<f32> {
+        let mut values = Vec::with_capacity(count + 1);
+        while values.len() < count {
+            values.extend(self.normal(deviation));
+        }
+        values.truncate(count);
+        values
     }
 }
 
@@ -40,11 +57,7 @@ impl Source for Random {
     type Error = candle_core::Error;
 
     fn matrix(&mut self, _: &str, rows: usize, columns: usize) -> candle_core::Result<RawMatrix> {
-        let mut values = Vec::with_capacity(rows * columns + 1);
-        while values.len() < rows * columns {
-            values.extend(self.normal());
-        }
-        values.truncate(rows * columns);
+        let values = self.numbers.normals(rows * columns, self.deviation);
         if self.kind == GgmlDType::F32 {
             return Ok(RawMatrix::F32(values));
         }
@@ -71,7 +84,7 @@ impl Decoder {
         kind: GgmlDType,
         options: &DecoderOptions,
     ) -> candle_core::Result<Self> {
-        let net = Net::read(&config, &mut Random { state: seed, deviation, kind })?;
+        let net = Net::read(&config, &mut Random { numbers: Numbers { state: seed }, deviation, kind })?;
         let kv = match options.kv {
             KvType::Auto if kind == GgmlDType::F32 => KvType::F32,
             KvType::Auto => KvType::F16,

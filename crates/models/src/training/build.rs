@@ -1,0 +1,412 @@
+//! From a model's files, or from nothing, to [`Modules`] and [`Parameter`]s.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor, Var};
+use half::{bf16, f16};
+use sha2::{Digest, Sha256};
+
+use super::modules::{
+    Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,
+    Vector,
+};
+use super::{LoraOptions, Method, Precision, Quantization, Targets, TrainOptions};
+use crate::decoder::DecoderConfig;
+use crate::decoder::random::Numbers;
+use crate::error::ModelsError;
+use crate::nn::lora::lora_scale;
+use crate::nn::{Int8Matrix, Nf4Matrix};
+use crate::weights::{DecoderWeights, RawMatrix};
+
+type Built = (DecoderConfig, Modules, Vec<Parameter>);
+
+/// The parts of the model at `path`.
+pub(super) fn from_files(path: &Path, options: &TrainOptions) -> Result<Built, ModelsError> {
+    let weights = DecoderWeights::open(path)?;
+    let config = weights.config()?;
+    let (modules, parameters) = Builder::new(&config, path, options).build(&Values::Files(&weights))?;
+    Ok((config, modules, parameters))
+}
+
+/// The parts of a net with random weights.
+pub(super) fn random(
+    config: &DecoderConfig,
+    deviation: f32,
+    options: &TrainOptions,
+) -> Result<(Modules, Vec<Parameter>), ModelsError> {
+    let values = Values::Random { seed: options.seed, deviation };
+    Builder::new(config, Path::new("a random model"), options).build(&values)
+}
+
+/// Where the values come from.
+enum Values<'a> {
+    Files(&'a DecoderWeights),
+    Random { seed: u64, deviation: f32 },
+}
+
+impl Values<'_> {
+    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<RawMatrix, ModelsError> {
+        match self {
+            Self::Files(weights) => weights.matrix(name, rows, columns),
+            Self::Random { seed, deviation } => {
+                Ok(RawMatrix::F32(numbers(*seed, name).normals(rows * columns, *deviation)))
+            }
+        }
+    }
+
+    fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, ModelsError> {
+        match self {
+            Self::Files(weights) => weights.vector(name, length),
+            Self::Random { .. } => Ok(vec![if name.ends_with("bias") { 0.0 } else { 1.0 }; length]),
+        }
+    }
+}
+
+/// Numbers of a name's own, so that what one parameter starts from depends on no other.
+fn numbers(seed: u64, name: &str) -> Numbers {
+    let hash = Sha256::digest(name.as_bytes());
+    let mut own = [0; 8];
+    own.copy_from_slice(&hash[..8]);
+    Numbers { state: seed ^ u64::from_le_bytes(own) }
+}
+
+struct Builder<'a> {
+    config: &'a DecoderConfig,
+    path: PathBuf,
+    options: &'a TrainOptions,
+    parameters: Vec<Parameter>,
+    /// Modules of the options that were found.
+    found: Vec<String>,
+    streams: u64,
+}
+
+impl<'a> Builder<'a> {
+    fn new(config: &'a DecoderConfig, path: &Path, options: &'a TrainOptions) -> Self {
+        Self { config, path: path.to_owned(), options, parameters: Vec::new(), found: Vec::new(), streams: 0 }
+    }
+
+    fn build(mut self, values: &Values<'_>) -> Result<(Modules, Vec<Parameter>), ModelsError> {
+        let DecoderConfig { vocabulary, hidden, .. } = *self.config;
+        self.check()?;
+        let embedding = self.matrix(values, "model.embed_tokens", vocabulary, hidden, None)?;
+        let mut layers = Vec::with_capacity(self.config.layers());
+        for layer in 0..self.config.layers() {
+            layers.push(self.layer(values, layer)?);
+        }
+        let norm = self.vector(values, "model.norm.weight", hidden, None)?;
+        let output = match self.config.tied {
+            true => None,
+            false => Some(Projection {
+                name: "lm_head".into(),
+                rows: vocabulary,
+                columns: hidden,
+                weight: self.matrix(values, "lm_head", vocabulary, hidden, None)?,
+                bias: None,
+                lora: None,
+            }),
+        };
+        for wanted in self.wanted() {
+            if !self.found.contains(&wanted) {
+                let mut what = format!("a module named `{wanted}`: the model has none");
+                if wanted == "lm_head" {
+                    what = "`lm_head` apart from the embedding: this model has one matrix for both (name `embed_tokens`)".into();
+                }
+                return Err(ModelsError::unsupported(&self.path, what));
+            }
+        }
+        if self.parameters.is_empty() {
+            return Err(ModelsError::unsupported(&self.path, "a training in which nothing is trained"));
+        }
+        Ok((Modules { embedding, layers, norm, output }, self.parameters))
+    }
+
+    /// Names in the options that have to be there.
+    fn wanted(&self) -> Vec<String> {
+        match &self.options.method {
+            Method::Full | Method::Bottleneck(_) => Vec::new(),
+            Method::Freeze(freeze) => freeze.modules.iter().chain(&freeze.extra).cloned().collect(),
+            Method::Lora(lora) => match &lora.targets {
+                Targets::All => lora.modules_to_save.clone(),
+                Targets::Named(names) => names.iter().chain(&lora.modules_to_save).cloned().collect(),
+            },
+        }
+    }
+
+    fn check(&self) -> Result<(), ModelsError> {
+        let fail = |what: &str| Err(ModelsError::unsupported(&self.path, what));
+        match &self.options.method {
+            Method::Lora(lora) if lora.rank == 0 => fail("a low-rank difference of rank 0 (set lora_rank)"),
+            Method::Lora(lora) if !(0.0..1.0).contains(&lora.dropout) => {
+                fail("a dropout outside 0 to below 1 (set lora_dropout)")
+            }
+            Method::Bottleneck(bottleneck) if bottleneck.size == 0 => fail("a bottleneck of size 0"),
+            Method::Full | Method::Freeze(_) if self.options.quantization.is_some() => {
+                fail("training of quantised weights themselves (use finetuning_type: lora)")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn layer(&mut self, values: &Values<'_>, layer: usize) -> Result<LayerModules, ModelsError> {
+        let DecoderConfig { hidden, intermediate, heads, kv_heads, head_dim, .. } = *self.config;
+        let DecoderConfig { qkv_bias, output_bias, mlp_bias, qk_norm, .. } = *self.config;
+        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
+        let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let at = Some(layer);
+        let attention_norm = self.vector(values, &name("input_layernorm.weight"), hidden, at)?;
+        let q = self.projection(values, name("self_attn.q_proj"), queries, hidden, qkv_bias, layer)?;
+        let k = self.projection(values, name("self_attn.k_proj"), keys, hidden, qkv_bias, layer)?;
+        let v = self.projection(values, name("self_attn.v_proj"), keys, hidden, qkv_bias, layer)?;
+        let o = self.projection(values, name("self_attn.o_proj"), hidden, queries, output_bias, layer)?;
+        let qk_norms = if qk_norm {
+            let q = self.vector(values, &name("self_attn.q_norm.weight"), head_dim, at)?;
+            Some((q, self.vector(values, &name("self_attn.k_norm.weight"), head_dim, at)?))
+        } else {
+            None
+        };
+        let attention_adapter = self.bottleneck(&name("self_attn.adapter"))?;
+        let mlp_norm = self.vector(values, &name("post_attention_layernorm.weight"), hidden, at)?;
+        let gate = self.projection(values, name("mlp.gate_proj"), intermediate, hidden, mlp_bias, layer)?;
+        let up = self.projection(values, name("mlp.up_proj"), intermediate, hidden, mlp_bias, layer)?;
+        let down = self.projection(values, name("mlp.down_proj"), hidden, intermediate, mlp_bias, layer)?;
+        let mlp_adapter = self.bottleneck(&name("mlp.adapter"))?;
+        Ok(LayerModules {
+            attention_norm,
+            q,
+            k,
+            v,
+            o,
+            qk_norms,
+            attention_adapter,
+            mlp_norm,
+            gate,
+            up,
+            down,
+            mlp_adapter,
+        })
+    }
+
+    fn projection(
+        &mut self,
+        values: &Values<'_>,
+        name: String,
+        rows: usize,
+        columns: usize,
+        bias: bool,
+        layer: usize,
+    ) -> Result<Projection, ModelsError> {
+        let weight = self.matrix(values, &name, rows, columns, Some(layer))?;
+        let bias = match bias {
+            true => Some(self.vector(values, &format!("{name}.bias"), rows, Some(layer))?),
+            false => None,
+        };
+        let lora = match &self.options.method {
+            Method::Lora(options) if self.targeted(&name, options) => {
+                Some(self.lora(&name, &weight, rows, columns, options)?)
+            }
+            _ => None,
+        };
+        Ok(Projection { name, rows, columns, weight, bias, lora })
+    }
+
+    fn targeted(&mut self, name: &str, options: &LoraOptions) -> bool {
+        match &options.targets {
+            Targets::All => true,
+            Targets::Named(names) => {
+                let matching: Vec<_> = names.iter().filter(|wanted| ends(name, wanted)).cloned().collect();
+                self.found.extend_from_slice(&matching);
+                !matching.is_empty()
+            }
+        }
+    }
+
+    fn lora(
+        &mut self,
+        name: &str,
+        weight: &Matrix,
+        rows: usize,
+        columns: usize,
+        options: &LoraOptions,
+    ) -> Result<LoraParts, ModelsError> {
+        let rank = options.rank;
+        let (a_name, b_name) = (format!("{name}.lora_A.weight"), format!("{name}.lora_B.weight"));
+        // Kaiming's uniform with a = sqrt(5), as PEFT begins: within 1 / sqrt(inputs). B is zero, so that nothing changes
+        // at first.
+        let bound = 1.0 / (columns as f64).sqrt();
+        let mut numbers = numbers(self.options.seed, &a_name);
+        let a = (0..rank * columns).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
+        let a = self.add(a_name, ParameterKind::LoraA, a, &[rank, columns])?;
+        let b = self.add(b_name, ParameterKind::LoraB, vec![0.0; rows * rank], &[rows, rank])?;
+        let magnitude = match (options.dora, weight) {
+            (false, _) => None,
+            (true, Matrix::Trained(_)) => {
+                let what = format!("`{name}` both trained whole and with a low-rank difference");
+                return Err(ModelsError::unsupported(&self.path, what));
+            }
+            (true, Matrix::Frozen(weight)) => {
+                let mut row = vec![0f32; columns];
+                let norms = (0..rows)
+                    .map(|index| {
+                        weight.copy(index * columns, &mut row);
+                        row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt() as f32
+                    })
+                    .collect();
+                let name = format!("{name}.lora_magnitude_vector");
+                Some(self.add(name, ParameterKind::Magnitude, norms, &[rows])?)
+            }
+        };
+        self.streams += 1;
+        let scale = lora_scale(options.alpha, rank, options.rank_stabilised);
+        Ok(LoraParts { a, b, magnitude, scale, dropout: options.dropout, stream: self.streams })
+    }
+
+    fn bottleneck(&mut self, name: &str) -> Result<Option<Bottleneck>, ModelsError> {
+        let Method::Bottleneck(options) = &self.options.method else { return Ok(None) };
+        let (size, hidden) = (options.size, self.config.hidden);
+        let down_name = format!("{name}.down.weight");
+        // Small values down and zeros up: at first the adapter is the identity.
+        let down = numbers(self.options.seed, &down_name).normals(size * hidden, 0.02);
+        let kind = ParameterKind::Bottleneck;
+        Ok(Some(Bottleneck {
+            down: self.add(down_name, kind, down, &[size, hidden])?,
+            down_bias: self.add(
+                format!("{name}.down.bias"),
+                ParameterKind::Bias,
+                vec![0.0; size],
+                &[size],
+            )?,
+            up: self.add(format!("{name}.up.weight"), kind, vec![0.0; size * hidden], &[hidden, size])?,
+            up_bias: self.add(
+                format!("{name}.up.bias"),
+                ParameterKind::Bias,
+                vec![0.0; hidden],
+                &[hidden],
+            )?,
+            activation: options.activation,
+        }))
+    }
+
+    /// Whether the tensor of this name is trained itself.
+    fn trained(&mut self, name: &str, layer: Option<usize>) -> bool {
+        let mut found = Vec::new();
+        let mut named = |names: &[String]| {
+            let before = found.len();
+            found.extend(names.iter().filter(|wanted| within(name, wanted)).cloned());
+            found.len() > before
+        };
+        let trained = match (&self.options.method, layer) {
+            (Method::Full, _) => true,
+            (Method::Freeze(freeze), Some(layer)) => {
+                // All names that exist are found, whichever layers are meant.
+                let named = named(&freeze.modules) || freeze.modules.is_empty();
+                named && freeze.layers.contain(layer, self.config.layers())
+            }
+            (Method::Freeze(freeze), None) => named(&freeze.extra),
+            (Method::Lora(lora), _) => named(&lora.modules_to_save),
+            (Method::Bottleneck(_), _) => false,
+        };
+        self.found.extend(found);
+        trained
+    }
+
+    fn matrix(
+        &mut self,
+        values: &Values<'_>,
+        name: &str,
+        rows: usize,
+        columns: usize,
+        layer: Option<usize>,
+    ) -> Result<Matrix, ModelsError> {
+        let tensor = format!("{name}.weight");
+        if self.trained(&tensor, layer) {
+            let kind = match name {
+                "model.embed_tokens" => ParameterKind::Embedding,
+                _ => ParameterKind::Weight,
+            };
+            let values = floats(values.matrix(&tensor, rows, columns)?, rows, columns)?;
+            return Ok(Matrix::Trained(self.add(tensor, kind, values, &[rows, columns])?));
+        }
+        let raw = values.matrix(&tensor, rows, columns)?;
+        // Embedding and output layer keep their floats, as bitsandbytes leaves them.
+        Ok(Matrix::Frozen(match (self.options.quantization, layer) {
+            (Some(Quantization::Nf4 { double }), Some(_)) => {
+                FrozenMatrix::Nf4(Nf4Matrix::quantise(&floats(raw, rows, columns)?, rows, columns, double)?)
+            }
+            (Some(Quantization::Int8), Some(_)) => {
+                FrozenMatrix::Int8(Int8Matrix::quantise(&floats(raw, rows, columns)?, rows, columns)?)
+            }
+            _ => {
+                let values = in_precision(raw, self.options.precision, rows, columns)?;
+                FrozenMatrix::Dense { columns, values }
+            }
+        }))
+    }
+
+    fn vector(
+        &mut self,
+        values: &Values<'_>,
+        name: &str,
+        length: usize,
+        layer: Option<usize>,
+    ) -> Result<Vector, ModelsError> {
+        let own = values.vector(name, length)?;
+        if !self.trained(name, layer) {
+            return Ok(Vector::Frozen(own));
+        }
+        let kind = if name.ends_with("bias") { ParameterKind::Bias } else { ParameterKind::Norm };
+        Ok(Vector::Trained(self.add(name.to_owned(), kind, own, &[length])?))
+    }
+
+    fn add(
+        &mut self,
+        name: String,
+        kind: ParameterKind,
+        values: Vec<f32>,
+        shape: &[usize],
+    ) -> Result<usize, ModelsError> {
+        let value = Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(&self.options.device)?;
+        let value = Var::from_tensor(&value)?;
+        self.parameters.push(Parameter { name, kind, value });
+        Ok(self.parameters.len() - 1)
+    }
+}
+
+/// Whether `name` is `wanted` or ends in it after a dot.
+fn ends(name: &str, wanted: &str) -> bool {
+    name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether a tensor lies within the module `wanted`: some whole parts of its name in a row.
+fn within(tensor: &str, wanted: &str) -> bool {
+    format!(".{tensor}.").contains(&format!(".{wanted}."))
+}
+
+fn floats(raw: RawMatrix, rows: usize, columns: usize) -> Result<Vec<f32>, ModelsError> {
+    Ok(match raw {
+        RawMatrix::F32(values) => values,
+        RawMatrix::F16(values) => values.into_iter().map(f16::to_f32).collect(),
+        RawMatrix::Bf16(values) => values.into_iter().map(bf16::to_f32).collect(),
+        RawMatrix::Quantized { kind, bytes } => {
+            let blocks = crate::nn::linear::blocks(kind, bytes, rows, columns)?;
+            blocks.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?
+        }
+    })
+}
+
+fn in_precision(
+    raw: RawMatrix,
+    precision: Precision,
+    rows: usize,
+    columns: usize,
+) -> Result<RawMatrix, ModelsError> {
+    Ok(match (precision, raw) {
+        (Precision::Bf16, raw @ RawMatrix::Bf16(_)) | (Precision::Fp16, raw @ RawMatrix::F16(_)) => raw,
+        (Precision::Fp32, raw) => RawMatrix::F32(floats(raw, rows, columns)?),
+        (Precision::Bf16, raw) => {
+            RawMatrix::Bf16(floats(raw, rows, columns)?.into_iter().map(bf16::from_f32).collect())
+        }
+        (Precision::Fp16, raw) => {
+            RawMatrix::F16(floats(raw, rows, columns)?.into_iter().map(f16::from_f32).collect())
+        }
+    })
+}

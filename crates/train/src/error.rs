@@ -1,0 +1,60 @@
+//! What can go wrong.
+
+use std::path::PathBuf;
+
+/// Why a training did not begin or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A configuration that cannot be used.
+    #[error("{path}: {message}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Which key, why, and what to write instead.
+        message: String,
+    },
+    /// A data file that cannot be used.
+    #[error("{path}{at}: {message}", path = path.display(), at = line.map_or_else(String::new, |line| format!(":{line}")))]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: Option<usize>,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A loss or gradient that is no number.
+    #[error("{what} is not finite at step {step} (examples {examples}); the last good checkpoint is {checkpoint}", examples = examples.join(", "), checkpoint = checkpoint.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string()))]
+    NotFinite {
+        /// The loss or the gradient.
+        what: &'static str,
+        /// Optimiser step, from 1.
+        step: usize,
+        /// Ids of the batch's examples.
+        examples: Vec<String>,
+        /// Where to go on from.
+        checkpoint: Option<PathBuf>,
+    },
+    /// From the model.
+    #[error(transparent)]
+    Model(#[from] lore_models::ModelsError),
+    /// From a tensor operation.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}

@@ -1,0 +1,15 @@
+//! The trainer: from a company's questions, documents and feedback to an adapter.
+//!
+//! - [`config`]: a YAML file with LLaMA-Factory's key names becomes [`config::TrainConfig`].
+//! - [`data`]: files of examples become token ids with labels, and those become batches.
+//! - [`optim`]: AdamW, schedules, loss scaling.
+//! - [`run`](mod@run): the loop: steps, metrics, evaluation, checkpoints.
+
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod optim;
+pub mod run;
+
+pub use config::TrainConfig;
+pub use error::TrainError;
