@@ -67,7 +67,8 @@ fn a_template_that_writes_earlier_turns_otherwise_makes_an_example_of_each_answe
             let wanted: Vec<bool> = (0..example.tokens.len()).map(|at| at >= prompt.len()).collect();
             assert_eq!(example.labelled, wanted, "{family}");
             let said = &all[end - 1].content;
-            let wanted = if family == "qwen3" { format!("{said}<|im_end|>\n") } else { format!(" {said}</s>") };
+            let wanted =
+                if family == "qwen3" { format!("{said}<|im_end|>\n") } else { format!(" {said}</s>") };
             assert_eq!(learned(example, text), wanted);
         }
         let ids: Vec<&str> = loaded.train.iter().map(|example| example.id.as_str()).collect();
