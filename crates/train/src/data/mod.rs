@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// Which examples, and how they become batches.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataSettings {
     /// What is trained on.
     pub train: Vec<DatasetSpec>,
@@ -30,7 +32,7 @@ pub struct DataSettings {
 }
 
 /// A data set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DatasetSpec {
     /// Name for messages.
     pub name: String,
@@ -43,7 +45,8 @@ pub struct DatasetSpec {
 }
 
 /// How the examples of a file are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// `instruction`, `input`, `output`, `system`, `history`.
     Alpaca,
@@ -56,7 +59,8 @@ pub enum Format {
 }
 
 /// How data sets are mixed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mix {
     /// All of them, one after the other, then shuffled.
     Concat,
@@ -67,7 +71,8 @@ pub enum Mix {
 }
 
 /// What makes a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BatchSize {
     /// A number of sequences.
     Sequences(usize),
