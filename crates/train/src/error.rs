@@ -31,6 +31,17 @@ pub enum TrainError {
         /// What is wrong with it.
         message: String,
     },
+    /// A setting that cannot be, or not with these data or this model.
+    #[error("{key}: {message}")]
+    Settings {
+        /// The key.
+        key: &'static str,
+        /// Why, and what to write instead.
+        message: String,
+    },
+    /// Lines of data files that are not valid.
+    #[error("{count} lines of the data cannot be used:\n{0}\nmend them, or leave them out with skip_bad_lines: true", count = .0.count)]
+    BadLines(Box<crate::data::Problems>),
     /// A file that cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {
