@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Stage;
-use super::dataset_info::Described;
 use super::keys::{Allowed, Keys};
 use super::value::Value;
-use crate::data::{BatchSize, DataSettings, DatasetSpec, Format, Mix};
+use super::{RagSettings, Stage, TemplateSettings};
+use crate::data::{self, BatchSize, DataSettings, DatasetSpec, Format, Mix};
 use crate::error::TrainError;
 
 /// `mix_strategy`.
@@ -18,13 +17,36 @@ enum Strategy {
     Once,
 }
 
+/// `dataset_format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Of(Format),
+    Questions,
+}
+
+/// What the keys mean.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub data: DataSettings,
+    pub rag: Option<RagSettings>,
+    pub template: TemplateSettings,
+}
+
 /// The keys as they are written.
 #[derive(Debug)]
 pub(super) struct Raw {
     train: Option<Vec<String>>,
     eval: Option<Vec<String>>,
     folder: Option<String>,
-    format: Option<Format>,
+    format: Option<Form>,
+    rag_documents: Option<String>,
+    rag_answer: Option<&'static str>,
+    rag_no_answer_share: Option<f64>,
+    rag_passages: Option<usize>,
+    template: Option<String>,
+    chat_template: Option<String>,
+    thinking: Option<bool>,
+    skip_bad_lines: Option<bool>,
     val_size: Option<f64>,
     cutoff_len: Option<usize>,
     train_on_prompt: Option<bool>,
@@ -43,11 +65,12 @@ pub(super) struct Raw {
 impl Raw {
     pub(super) fn read(keys: &mut Keys) -> Result<Self, TrainError> {
         let formats = [
-            ("alpaca", Format::Alpaca),
-            ("sharegpt", Format::Sharegpt),
-            ("messages", Format::Messages),
-            ("openai", Format::Messages),
-            ("text", Format::Text),
+            ("alpaca", Form::Of(Format::Alpaca)),
+            ("sharegpt", Form::Of(Format::Sharegpt)),
+            ("messages", Form::Of(Format::Messages)),
+            ("openai", Form::Of(Format::Messages)),
+            ("text", Form::Of(Format::Text)),
+            ("questions", Form::Questions),
         ];
         let strategies = [
             ("concat", Strategy::Concat),
@@ -55,14 +78,20 @@ impl Raw {
             ("interleave_over", Strategy::Over),
             ("interleave_once", Strategy::Once),
         ];
-        keys.text("template")?;
-        keys.flag("enable_thinking")?;
         keys.flag("preserve_thinking")?;
         Ok(Self {
             train: keys.words("dataset")?,
             eval: keys.words("eval_dataset")?,
             folder: keys.text("dataset_dir")?,
             format: keys.choice("dataset_format", &formats)?,
+            rag_documents: keys.text("rag_documents")?,
+            rag_answer: keys.choice("rag_answer", &RAG_ANSWERS.map(|word| (word, word)))?,
+            rag_no_answer_share: keys.number("rag_no_answer_share", Allowed::Within(0.0, 1.0))?,
+            rag_passages: keys.count("rag_passages", 1)?,
+            template: keys.text("template")?,
+            chat_template: keys.text("chat_template")?,
+            thinking: keys.flag("enable_thinking")?,
+            skip_bad_lines: keys.flag("skip_bad_lines")?,
             val_size: keys.number("val_size", Allowed::From(0.0))?,
             cutoff_len: keys.count("cutoff_len", 2)?,
             train_on_prompt: keys.flag("train_on_prompt")?,
@@ -79,13 +108,9 @@ impl Raw {
         })
     }
 
-    pub(super) fn resolve(self, stage: Stage, keys: &mut Keys) -> Result<DataSettings, TrainError> {
-        let described = Described::read(Path::new(self.folder.as_deref().unwrap_or("data")))?;
-        let named = |key: &str, names: &[String], keys: &mut Keys| -> Result<Vec<DatasetSpec>, TrainError> {
-            names.iter().map(|name| self.dataset(key, name, stage, &described, keys)).collect()
-        };
-        let train = named("dataset", self.train.as_deref().unwrap_or_default(), keys)?;
-        let eval = named("eval_dataset", self.eval.as_deref().unwrap_or_default(), keys)?;
+    pub(super) fn resolve(self, stage: Stage, keys: &mut Keys) -> Result<Resolved, TrainError> {
+        let train = self.sets("dataset", self.train.as_deref().unwrap_or_default(), stage, keys)?;
+        let eval = self.sets("eval_dataset", self.eval.as_deref().unwrap_or_default(), stage, keys)?;
         if train.is_empty() {
             let message = "dataset is missing; set it to a file of examples, or to names of dataset_dir's dataset_info.json";
             return Err(keys.error("dataset", message));
@@ -101,83 +126,120 @@ impl Raw {
             return Err(keys.error("val_size", "val_size and eval_dataset are both set; leave one out"));
         }
         let (on_prompt, history) = (self.train_on_prompt == Some(true), self.mask_history == Some(true));
-        if stage == Stage::Pt {
-            keys.without_effect(&["train_on_prompt", "mask_history"], "plain text has no questions");
-        } else if on_prompt && history {
-            let message = "train_on_prompt and mask_history are both true; leave one out";
-            return Err(keys.error("mask_history", message));
+        let thinking = self.thinking == Some(true);
+        let template = TemplateSettings {
+            plain: self.template.as_deref() == Some("default"),
+            file: self.chat_template.clone().map(PathBuf::from),
+        };
+        match stage {
+            Stage::Pt => {
+                let of_chats =
+                    ["train_on_prompt", "mask_history", "template", "chat_template", "enable_thinking"];
+                keys.without_effect(&of_chats, "stage: pt reads plain text");
+            }
+            Stage::Sft if on_prompt && history => {
+                let message = "train_on_prompt and mask_history are both true; leave one out";
+                return Err(keys.error("mask_history", message));
+            }
+            Stage::Sft if !template.plain => {
+                keys.without_effect(
+                    &["template"],
+                    "conversations are written as in serving, by the model's files",
+                );
+            }
+            Stage::Sft => {}
         }
-        if stage == Stage::Sft {
-            keys.without_effect(&["template"], "the model's own chat template is used, as in serving");
-            let why = "thinking in an answer is learned where the answer has it";
-            keys.without_effect(&["enable_thinking", "preserve_thinking"], why);
-        } else {
-            keys.without_effect(&["template"], "plain text has none");
-        }
+        keys.without_effect(&["preserve_thinking"], "what answers hold is learned, and nothing else");
+        let rag = self.rag(&train, &eval, keys)?;
         let mix = self.mix(train.len(), keys)?;
         let packing = self.packing(stage, keys)?;
-        Ok(DataSettings {
+        let data = DataSettings {
             train,
             eval,
             val_size,
             cutoff_len: self.cutoff_len.unwrap_or(2048),
             train_on_prompt: on_prompt && stage == Stage::Sft,
             mask_history: history && stage == Stage::Sft,
+            thinking: thinking && stage == Stage::Sft,
             packing,
+            skip_bad_lines: self.skip_bad_lines.unwrap_or(false),
             mix,
             max_samples: self.max_samples,
             batch: self.batch(keys)?,
             // The caller puts the run's seed here where none is set.
             seed: self.seed.unwrap_or(NO_SEED),
-        })
+        };
+        Ok(Resolved { data, rag, template })
     }
 
-    fn dataset(
+    /// The data sets that `key` names.
+    fn sets(
         &self,
         key: &str,
-        name: &str,
+        names: &[String],
         stage: Stage,
-        described: &Described,
-        keys: &mut Keys,
-    ) -> Result<DatasetSpec, TrainError> {
-        if let Some(spec) = described.find(name, stage, &mut keys.notes)? {
-            return Ok(spec);
+        keys: &Keys,
+    ) -> Result<Vec<DatasetSpec>, TrainError> {
+        let folder = Path::new(self.folder.as_deref().unwrap_or("data"));
+        // The place of the key tells more than the folder that was searched.
+        let mut sets = data::resolve(folder, names).map_err(|error| match error {
+            TrainError::Data { line: None, message, .. } => keys.error(key, format!("{key}: {message}")),
+            other => other,
+        })?;
+        for set in sets.iter_mut().filter(|set| set.format.is_none()) {
+            set.format = match (self.format, stage) {
+                (None, Stage::Sft) => None,
+                (None | Some(Form::Of(Format::Text)), Stage::Pt) => Some(Format::Text),
+                (Some(_), Stage::Pt) => {
+                    let message = "stage: pt reads plain text; use dataset_format: text, or stage: sft";
+                    return Err(keys.error("dataset_format", message));
+                }
+                (Some(Form::Of(Format::Text)), Stage::Sft) => {
+                    let message =
+                        "dataset_format text has no answers; use stage: pt, or a file of another format";
+                    return Err(keys.error("dataset_format", message));
+                }
+                (Some(Form::Of(format)), Stage::Sft) => Some(format),
+                // What is made of questions.
+                (Some(Form::Questions), Stage::Sft) => Some(Format::Messages),
+            };
         }
-        let beside = described.folder().join(name);
-        let Some(path) = [PathBuf::from(name), beside].into_iter().find(|path| path.exists()) else {
-            let message = format!(
-                "dataset `{name}` is neither a file nor a name in {}; set {key} to a file of examples",
-                described.path().display()
-            );
-            return Err(keys.error(key, message));
-        };
-        let format = match (self.format, stage) {
-            (None | Some(Format::Text), Stage::Pt) => Some(Format::Text),
-            (Some(Format::Text), Stage::Sft) => {
-                let message =
-                    "dataset_format text has no answers; use stage: pt, or a file of another format";
-                return Err(keys.error("dataset_format", message));
-            }
-            (format, Stage::Sft) => format,
-            (Some(_), Stage::Pt) => {
-                let message = "stage: pt reads plain text; use dataset_format: text, or stage: sft";
-                return Err(keys.error("dataset_format", message));
-            }
-        };
-        let name =
-            path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
-        Ok(DatasetSpec { name, path, format, columns: Vec::new() })
+        Ok(sets)
+    }
+
+    fn rag(
+        &self,
+        train: &[DatasetSpec],
+        eval: &[DatasetSpec],
+        keys: &mut Keys,
+    ) -> Result<Option<RagSettings>, TrainError> {
+        if self.format != Some(Form::Questions) {
+            let of_questions = ["rag_documents", "rag_answer", "rag_no_answer_share", "rag_passages"];
+            keys.without_effect(&of_questions, "it is for dataset_format: questions");
+            return Ok(None);
+        }
+        let documents = self.rag_documents.clone().map(PathBuf::from);
+        if let Some(folder) = documents.as_deref().filter(|folder| !folder.is_dir()) {
+            let message = format!("rag_documents is {}, and there is no such folder", folder.display());
+            return Err(keys.error("rag_documents", message));
+        }
+        Ok(Some(RagSettings {
+            train: (0..train.len()).collect(),
+            eval: (0..eval.len()).collect(),
+            documents,
+            answer: self.rag_answer.map(str::to_owned),
+            no_answer_share: self.rag_no_answer_share,
+            passages: self.rag_passages,
+        }))
     }
 
     fn mix(&self, datasets: usize, keys: &Keys) -> Result<Mix, TrainError> {
         let strategy = self.strategy.unwrap_or(Strategy::Concat);
         let Some(written) = &self.probabilities else {
-            // Without probabilities they take turns.
-            let equal = vec![1.0 / datasets as f64; datasets];
             return Ok(match strategy {
                 Strategy::Concat => Mix::Concat,
-                Strategy::Under => Mix::InterleaveUnder(equal),
-                Strategy::Over => Mix::InterleaveOver(equal),
+                Strategy::Under => Mix::InterleaveUnder(Vec::new()),
+                Strategy::Over => Mix::InterleaveOver(Vec::new()),
                 Strategy::Once => return Err(once(keys)),
             });
         };
@@ -255,6 +317,9 @@ impl Raw {
         }
     }
 }
+
+/// How answers to questions may be worded.
+const RAG_ANSWERS: [&str; 3] = ["short_then_quote", "quote", "short"];
 
 /// Stands for a `data_seed` that is not set.
 pub(super) const NO_SEED: u64 = u64::MAX;

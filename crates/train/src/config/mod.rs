@@ -5,7 +5,6 @@
 //! the rooms `model`, `datasets`, `optim` and `run` say what the keys mean together. Paths are seen from the folder that
 //! the command runs in, as LLaMA-Factory has it.
 
-mod dataset_info;
 mod datasets;
 mod keys;
 mod model;
@@ -42,6 +41,10 @@ pub struct TrainConfig {
     pub gradient_checkpointing: bool,
     /// The examples.
     pub data: DataSettings,
+    /// Data sets of questions, which become examples first.
+    pub rag: Option<RagSettings>,
+    /// How conversations become text.
+    pub template: TemplateSettings,
     /// How parameters change.
     pub optim: OptimSettings,
     /// Where it is computed.
@@ -84,7 +87,7 @@ pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Loaded, Tr
     let run = run::Raw::read(&mut keys)?;
     keys.finish()?;
     let model = model.resolve(&mut keys)?;
-    let mut data = data.resolve(model.stage, &mut keys)?;
+    let datasets::Resolved { mut data, rag, template } = data.resolve(model.stage, &mut keys)?;
     let optim = optim.resolve(model.loraplus_ratio, &mut keys)?;
     let (run, seed) = run.resolve(!data.eval.is_empty() || data.val_size > 0.0, &mut keys)?;
     if data.seed == datasets::NO_SEED {
@@ -99,6 +102,8 @@ pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Loaded, Tr
         quantization_cache: model.quantization_cache,
         gradient_checkpointing: model.gradient_checkpointing,
         data,
+        rag,
+        template,
         optim,
         device: model.device,
         run,
@@ -126,6 +131,33 @@ impl DeviceKind {
             other => other.strip_prefix("cuda:")?.parse().ok().map(Self::Cuda),
         }
     }
+}
+
+/// Data sets of questions with known sources (`dataset_format: questions`): the caller makes examples of them in the shape
+/// of serving, and puts those files in their place, before [`crate::data::load`] reads any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RagSettings {
+    /// Which of [`DataSettings::train`].
+    pub train: Vec<usize>,
+    /// Which of [`DataSettings::eval`].
+    pub eval: Vec<usize>,
+    /// Folder of the documents that the questions are about; `None` for the documents of the data folder.
+    pub documents: Option<PathBuf>,
+    /// How answers are worded: `quote`, `short`, or `short_then_quote`.
+    pub answer: Option<String>,
+    /// Share of the questions that are asked a second time without the passages that answer them.
+    pub no_answer_share: Option<f64>,
+    /// Passages of a prompt; `None` as in serving.
+    pub passages: Option<usize>,
+}
+
+/// How conversations become text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TemplateSettings {
+    /// Whether a model without a chat template gets [`crate::data::PLAIN_TEMPLATE`] (`template: default`).
+    pub plain: bool,
+    /// A chat template in the place of the model's own (`chat_template`).
+    pub file: Option<PathBuf>,
 }
 
 /// A kind of training.
