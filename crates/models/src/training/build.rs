@@ -10,6 +10,7 @@ use super::modules::{
     Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,
     Vector,
 };
+use super::options::{ends, within};
 use super::{LoraOptions, Method, Precision, Quantization, Targets, TrainOptions};
 use crate::decoder::DecoderConfig;
 use crate::decoder::random::Numbers;
@@ -369,16 +370,6 @@ impl<'a> Builder<'a> {
         self.parameters.push(Parameter { name, kind, value });
         Ok(self.parameters.len() - 1)
     }
-}
-
-/// Whether `name` is `wanted` or ends in it after a dot.
-fn ends(name: &str, wanted: &str) -> bool {
-    name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-/// Whether a tensor lies within the module `wanted`: some whole parts of its name in a row.
-fn within(tensor: &str, wanted: &str) -> bool {
-    format!(".{tensor}.").contains(&format!(".{wanted}."))
 }
 
 fn floats(raw: RawMatrix, rows: usize, columns: usize) -> Result<Vec<f32>, ModelsError> {
