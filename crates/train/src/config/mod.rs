@@ -16,6 +16,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 use lore_models::training::{Method, Precision, Quantization};
+use serde::Serialize;
 
 use crate::data::DataSettings;
 use crate::error::TrainError;
@@ -23,7 +24,7 @@ use crate::optim::OptimSettings;
 use crate::run::RunSettings;
 
 /// Everything that a training is told, resolved and checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct TrainConfig {
     /// What kind of training.
     pub stage: Stage,
@@ -113,7 +114,8 @@ pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Loaded, Tr
 }
 
 /// Where a training is computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DeviceKind {
     /// On the CPU, with our own kernels.
     #[default]
@@ -135,7 +137,7 @@ impl DeviceKind {
 
 /// Data sets of questions with known sources (`dataset_format: questions`): the caller makes examples of them in the shape
 /// of serving, and puts those files in their place, before [`crate::data::load`] reads any.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RagSettings {
     /// Which of [`DataSettings::train`].
     pub train: Vec<usize>,
@@ -152,7 +154,7 @@ pub struct RagSettings {
 }
 
 /// How conversations become text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TemplateSettings {
     /// Whether a model without a chat template gets [`crate::data::PLAIN_TEMPLATE`] (`template: default`).
     pub plain: bool,
@@ -161,7 +163,8 @@ pub struct TemplateSettings {
 }
 
 /// A kind of training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// On plain text, every token.
     Pt,
@@ -170,7 +173,8 @@ pub enum Stage {
 }
 
 /// The model that a training starts from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelSettings {
     /// A folder, a file, or a name for the configured sources.
     Files {

@@ -7,6 +7,8 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 mod batches;
 mod cut;
 mod documents;
@@ -34,7 +36,7 @@ pub use show::show;
 pub const PLAIN_TEMPLATE: &str = include_str!("plain.jinja");
 
 /// Which examples, and how they become batches.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataSettings {
     /// What is trained on.
     pub train: Vec<DatasetSpec>,
@@ -86,7 +88,7 @@ impl Default for DataSettings {
 }
 
 /// A data set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DatasetSpec {
     /// Name for messages.
     pub name: String,
@@ -117,7 +119,8 @@ impl DatasetSpec {
 }
 
 /// How the examples of a file are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// `instruction`, `input`, `output`, `system`, `history`.
     Alpaca,
@@ -130,7 +133,8 @@ pub enum Format {
 }
 
 /// How data sets are mixed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mix {
     /// All of them, one after the other, then shuffled.
     Concat,
@@ -141,7 +145,8 @@ pub enum Mix {
 }
 
 /// What makes a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BatchSize {
     /// A number of sequences.
     Sequences(usize),
