@@ -21,6 +21,20 @@ use crate::weights::{DecoderWeights, RawMatrix};
 
 type Built = (DecoderConfig, Modules, Vec<Parameter>);
 
+/// The shape of the model at `path`: a Hugging Face folder, a GGUF file, or a folder with nothing but `config.json`.
+///
+/// # Errors
+/// When there is none, or its family is not implemented.
+pub fn shape(path: &Path) -> Result<DecoderConfig, ModelsError> {
+    match DecoderWeights::open(path) {
+        // Without weights nothing says whether the output layer is the embedding, if the file does not; then it is not.
+        Err(ModelsError::Missing { .. }) if path.join("config.json").is_file() => {
+            crate::decoder::from_folder(path, true)
+        }
+        weights => weights?.config(),
+    }
+}
+
 /// The parts of the model at `path`.
 pub(super) fn from_files(path: &Path, options: &TrainOptions) -> Result<Built, ModelsError> {
     let weights = DecoderWeights::open(path)?;

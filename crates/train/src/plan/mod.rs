@@ -42,7 +42,7 @@ pub struct Plan {
     pub output_dir: PathBuf,
     /// The checkpoint that it would go on from.
     pub resumes_from: Option<PathBuf>,
-    /// Whether the folder holds a run that is neither gone on with nor overwritten, so that nothing would start.
+    /// Whether the folder holds something that is neither gone on with nor overwritten, so that nothing would start.
     pub in_the_way: bool,
 }
 
@@ -118,7 +118,7 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
         Resume::Last => last_checkpoint(&output_dir),
         Resume::From(folder) => Some(folder.clone()),
     };
-    let has_run = output_dir.join("run.yaml").is_file() || last_checkpoint(&output_dir).is_some();
+    let used = std::fs::read_dir(&output_dir).is_ok_and(|mut entries| entries.next().is_some());
     let Totals { examples, tokens, labels, longest } = loaded.report.train;
     Plan {
         base: base(config, shape, &counts),
@@ -143,7 +143,7 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
             Warmup::Ratio(ratio) => (ratio * steps as f64).ceil() as usize,
         },
         memory: Memory::of(config, shape, &counts, largest),
-        in_the_way: has_run && resumes_from.is_none() && !config.run.overwrite,
+        in_the_way: used && config.run.resume == Resume::No && !config.run.overwrite,
         output_dir,
         resumes_from,
     }

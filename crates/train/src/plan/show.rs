@@ -109,8 +109,8 @@ impl fmt::Display for Plan {
         if self.in_the_way {
             write!(
                 f,
-                "\n          holds a run already: go on with it (--resume), set overwrite_output_dir: true, or name \
-                 another output_dir"
+                "\n          is not empty, so that nothing would start: go on with what is there (--resume), set \
+                 overwrite_output_dir: true, or name another output_dir"
             )?;
         }
         Ok(())
@@ -124,7 +124,10 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         assert_eq!([0, 999, 1000, 1234567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([9_999, 12_345, 12_345_678, 1_234_567_890].map(about), ["9,999", "12 k", "12.3 M", "1.23 G"]);
+        assert_eq!(
+            [9_999, 12_345, 12_345_678, 1_234_567_890].map(about),
+            ["9,999", "12 k", "12.3 M", "1.23 G"]
+        );
         assert_eq!([12_345, 12_345_678, 1_234_567_890].map(bytes), ["12 kB", "12 MB", "1.2 GB"]);
     }
 }
