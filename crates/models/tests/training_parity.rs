@@ -2,13 +2,13 @@
 //! `fixtures/training/make.py` in float64. The gates are those that PyTorch itself keeps on these models in the same type.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod training_support;
+mod training_fixtures;
 
 use candle_core::{DType, Device, Tensor};
 use lore_models::training::{
     FrozenMatrix, Gradients, Matrix, Precision, Quantization, TrainNet, TrainOptions,
 };
-use training_support::{
+use training_fixtures::{
     Case, Cases, apart, batch, beyond, fixtures, gradients, json, length, open, relative, tensors, values,
 };
 
@@ -26,7 +26,7 @@ struct Gates {
 const F32: Gates = Gates { logits: 2e-6, loss: 1e-6, gradient: 1e-5 };
 const BF16: Gates = Gates { logits: 2e-2, loss: 2e-4, gradient: 6e-2 };
 
-fn check(net: &TrainNet, case: &Case, sequences: &training_support::Sequences, gates: Gates, scale: f64) {
+fn check(net: &TrainNet, case: &Case, sequences: &training_fixtures::Sequences, gates: Gates, scale: f64) {
     let mut trained: Vec<_> = net.parameters().iter().map(|parameter| parameter.name.clone()).collect();
     trained.sort();
     assert_eq!(trained, case.trained, "{}", case.name);

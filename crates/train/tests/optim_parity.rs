@@ -2,14 +2,14 @@
 //! `fixtures/training/make.py` in float64.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../../models/tests/training_support/mod.rs"]
-mod training_support;
+#[path = "../../models/tests/training_fixtures/mod.rs"]
+mod training_fixtures;
 
 use candle_core::DType;
 use lore_models::training::{Gradients, Precision, TrainNet};
 use lore_train::optim::{AdamW, DecayForm, LearningRate, OptimSettings, Schedule, Warmup, clipping};
 use serde::Deserialize;
-use training_support::{MethodSpec, Sequences, batch, beyond, json, open, relative, tensors, values};
+use training_fixtures::{MethodSpec, Sequences, batch, beyond, json, open, relative, tensors, values};
 
 #[derive(Deserialize)]
 struct Run {

@@ -52,6 +52,11 @@ impl Int8Matrix {
         self.columns
     }
 
+    /// The whole numbers, row-major, and the scale of each row.
+    pub(crate) fn parts(&self) -> (&[i8], &[f32]) {
+        (&self.codes, &self.scales)
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.codes.len() + self.scales.len() * size_of::<f32>()
