@@ -77,7 +77,7 @@ fn all(_: &Case) -> bool {
 
 #[test]
 fn the_graph_in_f64_is_the_reference() {
-    let gates = Gates { logits: 1e-6, loss: 1e-7, gradient: 2e-6 };
+    let gates = Gates { logits: 2e-7, loss: 2e-9, gradient: 5e-7 };
     let net = |case: &Case| open(&case.family, case.method.options(Precision::Fp32)).on_graph(DType::F64);
     check_all(all, net, gates, 1.0);
 }
@@ -86,6 +86,12 @@ fn the_graph_in_f64_is_the_reference() {
 fn the_graph_in_f32_is_as_near_as_pytorch() {
     let net = |case: &Case| open(&case.family, case.method.options(Precision::Fp32)).on_graph(DType::F32);
     check_all(all, net, F32, 1.0);
+}
+
+#[test]
+fn the_graph_in_bf16_is_as_near_as_pytorch() {
+    let net = |case: &Case| open(&case.family, case.method.options(Precision::Bf16)).on_graph(DType::BF16);
+    check_all(all, net, BF16, 1.0);
 }
 
 #[test]
