@@ -183,7 +183,7 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
             context: config.context_tokens,
         };
         let decoder = AnyDecoder::open(&path, &loading).with_context(whole)?;
-        let text = TextOptions { chat_template: config.chat_template };
+        let text = TextOptions { chat_template: config.chat_template, fallback_template: None };
         let text = GeneratorText::open(&path, &text).with_context(whole)?;
         let (ids, columns) = (text.vocabulary(), decoder.vocabulary());
         // Gemma 3's tokenizer names one more, that of images, which its text models do not read.

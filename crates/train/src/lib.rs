@@ -8,6 +8,7 @@
 pub mod config;
 pub mod data;
 pub mod error;
+mod exact;
 pub mod optim;
 pub mod run;
 
