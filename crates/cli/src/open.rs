@@ -181,6 +181,7 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
             name: shown,
             quantize: config.quantize,
             context: config.context_tokens,
+            adapter: config.adapter.clone(),
         };
         let decoder = AnyDecoder::open(&path, &loading).with_context(whole)?;
         let text = TextOptions { chat_template: config.chat_template, fallback_template: None };

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use lore_models::training::{Method, Precision, Quantization};
+use serde::Serialize;
 
 use crate::data::DataSettings;
 use crate::optim::OptimSettings;
 use crate::run::RunSettings;
 
 /// Everything that a training is told, resolved and checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct TrainConfig {
     /// What kind of training.
     pub stage: Stage,
@@ -36,7 +37,8 @@ pub struct TrainConfig {
 }
 
 /// A kind of training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// On plain text, every token.
     Pt,
@@ -45,7 +47,8 @@ pub enum Stage {
 }
 
 /// The model that a training starts from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ModelSettings {
     /// A folder, a file, or a name for the configured sources.
     Files {

@@ -50,7 +50,8 @@ pub fn adamw(
     }
     let moments = first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE));
     let pieces = values.par_chunks_mut(PIECE).zip(moments).zip(gradient.par_chunks(PIECE));
-    pieces.for_each(|((values, (first, second)), gradient)| piece(isa, step, values, first, second, gradient));
+    pieces
+        .for_each(|((values, (first, second)), gradient)| piece(isa, step, values, first, second, gradient));
 }
 
 for_each_isa! {

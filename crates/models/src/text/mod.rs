@@ -15,6 +15,7 @@ mod build;
 mod chat_template;
 mod folder;
 mod gguf;
+mod gguf_tokenizer;
 mod pieces;
 mod plain;
 mod sentencepiece;
@@ -29,6 +30,7 @@ use lore_core::generate::{ChatEncoder, ChatOptions, Message, Role};
 use lore_core::model::{ModelError, TokenCounter};
 
 pub use chat_template::ChatTemplate;
+pub(crate) use gguf_tokenizer::gguf_tokenizer;
 pub use pieces::Detokenizer;
 
 use crate::error::ModelsError;

@@ -165,7 +165,13 @@ impl InplaceOp2 for Step<'_> {
         "adamw"
     }
 
-    fn cpu_fwd(&self, value: &mut CpuStorage, at: &Layout, gradient: &CpuStorage, from: &Layout) -> Result<()> {
+    fn cpu_fwd(
+        &self,
+        value: &mut CpuStorage,
+        at: &Layout,
+        gradient: &CpuStorage,
+        from: &Layout,
+    ) -> Result<()> {
         let (CpuStorage::F32(value), CpuStorage::F32(gradient)) = (value, gradient) else {
             candle_core::bail!("a parameter and its gradient have to be f32");
         };

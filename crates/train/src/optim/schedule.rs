@@ -148,7 +148,18 @@ mod tests {
             ),
             (
                 three(4, DecayForm::Linear),
-                &[high, high, high, high, high, 0.000155, 0.00011000000000000002, 6.500000000000001e-05, 2e-05, 2e-05],
+                &[
+                    high,
+                    high,
+                    high,
+                    high,
+                    high,
+                    0.000155,
+                    0.00011000000000000002,
+                    6.500000000000001e-05,
+                    2e-05,
+                    2e-05,
+                ],
             ),
             (
                 three(4, DecayForm::Cosine),
