@@ -106,6 +106,11 @@ pub struct Rotation {
 }
 
 impl Rotation {
+    /// Half a head's length, cosines and sines, `[tokens, dim / 2]` each.
+    pub(crate) fn tables(&self) -> (usize, &[f32], &[f32]) {
+        (self.half, &self.cos, &self.sin)
+    }
+
     /// Rotates `[tokens, heads, dim]` in place: pair `i` is features `i` and `i + dim / 2` (Su et al. 2021, equation 34).
     pub(crate) fn apply(&self, values: &mut [f32], heads: usize) {
         let (half, row) = (self.half, heads * 2 * self.half);
@@ -131,11 +136,11 @@ impl Rotation {
     /// # Errors
     /// When the shape does not fit.
     pub fn differentiable(&self, x: &Tensor) -> Result<Tensor> {
-        self.tables(x.device(), x.dtype())?.rotate(x)
+        self.on(x.device(), x.dtype())?.rotate(x)
     }
 
-    /// Cosines and sines as tensors.
-    pub(crate) fn tables(&self, device: &Device, kind: DType) -> Result<Tables> {
+    /// Cosines and sines as tensors of a device.
+    pub(crate) fn on(&self, device: &Device, kind: DType) -> Result<Tables> {
         let half = self.half;
         let table = |values: &[f32]| {
             Tensor::from_slice(values, (values.len() / half.max(1), 1, half), &Device::Cpu)?
