@@ -10,6 +10,7 @@
 //! the machine has them ([`Isa::detect`]).
 #![allow(clippy::needless_range_loop, reason = "a lane's index runs over several arrays at once")]
 
+pub mod adamw;
 pub mod attention;
 pub mod elementwise;
 pub mod gemm;
