@@ -106,6 +106,11 @@ pub struct Rotation {
 }
 
 impl Rotation {
+    /// Half a head's length, cosines and sines, `[tokens, dim / 2]` each.
+    pub(crate) fn halves(&self) -> (usize, &[f32], &[f32]) {
+        (self.half, &self.cos, &self.sin)
+    }
+
     /// Rotates `[tokens, heads, dim]` in place: pair `i` is features `i` and `i + dim / 2` (Su et al. 2021, equation 34).
     pub(crate) fn apply(&self, values: &mut [f32], heads: usize) {
         let (half, row) = (self.half, heads * 2 * self.half);

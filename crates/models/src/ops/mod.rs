@@ -19,6 +19,7 @@ pub mod packed;
 pub(crate) mod paged;
 pub mod panels;
 pub(crate) mod team;
+pub(crate) mod training;
 
 pub use isa::Isa;
 pub use panels::{LANES, Lanes, Panels};
