@@ -105,9 +105,9 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// Removes those after a step: a run that goes on from there does not need them.
-    pub fn remove_after(&self, step: usize) -> Result<(), TrainError> {
-        self.steps().into_iter().filter(|other| *other > step).try_for_each(|step| discard(&self.path(step)))
+    /// Removes those from a step on.
+    pub fn remove_from(&self, step: usize) -> Result<(), TrainError> {
+        self.steps().into_iter().filter(|other| *other >= step).try_for_each(|step| discard(&self.path(step)))
     }
 }
 

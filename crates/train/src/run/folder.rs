@@ -60,11 +60,6 @@ impl<'a> Staged<'a> {
         Ok(staged)
     }
 
-    /// Where its files lie until it is finished.
-    pub fn path(&self) -> &Path {
-        &self.temporary
-    }
-
     /// Its files so far.
     pub fn files(&self) -> &BTreeMap<String, FileRecord> {
         &self.files
@@ -185,7 +180,10 @@ pub(super) fn clean(folder: &Path) -> Result<(), TrainError> {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with('.') && name.ends_with(UNFINISHED.trim_start_matches('.')) {
+        // The latter are those of adapters and models.
+        if name.starts_with('.')
+            && [UNFINISHED.trim_start_matches('.'), ".part"].iter().any(|end| name.ends_with(end))
+        {
             remove(&entry.path())?;
         }
     }

@@ -69,7 +69,7 @@ pub struct Outcome {
     pub elapsed: f64,
     /// The last checkpoint.
     pub checkpoint: Option<PathBuf>,
-    /// Folder of the trained values; none where the run was told to stop.
+    /// Folder of the trained values; none where the run was told to stop, or where a whole model has no base with files.
     pub output: Option<PathBuf>,
 }
 
@@ -231,14 +231,11 @@ impl Trainer<'_> {
     /// Writes what a run ends with.
     fn end(mut self, end: End) -> Result<Outcome, TrainError> {
         let folder = self.config.run.output_dir.clone();
-        if end == End::Stopped {
-            if self.state.step > 0 {
-                self.save()?;
-            }
-        } else if self.config.run.save_steps != Some(usize::MAX) {
+        let wanted = end == End::Stopped || self.config.run.save_steps != Some(usize::MAX);
+        if wanted && self.state.step > 0 {
             self.save()?;
         }
-        let output = if end == End::Stopped { None } else { Some(self.save_values(&folder)?) };
+        let output = if end == End::Stopped { None } else { self.save_values(&folder)? };
         if self.config.run.plot {
             self.draw(&folder)?;
         }
@@ -259,13 +256,13 @@ impl Trainer<'_> {
         Ok(outcome)
     }
 
-    fn save_values(&self, folder: &Path) -> Result<PathBuf, TrainError> {
+    fn save_values(&self, folder: &Path) -> Result<Option<PathBuf>, TrainError> {
         if let Some(best) = self.state.best.filter(|best| best.step != self.state.step)
             && self.config.run.load_best_at_end
         {
             restore_parameters(&self.checkpoints.path(best.step), self.net.parameters())?;
         }
-        output::save(self.disk, self.net, &self.inputs.base, folder)
+        output::save(self.net, &self.inputs.base, folder)
     }
 
     fn draw(&self, folder: &Path) -> Result<(), TrainError> {
