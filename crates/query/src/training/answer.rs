@@ -1,6 +1,6 @@
 //! The words of an example's answer: true by construction, since they are the source's.
 
-use lore_core::{BlockKind, Span};
+use lore_core::BlockKind;
 
 use super::AnswerForm;
 use super::gold::Gold;

@@ -1,4 +1,4 @@
-use lore_core::{Block, DocumentId, Parsed};
+use lore_core::{Block, DocumentId, Parsed, Span};
 
 use super::*;
 use crate::eval::GoldSource;

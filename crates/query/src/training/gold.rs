@@ -101,6 +101,11 @@ impl Library {
         }
     }
 
+    /// Whether a name is that of a document.
+    pub fn has(&self, name: &str) -> bool {
+        self.document(name).is_ok()
+    }
+
     /// The document of this name; where none has it, the only one whose path ends with it, or that it ends with.
     fn document(&self, name: &str) -> Result<DocumentId, String> {
         if let Some((_, id)) = self.names.iter().find(|(known, _)| known == name) {
