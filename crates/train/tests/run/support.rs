@@ -7,7 +7,7 @@ use candle_core::{DType, Var};
 use lore_models::decoder::{DecoderConfig, Rope, RopeScaling};
 use lore_models::training::{LoraOptions, Method, Precision, TrainNet, TrainOptions};
 use lore_train::TrainError;
-use lore_train::config::{ModelSettings, Stage, TrainConfig};
+use lore_train::config::{DeviceKind, ModelSettings, Stage, TemplateSettings, TrainConfig};
 use lore_train::data::{BatchSize, DataSettings, Example};
 use lore_train::optim::{OptimSettings, Schedule, Warmup};
 use lore_train::run::{Base, Event, Inputs, Line, Outcome, RunSettings, StepMetrics, read_metrics, train};
@@ -72,13 +72,16 @@ pub fn examples(count: usize, seed: u64) -> Vec<Example> {
 pub fn config(folder: &Path, method: Method) -> TrainConfig {
     TrainConfig {
         stage: Stage::Sft,
-        model: ModelSettings::Random { folder: "tiny".into(), deviation: 0.2 },
+        model: ModelSettings::Random { name: "tiny".into(), deviation: 0.2 },
         method,
         precision: Precision::Fp32,
         quantization: None,
         quantization_cache: None,
         gradient_checkpointing: false,
         data: DataSettings { batch: BatchSize::Sequences(2), seed: 5, ..DataSettings::default() },
+        rag: None,
+        template: TemplateSettings::default(),
+        device: DeviceKind::Cpu,
         optim: OptimSettings {
             learning_rate: 1e-2,
             weight_decay: 0.01,
