@@ -60,7 +60,8 @@ pub async fn made(
         settings.config.answer.passages = passages;
     }
     let reader = examples::reader(text, model, data.cutoff_len);
-    let mut made = Made { folder: tempfile::Builder::new().prefix("lore-train-").tempdir()?, files: Vec::new() };
+    let mut made =
+        Made { folder: tempfile::Builder::new().prefix("lore-train-").tempdir()?, files: Vec::new() };
     for (sets, which, prefix) in [(&mut data.train, &rag.train, ""), (&mut data.eval, &rag.eval, "eval-")] {
         for (index, set) in sets.iter_mut().enumerate().filter(|(index, _)| which.contains(index)) {
             let wanted = wanted(rag, set, config.data.seed)?;
@@ -97,7 +98,11 @@ fn wanted(rag: &RagSettings, set: &DatasetSpec, seed: u64) -> anyhow::Result<Wan
         questions: vec![set.path.clone()],
         documents: rag.documents.clone(),
         held_out: None,
-        rag: RagConfig { answer, no_answer_share: rag.no_answer_share.unwrap_or(default.no_answer_share), seed },
+        rag: RagConfig {
+            answer,
+            no_answer_share: rag.no_answer_share.unwrap_or(default.no_answer_share),
+            seed,
+        },
     })
 }
 
