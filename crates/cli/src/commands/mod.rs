@@ -12,6 +12,7 @@ pub mod check;
 pub mod config;
 pub mod documents;
 pub mod eval;
+pub mod examples;
 pub mod health;
 pub mod ingest;
 pub mod keys;
@@ -42,6 +43,7 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Models(args) => args.run(settings).await,
         Command::Keys(args) => args.run(settings).await,
         Command::Eval(args) => args.run(settings).await,
+        Command::Examples(args) => args.run(settings).await,
         Command::Bench(args) => args.run(settings).await,
         Command::Train(args) => args.run(settings).await,
         Command::Health(args) => args.run(settings).await,
