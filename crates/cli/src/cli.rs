@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    ask, bench, chat, check, config, documents, eval, health, ingest, keys, models, reindex, search, serve,
-    up, worker,
+    ask, bench, chat, check, config, documents, eval, health, ingest, keys, merge, models, reindex, search,
+    serve, up, worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.
@@ -66,6 +66,8 @@ pub enum Command {
     Reindex(reindex::Reindex),
     /// Check the catalog and compare it with both indexes; exit code 1 where anything differs
     Check(check::Check),
+    /// Merge an adapter into its base
+    Merge(merge::Merge),
     /// Fetch and list models
     #[command(subcommand)]
     Models(models::Models),
