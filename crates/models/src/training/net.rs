@@ -64,7 +64,7 @@ impl TrainNet {
         options: TrainOptions,
     ) -> Self {
         let back_end = if options.device.is_cpu() {
-            BackEnd::Cpu(CpuNet::new())
+            BackEnd::Cpu(CpuNet::new(options.precision.dtype()))
         } else {
             BackEnd::Graph(GraphNet::new(options.precision.dtype()))
         };
@@ -87,6 +87,13 @@ impl TrainNet {
     #[must_use]
     pub fn on_graph(mut self, kind: candle_core::DType) -> Self {
         self.back_end = BackEnd::Graph(GraphNet::new(kind));
+        self
+    }
+
+    /// The same net on the CPU's kernels in this type, f64 included.
+    #[must_use]
+    pub fn on_cpu(mut self, kind: candle_core::DType) -> Self {
+        self.back_end = BackEnd::Cpu(CpuNet::new(kind));
         self
     }
 
