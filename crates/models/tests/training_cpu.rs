@@ -116,7 +116,10 @@ fn gradients_are_finite_differences() {
         for (index, parameter) in net.parameters().iter().enumerate() {
             let gradient = values(gradients.get(index).unwrap());
             assert!(gradient.iter().any(|g| g.abs() > 1e-9), "{name}: {} has no gradient", parameter.name);
-            if name.starts_with("dora") && parameter.name.contains("lora_") && !parameter.name.contains("magnitude") {
+            if name.starts_with("dora")
+                && parameter.name.contains("lora_")
+                && !parameter.name.contains("magnitude")
+            {
                 // The norm that DoRA divides by is held constant, which differences cannot do; see the next test.
                 continue;
             }
@@ -160,7 +163,8 @@ fn both_back_ends_say_the_same() {
         let run = |net: TrainNet| {
             let mut gradients = Gradients::new(net.parameters().len());
             let loss = net.forward_backward(&batch(), 0.5, 3, &mut gradients).unwrap();
-            let all: Vec<_> = (0..net.parameters().len()).map(|i| values(gradients.get(i).unwrap())).collect();
+            let all: Vec<_> =
+                (0..net.parameters().len()).map(|i| values(gradients.get(i).unwrap())).collect();
             (loss.sum, all, net.loss(&batch()).unwrap().sum, values(&net.logits(&batch()).unwrap()))
         };
         let graph = run(net(method.clone(), tied).on_graph(DType::F64));

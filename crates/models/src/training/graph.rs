@@ -108,7 +108,7 @@ impl GraphNet {
         };
         let positions: Vec<usize> = batch.lengths.iter().flat_map(|length| 0..*length).collect();
         let frequencies = Frequencies::new(&view.config.rope, view.config.head_dim);
-        let rotation = frequencies.rotation(&positions).tables(device, self.kind)?;
+        let rotation = frequencies.rotation(&positions).tables_on(device, self.kind)?;
         let context = Context { config: view.config, kind: self.kind, rotation, dropout };
         Ok(Pass { view, parts, context, batch })
     }

@@ -104,7 +104,8 @@ fn the_last_few_and_the_best_are_kept() {
     .unwrap();
     let best = outcome.best.unwrap();
     assert!(best.step < 9, "{best:?}");
-    let mut kept = vec!["checkpoint-10".to_owned(), "checkpoint-9".to_owned(), format!("checkpoint-{}", best.step)];
+    let mut kept =
+        vec!["checkpoint-10".to_owned(), "checkpoint-9".to_owned(), format!("checkpoint-{}", best.step)];
     kept.sort();
     let found: Vec<_> = names(folder.path()).into_iter().filter(|name| name.contains("checkpoint")).collect();
     assert_eq!(found, kept);

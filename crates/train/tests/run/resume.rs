@@ -51,7 +51,11 @@ fn a_run_that_is_stopped_anywhere_ends_in_the_same_bits() {
         for stop in stops {
             // Another process' net: only what is on the disk goes on.
             let outcome = run_watched(&net(), &config, |event| stop(event)).unwrap();
-            assert_eq!(outcome.end, if name == "after the last" { End::Finished } else { End::Stopped }, "{name}");
+            assert_eq!(
+                outcome.end,
+                if name == "after the last" { End::Finished } else { End::Stopped },
+                "{name}"
+            );
             assert_eq!(outcome.output.is_some(), name == "after the last");
             config.run.resume = Resume::Last;
         }
@@ -118,10 +122,8 @@ fn a_mean_over_steps_spans_a_pause() {
     let (_, mut config, lines) = whole(reference.path(), |config| config.run.logging_steps = 3);
     let folder = tempfile::tempdir().unwrap();
     config.run.output_dir = folder.path().into();
-    run_watched(&net(), &config, |event| {
-        matches!(event, Event::Step { metrics, .. } if metrics.step == 4)
-    })
-    .unwrap();
+    run_watched(&net(), &config, |event| matches!(event, Event::Step { metrics, .. } if metrics.step == 4))
+        .unwrap();
     config.run.resume = Resume::Last;
     run(&net(), &config).unwrap();
     assert_eq!(timeless(folder.path()), lines);
