@@ -13,6 +13,14 @@ pub enum TrainError {
         /// Which key, why, and what to write instead.
         message: String,
     },
+    /// A key that cannot be used.
+    #[error("{place}: {message}")]
+    Key {
+        /// File and line, or the command line.
+        place: String,
+        /// Which key, why, and what to write instead.
+        message: String,
+    },
     /// A data file that cannot be used.
     #[error("{path}{at}: {message}", path = path.display(), at = line.map_or_else(String::new, |line| format!(":{line}")))]
     Data {

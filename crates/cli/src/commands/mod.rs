@@ -19,6 +19,7 @@ pub mod models;
 pub mod reindex;
 pub mod search;
 pub mod serve;
+pub mod train;
 pub mod up;
 pub mod worker;
 
@@ -42,6 +43,7 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Keys(args) => args.run(settings).await,
         Command::Eval(args) => args.run(settings).await,
         Command::Bench(args) => args.run(settings).await,
+        Command::Train(args) => args.run(settings).await,
         Command::Health(args) => args.run(settings).await,
         Command::Config(args) => args.run(&settings),
     }

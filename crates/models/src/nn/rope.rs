@@ -107,7 +107,7 @@ pub struct Rotation {
 
 impl Rotation {
     /// Half a head's length, cosines and sines, `[tokens, dim / 2]` each.
-    pub(crate) fn tables(&self) -> (usize, &[f32], &[f32]) {
+    pub(crate) fn halves(&self) -> (usize, &[f32], &[f32]) {
         (self.half, &self.cos, &self.sin)
     }
 

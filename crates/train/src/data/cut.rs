@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(cut.tokens.len(), 142);
         assert_eq!(cut.spans, [(102, 142)]);
         assert_eq!((cut.tokens[0], cut.tokens[101], cut.tokens[141]), (100, 200, 300));
-        assert_eq!((cut.tokens[1], cut.tokens[50], cut.tokens[51]), (1001, 1050, 1254));
+        assert_eq!((cut.tokens[1], cut.tokens[50], cut.tokens[51]), (1001, 1050, 1253));
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(super) fn detect(object: &Map<String, Value>, spec: &DatasetSpec) -> Option<
     let has = |name: &str| object.get(name).is_some_and(|value| !value.is_null());
     let list = named("messages").or_else(|| ["messages", "conversations"].into_iter().find(|name| has(name)));
     if let Some(turns) = list.and_then(|name| object.get(name)).and_then(Value::as_array) {
-        let tagged = spec.tags.iter().find(|(tag, _)| tag == "role_tag").map(|(_, name)| name.as_str());
+        let tagged = spec.columns.iter().find(|(tag, _)| tag == "role_tag").map(|(_, name)| name.as_str());
         let openai = tagged.map_or_else(
             || turns.first().is_some_and(|turn| turn.get("role").is_some()),
             |role| role == "role",
@@ -83,15 +83,13 @@ pub(super) fn detect(object: &Map<String, Value>, spec: &DatasetSpec) -> Option<
 impl Names {
     /// The format's names under the data set's; `first` decides between names that are used alike.
     pub(super) fn new(format: Format, spec: &DatasetSpec, first: &Map<String, Value>) -> Self {
-        let given = |pairs: &[(String, String)], role: &str| {
-            pairs.iter().find(|(known, _)| known == role).map(|(_, name)| name.clone())
-        };
+        let given =
+            |role: &str| spec.columns.iter().find(|(known, _)| known == role).map(|(_, name)| name.clone());
         let column = |role: &str, usual: &[&str]| {
             let usual = usual.iter().find(|name| first.contains_key(**name)).or(usual.first());
-            given(&spec.columns, role)
-                .unwrap_or_else(|| usual.map_or_else(String::new, |name| (*name).to_owned()))
+            given(role).unwrap_or_else(|| usual.map_or_else(String::new, |name| (*name).to_owned()))
         };
-        let tag = |role: &str, usual: &str| given(&spec.tags, role).unwrap_or_else(|| usual.to_owned());
+        let tag = |role: &str, usual: &str| given(role).unwrap_or_else(|| usual.to_owned());
         let openai = format == Format::Messages;
         let pick = |openai_name: &'static str, other: &'static str| if openai { openai_name } else { other };
         let mut speakers = vec![

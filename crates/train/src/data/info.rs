@@ -136,8 +136,8 @@ fn spec(folder: &Path, name: &str, entry: &Value) -> Result<DatasetSpec, String>
         return Err(format!("has the key {key}, which is not known; known are {}", known[..6].join(", ")));
     }
     let Some(file) = text(entry, "file_name")? else { return Err("has no file_name".to_owned()) };
-    let columns = pairs(entry, "columns", &COLUMNS)?;
-    let tags = pairs(entry, "tags", &TAGS)?;
+    let mut columns = pairs(entry, "columns", &COLUMNS)?;
+    columns.extend(pairs(entry, "tags", &TAGS)?);
     let samples = match entry.get("num_samples") {
         None | Some(Value::Null) => None,
         Some(number) => {
@@ -145,7 +145,7 @@ fn spec(folder: &Path, name: &str, entry: &Value) -> Result<DatasetSpec, String>
             Some(number.ok_or("has a num_samples that is no number above 0")?)
         }
     };
-    let tagged = |tag: &str, wanted: &str| tags.iter().any(|(known, name)| known == tag && name == wanted);
+    let tagged = |tag: &str, wanted: &str| columns.iter().any(|(known, name)| known == tag && name == wanted);
     let format = match text(entry, "formatting")? {
         Some("alpaca") => Some(Format::Alpaca),
         // The way that OpenAI's messages are declared with tags.
@@ -165,5 +165,5 @@ fn spec(folder: &Path, name: &str, entry: &Value) -> Result<DatasetSpec, String>
     if !path.exists() {
         return Err(format!("names the file {}, which is not there", path.display()));
     }
-    Ok(DatasetSpec { name: name.to_owned(), path, format, columns, tags, samples })
+    Ok(DatasetSpec { name: name.to_owned(), path, format, columns, samples })
 }

@@ -96,10 +96,9 @@ pub struct DatasetSpec {
     pub path: PathBuf,
     /// How its lines are read; `None` looks at the first.
     pub format: Option<Format>,
-    /// Other names of fields than the format's own, from the field's role.
+    /// Other names than the format's own, by what they name: fields (`prompt`, `messages`), and within conversations
+    /// fields (`role_tag`, `content_tag`) and speakers (`user_tag`).
     pub columns: Vec<(String, String)>,
-    /// Other names within conversations than the format's own: of fields (`role_tag`, `content_tag`) and of speakers.
-    pub tags: Vec<(String, String)>,
     /// Examples that are drawn by chance, each once before any again; `None` takes all.
     pub samples: Option<usize>,
 }
@@ -107,14 +106,7 @@ pub struct DatasetSpec {
 impl DatasetSpec {
     /// A file whose first line says its format.
     pub fn file(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        Self {
-            name: name.into(),
-            path: path.into(),
-            format: None,
-            columns: Vec::new(),
-            tags: Vec::new(),
-            samples: None,
-        }
+        Self { name: name.into(), path: path.into(), format: None, columns: Vec::new(), samples: None }
     }
 }
 

@@ -110,6 +110,17 @@ impl<'a> Renderer<'a> {
         {
             return Ok((full, common));
         }
+        // A template may show less of a conversation once it is answered (Mistral's shows the instructions only before an
+        // open question): what is learned is then the answer alone, after the prompt as it is asked.
+        let command = opened.iter().rposition(|id| self.text.is_special(*id));
+        if let Some(frame) = command.map(|at| &opened[at..]) {
+            let found = full.windows(frame.len()).rposition(|window| window == frame);
+            if let Some(at) = found.map(|at| at + frame.len()).filter(|at| *at < full.len()) {
+                let start = opened.len();
+                opened.extend_from_slice(&full[at..]);
+                return Ok((opened, start));
+            }
+        }
         let shown =
             |ids: &[u32]| String::from_utf8_lossy(&self.written(&ids[..ids.len().min(24)])).into_owned();
         Err(Refused::Bad(format!(

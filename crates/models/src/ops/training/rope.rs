@@ -6,7 +6,7 @@ use crate::ops::team::for_pieces;
 
 /// Rotates `[tokens, heads, dim]` in place, or back (the gradient of a rotation is the opposite one, with the same factor).
 pub(crate) fn rotate<E: Element>(rotation: &Rotation, values: &mut [E], heads: usize, back: bool) {
-    let (half, cos, sin) = rotation.tables();
+    let (half, cos, sin) = rotation.halves();
     let row = heads * 2 * half;
     if half == 0 || values.is_empty() {
         return;
