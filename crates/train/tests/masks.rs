@@ -33,7 +33,7 @@ fn fixtures() -> PathBuf {
 fn cases() -> Vec<Case> {
     let cases: Vec<Case> =
         serde_json::from_slice(&std::fs::read(fixtures().join("expected.json")).unwrap()).unwrap();
-    assert_eq!(cases.len(), 25);
+    assert_eq!(cases.len(), 27);
     cases
 }
 
