@@ -124,7 +124,9 @@ mod tests {
         drop(live.swap(Some(new.into())));
         assert_eq!(live.now().unwrap().generator.info().id, "new");
         assert_eq!(lease.generator.info().id, "old");
-        assert!(lease.generator.is_running() && !old_queue.is_closed() && old_queue.sender_strong_count() == 1);
+        assert!(
+            lease.generator.is_running() && !old_queue.is_closed() && old_queue.sender_strong_count() == 1
+        );
         drop(lease);
         assert_eq!(old_queue.sender_strong_count(), 0);
         live.swap(None);
