@@ -12,6 +12,7 @@
 
 mod batch;
 mod build;
+mod dropout;
 mod gradients;
 mod modules;
 mod net;
