@@ -16,6 +16,7 @@ mod progress;
 mod service;
 mod settings;
 mod signals;
+mod writer;
 
 use std::process::ExitCode;
 
