@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    ask, bench, chat, check, config, documents, eval, health, ingest, keys, models, reindex, search, serve,
-    up, worker,
+    ask, bench, chat, check, config, documents, eval, health, ingest, keys, models, reindex, releases,
+    search, serve, up, worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.
@@ -72,6 +72,9 @@ pub enum Command {
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Add, prove, promote and roll back language models that were taught
+    #[command(subcommand)]
+    Releases(releases::Releases),
     /// Measure how good retrieval and answers are
     #[command(subcommand)]
     Eval(eval::Eval),

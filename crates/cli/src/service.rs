@@ -110,7 +110,11 @@ impl Door {
         );
         let lifecycle = state.lifecycle().clone();
         lifecycle.wait_for(INDEXES, "the embedder and the indexes are being opened");
-        lifecycle.wait_for(GENERATOR, "the language model is being loaded");
+        let looking = catalog.clone();
+        let release = open::blocking(move || looking.live_release()).await?.filter(|_| !settings.own_writer);
+        if release.is_some() || settings.config.generator.model().is_some() {
+            lifecycle.wait_for(GENERATOR, "the language model is being loaded");
+        }
         // Set by a signal, and by a failure of what comes first.
         let (quit, stop) = quit_after(stop);
         let mut server =

@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod keys;
 pub mod models;
 pub mod reindex;
+pub mod releases;
 pub mod search;
 pub mod serve;
 pub mod up;
@@ -40,6 +41,7 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Check(args) => args.run(settings).await,
         Command::Models(args) => args.run(settings).await,
         Command::Keys(args) => args.run(settings).await,
+        Command::Releases(args) => args.run(settings).await,
         Command::Eval(args) => args.run(settings).await,
         Command::Bench(args) => args.run(settings).await,
         Command::Health(args) => args.run(settings).await,

@@ -44,6 +44,7 @@ pub use release_types::{
     NewRelease, Promotion, Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState,
     ReleaseVerdict, Rollback, SourceState, StoredSource,
 };
+pub use releases::check_release_name;
 pub use types::{
     AclChoice, ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind,
     JobState, KeptVersion, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion, Rating,

@@ -33,7 +33,7 @@ impl Catalog {
     /// # Errors
     /// `Invalid` where the name is none.
     pub fn add_release(&self, new: &NewRelease) -> Result<Release> {
-        check_name(&new.name)?;
+        check_release_name(&new.name)?;
         let origin = rows::to_json(&new.origin)?;
         self.write(|tx| {
             let known: Option<(i64, bool)> = tx
@@ -272,7 +272,10 @@ impl Catalog {
 }
 
 /// Refuses what cannot be a release's name, which stands in the names of models and in paths.
-fn check_name(name: &str) -> Result<()> {
+///
+/// # Errors
+/// `Invalid`, which says what a name may be.
+pub fn check_release_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let is_hash = name.len() >= LEAST_DIGITS && name.bytes().all(|b| b.is_ascii_hexdigit());
     if (1..=64).contains(&name.len()) && name.chars().all(fits) && name != LIVE && !is_hash {
