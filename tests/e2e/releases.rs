@@ -41,12 +41,11 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 fn a_merged_model_becomes_a_release_goes_live_and_back() {
     let (house, settings, [alpha, beta]) = furnished();
     let settings = settings.as_str();
-    let documents = house.json(&["documents", "list"]);
-    let lunch = documents.as_array().unwrap().iter().find(|d| d["name"] == "lunch.md").unwrap();
+    let lunch = house.json(&["documents", "show", "lunch.md"]);
     let run = format!(
         "lore: 0.1.0\nseed: 7\nbase: {{name: tiny-llama, fingerprint: ff}}\n\
          data: {{hash: aa, documents: [\"{}@{}\"]}}\nconfig: {{lora_rank: 8}}\n",
-        text(lunch, "id"),
+        text(&lunch, "id"),
         lunch["version"]
     );
     std::fs::write(alpha.join("run.yaml"), run).unwrap();
@@ -70,7 +69,7 @@ fn a_merged_model_becomes_a_release_goes_live_and_back() {
     // Whoever names a writer gets that one.
     assert_eq!(house.json(&["ask", "--generator", "none", QUESTION])["model"], "extractive");
 
-    house.ok(&["documents", "delete", "lunch.md", "--yes"]);
+    house.ok(&["documents", "delete", "lunch.md"]);
     let listed = house.ok(&["releases", "list"]);
     assert!(listed.contains("LEARNED FROM 1 DOCUMENT that was deleted"), "{listed}");
     let shown = house.json(&["releases", "show", "live"]);
@@ -112,10 +111,10 @@ fn a_release_is_proven_against_what_is_live_by_the_same_questions() {
     let place = house.docs().join("..").canonicalize().unwrap();
     let questions = place.join("held-out.jsonl");
     let line = |id: &str, question: &str, answer: Option<&str>| {
-        let answers = answer.map(|answer| vec![vec![answer]]).unwrap_or_default();
-        json!({"id": id, "question": question, "answers": answers, "answerable": answer.is_some(), "kind": "fact",
-            "lang": "en", "sources": answer.map(|a| vec![json!({"document": "leave.md", "quote": a})]).unwrap_or_default(),
-            "groups": [], "history": []})
+        let sources: Vec<Value> =
+            answer.iter().map(|quote| json!({"document": "leave.md", "quote": quote})).collect();
+        json!({"id": id, "question": question, "answer": answer.unwrap_or_default(), "sources": sources,
+            "answerable": answer.is_some(), "kind": "lookup", "lang": "en"})
         .to_string()
     };
     let lines = [

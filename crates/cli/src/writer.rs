@@ -68,9 +68,7 @@ pub async fn release(settings: &Settings, name: ReleaseName) -> Result<Serving, 
 
 fn load(store: &ReleaseStore, config: &GeneratorConfig, name: ReleaseName) -> Result<Serving, OpenError> {
     let lease: Lease = store.lease(&name.id).map_err(of_folder)?;
-    let room =
-        Room { weights: store.bytes(&name.id).map_err(of_folder)?, kv: config.kv_bytes.min(KV_AT_FIRST) };
-    room.check(proc::bytes("/proc/meminfo", "MemAvailable"))?;
+    room(store.bytes(&name.id).map_err(of_folder)?, config).check(available())?;
     store.verify(&name.id).map_err(of_folder)?;
     let folder = store.path(&name.id).display().to_string();
     let unfit =
@@ -88,6 +86,27 @@ fn load(store: &ReleaseStore, config: &GeneratorConfig, name: ReleaseName) -> Re
     let Loaded { decoder, text, options } = loaded;
     let generator = spawn_as(name.label(), decoder, Arc::new(text), &options, lease);
     Ok(Serving { generator, release: Some(name), bytes })
+}
+
+fn room(weights: u64, config: &GeneratorConfig) -> Room {
+    Room { weights, kv: config.kv_bytes.min(KV_AT_FIRST) }
+}
+
+/// Bytes of memory that the machine can give, where it tells.
+fn available() -> Option<u64> {
+    proc::bytes("/proc/meminfo", "MemAvailable")
+}
+
+/// Bytes of a model's weights: of the file, or of the folder's files of weights; 0 for what cannot be read.
+fn file_bytes(path: &Path) -> u64 {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    if path.is_file() {
+        return length(path);
+    }
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let weights =
+        files.filter(|path| path.extension().is_some_and(|end| end == "safetensors" || end == "gguf"));
+    weights.map(|path| length(&path)).sum()
 }
 
 fn of_folder(error: ReleaseError) -> OpenError {
@@ -233,6 +252,10 @@ pub fn opener(settings: &Settings) -> Opener {
                 Some(name) => release(&settings, name).await.map(Some),
                 None => {
                     let failed = |error: anyhow::Error| OpenError::Failed(print::chain(&error));
+                    if let Some(config) = settings.config.generator.model() {
+                        let path = open::generator_files(&settings, config).await.map_err(failed)?;
+                        room(file_bytes(&path), config).check(available())?;
+                    }
                     let serving = configured(&settings).await.map_err(failed)?;
                     if let Some(serving) = &serving {
                         let warm = warm_up(&serving.generator).await;

@@ -173,6 +173,30 @@ async fn only_administrators_see_and_move_releases() {
     );
 }
 
+#[test]
+fn releases_are_described() {
+    let document = serde_json::to_value(lore_server::openapi::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let paths: Value = paths
+        .filter(|(path, _)| path.starts_with("/v1/releases"))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let schemas = &document["components"]["schemas"];
+    let names = [
+        "PromoteRequest",
+        "Switched",
+        "ReleaseList",
+        "Release",
+        "ReleaseDetails",
+        "ReleaseState",
+        "SourceState",
+    ];
+    let schemas: serde_json::Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), schemas[*name].clone())).collect();
+    insta::assert_json_snapshot!("description_of_releases", json!({"paths": paths, "schemas": schemas}));
+}
+
 #[tokio::test]
 async fn what_is_not_proven_goes_live_only_by_force_with_a_reason() {
     let zoo = Zoo::default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use lore_server::Switched;
 use lore_server::routes::releases::PromoteRequest;
 use serde::Serialize;
@@ -28,6 +28,12 @@ pub async fn take_turns(
     force: bool,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Switches> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    let wrong = releases.iter().find(|name| name.is_empty() || !name.chars().all(fits));
+    if let Some(wrong) = wrong {
+        stop.store(true, Ordering::Relaxed);
+        bail!("{wrong:?} is no release; `lore releases list` shows them");
+    }
     let mut switches = Switches::default();
     let shown = Progress::new("switching", Unit::Count("switches"));
     let ended = async {

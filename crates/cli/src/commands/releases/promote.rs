@@ -49,19 +49,19 @@ impl Promote {
             bail!("--reason is empty; say why the release is forced");
         }
         let started = Instant::now();
+        let catalog = open::catalog(&settings).await?;
+        let (looking, forced) = (catalog.clone(), reason.clone());
+        let found = open::blocking(move || {
+            let id = looking.release(&release)?.release.id;
+            looking.may_promote(&id, forced.as_deref())
+        })
+        .await?;
         if let Some(client) = open::server(&settings).await? {
             progress::say(&format!("{} loads it and answers meanwhile", client.owner));
-            let path = format!("/v1/releases/{release}/promote");
+            let path = format!("/v1/releases/{}/promote", found.id);
             let done: Switched = client.work_with(&path, &PromoteRequest { force, reason }).await?;
             return tell(&settings, &done);
         }
-        let catalog = open::catalog(&settings).await?;
-        let (looking, force) = (catalog.clone(), reason.clone());
-        let found = open::blocking(move || {
-            let id = looking.release(&release)?.release.id;
-            looking.may_promote(&id, force.as_deref())
-        })
-        .await?;
         let before = before(&catalog).await?;
         // It shows that it can be run before it is live.
         if let Err(error) = writer::release(&settings, found.release_name()).await {
@@ -91,26 +91,25 @@ impl Rollback {
     /// Fails where no release is live, or another than the one named, and where the one before is damaged.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let started = Instant::now();
+        let catalog = open::catalog(&settings).await?;
+        let (looking, wanted) = (catalog.clone(), self.release);
+        let from = open::blocking(move || {
+            let live = looking.before_live()?.from;
+            let named = wanted.map(|wanted| looking.release(&wanted)).transpose()?;
+            if let Some(named) = named.filter(|named| named.release.id != live.id) {
+                bail!(lore_index::IndexError::NotLive { release: named.release.label() });
+            }
+            anyhow::Ok(live.id)
+        })
+        .await?;
         if let Some(client) = open::server(&settings).await? {
             progress::say(&format!("{} loads what was live before and answers meanwhile", client.owner));
-            let path = match &self.release {
-                Some(release) => format!("/v1/releases/{release}/rollback"),
-                None => "/v1/releases/rollback".to_owned(),
-            };
-            return tell(&settings, &client.work(&path).await?);
+            return tell(&settings, &client.work(&format!("/v1/releases/{from}/rollback")).await?);
         }
-        let catalog = open::catalog(&settings).await?;
         let before = before(&catalog).await?;
         let store = ReleaseStore::of(&settings.data_dir);
-        let wanted = self.release;
         let back = open::blocking(move || {
             let back = catalog.before_live()?;
-            if let Some(wanted) = wanted {
-                let named = catalog.release(&wanted)?.release;
-                if named.id != back.from.id {
-                    bail!(lore_index::IndexError::NotLive { release: named.label() });
-                }
-            }
             let _lease = match &back.to {
                 Some(to) => {
                     let lease = store.lease(&to.id)?;
@@ -119,7 +118,7 @@ impl Rollback {
                 }
                 None => None,
             };
-            anyhow::Ok(catalog.roll_back(&back.from.id, &Caller::local().id)?)
+            anyhow::Ok(catalog.roll_back(&from, &Caller::local().id)?)
         })
         .await?;
         let configured = settings.config.generator.model().map(crate::settings::GeneratorConfig::name);

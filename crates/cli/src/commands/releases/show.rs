@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use lore_index::{Release, ReleaseDetails, ReleaseState, SourceState};
+use lore_index::{Release, ReleaseDetails, SourceState};
+use lore_inference::release::ReleaseStore;
 
 use crate::settings::Settings;
 use crate::{open, print};
@@ -21,7 +22,8 @@ pub async fn list(settings: &Settings) -> anyhow::Result<ExitCode> {
     if settings.json {
         print::json(&releases)?;
     } else {
-        let rows: Vec<Vec<String>> = releases.iter().map(row).collect();
+        let store = ReleaseStore::of(&settings.data_dir);
+        let rows: Vec<Vec<String>> = releases.iter().map(|release| row(release, &store)).collect();
         print::table(&["release", "state", "made", "verdict", "documents", "size", "note"], &rows)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -44,7 +46,11 @@ pub async fn show(settings: &Settings, wanted: String) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(release: &Release) -> Vec<String> {
+fn row(release: &Release, store: &ReleaseStore) -> Vec<String> {
+    let mut notes = notes(release);
+    if release.removed_at.is_none() && !store.path(&release.id).is_dir() {
+        notes.push("ITS FOLDER IS MISSING".to_owned());
+    }
     vec![
         release.label(),
         release.state.name().to_owned(),
@@ -52,7 +58,7 @@ fn row(release: &Release) -> Vec<String> {
         verdict(release).to_owned(),
         release.documents.to_string(),
         size(release.bytes),
-        notes(release).join("; "),
+        notes.join("; "),
     ]
 }
 
@@ -79,8 +85,8 @@ fn notes(release: &Release) -> Vec<String> {
             ));
         }
     }
-    if let (ReleaseState::Failed, Some(reason)) = (release.state, &release.reason) {
-        notes.push(reason.clone());
+    if let Some(reason) = &release.reason {
+        notes.push(format!("cannot be run: {reason}"));
     }
     if let Some(reason) = &release.forced {
         notes.push(format!("forced: {reason}"));
