@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     ask, bench, chat, check, config, documents, eval, health, ingest, keys, models, reindex, releases,
-    search, serve, up, worker,
+    search, serve, train, up, worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.
@@ -81,6 +81,8 @@ pub enum Command {
     /// Measure how fast embedding, search, ingestion and a server are
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Teach a language model by examples
+    Train(train::Train),
     /// Ask a server whether it is up; exit code 1 where it is not
     Health(health::Health),
     /// Print the settings in force

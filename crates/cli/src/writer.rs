@@ -75,10 +75,11 @@ fn load(store: &ReleaseStore, config: &GeneratorConfig, name: ReleaseName) -> Re
         |error: anyhow::Error| OpenError::Unfit(print::chain(&error).replace(folder.as_str(), ITS_FOLDER));
     // A template that the settings name is for their model; a release brings its own, if its base had one.
     let model = store.model(&name.id);
-    let own = GeneratorConfig { chat_template: None, ..config.clone() };
+    let adapter = store.adapter(&name.id);
+    let own = GeneratorConfig { chat_template: None, adapter, ..config.clone() };
     let mut loaded = Loaded::open(&model, &own, None, false).map_err(unfit)?;
     if !loaded.text.has_chat_template() {
-        let options = TextOptions { chat_template: config.chat_template.clone() };
+        let options = TextOptions { chat_template: config.chat_template.clone(), fallback_template: None };
         loaded.text = GeneratorText::open(&model, &options).map_err(|error| unfit(error.into()))?;
     }
     loaded.check(&name.label(), "generator.chat_template").map_err(unfit)?;
@@ -139,10 +140,11 @@ impl Loaded {
             name,
             quantize: config.quantize,
             context: config.context_tokens,
+            adapter: config.adapter.clone(),
         };
         let decoder = AnyDecoder::open(path, &loading)?;
         let chat_template = config.chat_template.clone().filter(|_| template);
-        let text = GeneratorText::open(path, &TextOptions { chat_template })?;
+        let text = GeneratorText::open(path, &TextOptions { chat_template, fallback_template: None })?;
         Ok(Self { decoder, text, options })
     }
 

@@ -76,6 +76,26 @@ fn a_gguf_file_is_a_model_by_itself_or_alone_in_a_folder() {
 }
 
 #[test]
+fn an_adapter_that_is_not_merged_lies_beside_its_base() {
+    let (folder, store) = store();
+    let base = model(folder.path(), "a", b"weights");
+    let adapter = folder.path().join("adapter");
+    std::fs::create_dir(&adapter).unwrap();
+    std::fs::write(adapter.join("adapter_config.json"), b"{}").unwrap();
+    let refused = store.add_adapted(&base, Some(&adapter), &[]).unwrap_err();
+    assert!(matches!(refused, ReleaseError::NoAdapter { .. }), "{refused}");
+    for name in ["adapter_model.safetensors", "optimizer.safetensors"] {
+        std::fs::write(adapter.join(name), b"values").unwrap();
+    }
+    let (bare, with) =
+        (store.add(&base, &[]).unwrap(), store.add_adapted(&base, Some(&adapter), &[]).unwrap());
+    assert_ne!(bare.id, with.id);
+    assert_eq!((store.adapter(&bare.id), store.adapter(&with.id)), (None, Some(store.path(&with.id))));
+    assert!(!store.path(&with.id).join("optimizer.safetensors").exists());
+    store.verify(&with.id).unwrap();
+}
+
+#[test]
 fn what_is_no_model_is_refused_and_nothing_is_left() {
     let (folder, store) = store();
     std::fs::write(folder.path().join("notes.txt"), "x").unwrap();

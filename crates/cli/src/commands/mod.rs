@@ -20,6 +20,7 @@ pub mod reindex;
 pub mod releases;
 pub mod search;
 pub mod serve;
+pub mod train;
 pub mod up;
 pub mod worker;
 
@@ -44,6 +45,7 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Releases(args) => args.run(settings).await,
         Command::Eval(args) => args.run(settings).await,
         Command::Bench(args) => args.run(settings).await,
+        Command::Train(args) => args.run(settings).await,
         Command::Health(args) => args.run(settings).await,
         Command::Config(args) => args.run(&settings),
     }

@@ -43,6 +43,12 @@ pub enum ReleaseError {
         /// The file or folder.
         path: PathBuf,
     },
+    /// A folder is to be an adapter's and is none.
+    #[error("{path} holds no adapter; name a folder with adapter_config.json and adapter_model.safetensors")]
+    NoAdapter {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder holds more than a model.
     #[error("{path} holds more than {most} files; name the folder of the merged model itself")]
     TooMany {

@@ -25,6 +25,8 @@ const FILES: usize = 256;
 const PIECE: usize = 1 << 20;
 /// The one file of a release that is a GGUF file, whatever it was called.
 const GGUF: &str = "model.gguf";
+/// The files of an adapter that is computed beside the weights of its base; they lie beside the base's own.
+const ADAPTER: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "lore_adapter.json"];
 /// Of a run, not of a model: what may be written after the content was named.
 const OUTSIDE: [&str; 2] = ["report.json", "metrics.jsonl"];
 /// Begins what is hashed, so that the hash means nothing else.
@@ -65,13 +67,37 @@ impl ReleaseStore {
         if file.is_file() { file } else { folder }
     }
 
+    /// The folder of the adapter of release `id`, which is computed beside its weights, where it has one.
+    pub fn adapter(&self, id: &str) -> Option<PathBuf> {
+        let folder = self.path(id);
+        folder.join(ADAPTER[0]).is_file().then_some(folder)
+    }
+
     /// Makes a release of the model at `model` (a folder, of which the files that lie in it directly are taken, or a GGUF
     /// file), with the files `more` (name and content) in place of its own of these names.
     ///
     /// # Errors
     /// `NoModel`, `TooMany`, `DiskFull`, `Io`; nothing is left behind.
     pub fn add(&self, model: &Path, more: &[(&str, &[u8])]) -> Result<Stored, ReleaseError> {
+        self.add_adapted(model, None, more)
+    }
+
+    /// As [`ReleaseStore::add`], with the adapter in the folder `adapter`, which is computed beside the model's weights
+    /// instead of being merged into them.
+    ///
+    /// # Errors
+    /// As [`ReleaseStore::add`], and `NoAdapter`.
+    pub fn add_adapted(
+        &self,
+        model: &Path,
+        adapter: Option<&Path>,
+        more: &[(&str, &[u8])],
+    ) -> Result<Stored, ReleaseError> {
         let mut sources = sources(model)?;
+        if let Some(adapter) = adapter {
+            sources.retain(|(name, _)| !ADAPTER.contains(&name.as_str()));
+            sources.extend(adapter_files(adapter)?);
+        }
         sources.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         std::fs::create_dir_all(&self.folder).map_err(|error| ReleaseError::io(&self.folder, error))?;
         let (path, making) = self.making()?;
@@ -252,6 +278,14 @@ fn sources(model: &Path) -> Result<Vec<(String, PathBuf)>, ReleaseError> {
         return Ok(found);
     }
     if folder { Ok(found) } else { Err(none()) }
+}
+
+/// The files of the adapter in `folder`.
+fn adapter_files(folder: &Path) -> Result<Vec<(String, PathBuf)>, ReleaseError> {
+    let files = ADAPTER.iter().map(|name| ((*name).to_owned(), folder.join(name)));
+    let found: Vec<(String, PathBuf)> = files.filter(|(_, path)| path.is_file()).collect();
+    let whole = ADAPTER[..2].iter().all(|name| found.iter().any(|(there, _)| there == name));
+    if whole { Ok(found) } else { Err(ReleaseError::NoAdapter { path: folder.to_owned() }) }
 }
 
 /// Names and paths of what lies in a folder.

@@ -34,8 +34,10 @@ impl Int8Matrix {
             let most = row.iter().fold(0f32, |most, value| most.max(value.abs()));
             let scale = most / 127.0;
             scales.push(scale);
+            // Rounded as bitsandbytes rounds it, since half of a row's largest value, of which bf16 has many, is a tie.
+            let inverse = most.recip() * 127.0;
             codes.extend(row.iter().map(|value| {
-                let code = if scale > 0.0 { (value / scale).round_ties_even() } else { 0.0 };
+                let code = if scale > 0.0 { (value * inverse).round_ties_even() } else { 0.0 };
                 code.clamp(-127.0, 127.0) as i8
             }));
         }
@@ -50,6 +52,11 @@ impl Int8Matrix {
     /// Number of columns.
     pub fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// The whole numbers, row-major, and the scale of each row.
+    pub(crate) fn parts(&self) -> (&[i8], &[f32]) {
+        (&self.codes, &self.scales)
     }
 
     /// Bytes in memory.

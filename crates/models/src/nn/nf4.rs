@@ -25,7 +25,7 @@ pub const NF4: [f32; 16] = [
     1.0,
 ];
 /// Values that share a scale.
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 /// Scales that share a scale of the second level.
 const SECOND: usize = 256;
 /// Rows that are dequantised at a time in a product.
@@ -132,6 +132,11 @@ impl Nf4Matrix {
     /// The packed values, two a byte, the first in the upper half.
     pub fn packed(&self) -> &[u8] {
         &self.packed
+    }
+
+    /// What each block of 64 values is multiplied by.
+    pub(crate) fn block_scales(&self) -> Vec<f32> {
+        (0..self.packed.len().div_ceil(BLOCK / 2)).map(|block| self.scales.at(block)).collect()
     }
 
     /// Bytes in memory.

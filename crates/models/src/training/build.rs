@@ -10,6 +10,7 @@ use super::modules::{
     Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,
     Vector,
 };
+use super::options::{ends, within};
 use super::{LoraOptions, Method, Precision, Quantization, Targets, TrainOptions};
 use crate::decoder::DecoderConfig;
 use crate::decoder::random::Numbers;
@@ -19,6 +20,20 @@ use crate::nn::{Int8Matrix, Nf4Matrix};
 use crate::weights::{DecoderWeights, RawMatrix};
 
 type Built = (DecoderConfig, Modules, Vec<Parameter>);
+
+/// The shape of the model at `path`: a Hugging Face folder, a GGUF file, or a folder with nothing but `config.json`.
+///
+/// # Errors
+/// When there is none, or its family is not implemented.
+pub fn shape(path: &Path) -> Result<DecoderConfig, ModelsError> {
+    match DecoderWeights::open(path) {
+        // Without weights nothing says whether the output layer is the embedding, if the file does not; then it is not.
+        Err(ModelsError::Missing { .. }) if path.join("config.json").is_file() => {
+            crate::decoder::from_folder(path, true)
+        }
+        weights => weights?.config(),
+    }
+}
 
 /// The parts of the model at `path`.
 pub(super) fn from_files(path: &Path, options: &TrainOptions) -> Result<Built, ModelsError> {
@@ -369,16 +384,6 @@ impl<'a> Builder<'a> {
         self.parameters.push(Parameter { name, kind, value });
         Ok(self.parameters.len() - 1)
     }
-}
-
-/// Whether `name` is `wanted` or ends in it after a dot.
-fn ends(name: &str, wanted: &str) -> bool {
-    name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-/// Whether a tensor lies within the module `wanted`: some whole parts of its name in a row.
-fn within(tensor: &str, wanted: &str) -> bool {
-    format!(".{tensor}.").contains(&format!(".{wanted}."))
 }
 
 fn floats(raw: RawMatrix, rows: usize, columns: usize) -> Result<Vec<f32>, ModelsError> {

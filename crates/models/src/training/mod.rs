@@ -22,6 +22,7 @@ pub mod cpu;
 pub mod graph;
 
 pub use batch::{Batch, BatchLoss, IGNORED};
+pub use build::shape;
 pub use gradients::Gradients;
 pub use modules::{
     Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,

@@ -8,6 +8,7 @@ mod gguf_header;
 mod raw;
 
 pub use decoder::DecoderWeights;
+pub(crate) use decoder::gguf_name;
 pub use gguf::GgufFile;
 pub use raw::RawMatrix;
 
@@ -81,6 +82,22 @@ impl Weights {
             return Err(ModelsError::Missing { folder: folder.to_owned(), wanted });
         }
         Ok(weights)
+    }
+
+    /// Opens one safetensors file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, ModelsError> {
+        let folder = path.to_owned();
+        let mut weights = Self { folder, files: Vec::new(), tensors: HashMap::new(), pickle: None };
+        weights.add_safetensors(path)?;
+        Ok(weights)
+    }
+
+    /// The names of all tensors, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
     }
 
     fn add_safetensors(&mut self, path: &Path) -> Result<(), ModelsError> {

@@ -25,6 +25,9 @@ pub struct Add {
     /// Folder of the model (as `lore merge` writes it), or a .gguf file
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
+    /// Folder of an adapter that is computed beside the model's weights instead of being merged
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// What it is called [default: the folder's or file's name]
     #[arg(long)]
     name: Option<String>,
@@ -38,6 +41,8 @@ pub struct Add {
 pub struct NewModel {
     /// Its folder, or its GGUF file.
     pub model: PathBuf,
+    /// The folder of an adapter that is computed beside its weights, where it is not merged.
+    pub adapter: Option<PathBuf>,
     /// What it is called; by default as its folder or file.
     pub name: Option<String>,
     /// The run's record, where it does not lie in the folder as `run.yaml`.
@@ -77,8 +82,9 @@ impl Add {
     /// As [`create`].
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
         let catalog = open::catalog(&settings).await?;
-        let Self { model, name, run } = self;
-        let release = create(&settings, &catalog, NewModel { model, name, run }).await?;
+        let Self { model, adapter, name, run } = self;
+        let new = NewModel { model, adapter, name, run };
+        let release = create(&settings, &catalog, new).await?;
         if settings.json {
             print::json(&release)?;
         } else {
@@ -100,7 +106,7 @@ impl Add {
 pub async fn create(settings: &Settings, catalog: &Catalog, new: NewModel) -> anyhow::Result<Release> {
     let (store, catalog) = (ReleaseStore::of(&settings.data_dir), catalog.clone());
     open::blocking(move || {
-        let NewModel { model, name, run } = new;
+        let NewModel { model, adapter, name, run } = new;
         let run = run.or_else(|| Some(model.join(RUN)).filter(|path| path.is_file()));
         let run = run.map(|path| read(&path)).transpose()?;
         let name = match name {
@@ -114,7 +120,7 @@ pub async fn create(settings: &Settings, catalog: &Catalog, new: NewModel) -> an
         let more: Vec<(&str, &[u8])> = run.iter().map(|(text, _)| (RUN, text.as_bytes())).collect();
         // Nothing is copied for a name that the catalog refuses.
         lore_index::catalog::check_release_name(&name)?;
-        let stored = store.add(&model, &more)?;
+        let stored = store.add_adapted(&model, adapter.as_deref(), &more)?;
         // Nobody prunes it before the catalog knows it.
         let _lease = store.lease(&stored.id)?;
         anyhow::Ok(catalog.add_release(&NewRelease {
