@@ -9,4 +9,5 @@ mod journeys;
 mod kill;
 mod talks;
 mod tiny;
+mod train;
 mod wrong;

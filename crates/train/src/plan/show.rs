@@ -93,7 +93,9 @@ impl fmt::Display for Plan {
         };
         writeln!(f, "steps     {}, {each}{warmup}", count(self.steps))?;
         writeln!(f, "memory    about {}", bytes(memory.total()))?;
-        writeln!(f, "  {:>8}  frozen weights, {}", bytes(memory.weights), base.kind)?;
+        if memory.weights > 0 {
+            writeln!(f, "  {:>8}  frozen weights, {}", bytes(memory.weights), base.kind)?;
+        }
         let trained = memory.values + memory.gradients + memory.moments;
         writeln!(f, "  {:>8}  trained values, gradients and moments", bytes(trained))?;
         let other = match memory.activations == memory.activations_checkpointed {
