@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    ask, bench, chat, check, config, documents, eval, examples, health, ingest, keys, models, reindex,
+    ask, bench, chat, check, config, documents, eval, examples, health, ingest, keys, merge, models, reindex,
     search, serve, train, up, worker,
 };
 
@@ -66,6 +66,8 @@ pub enum Command {
     Reindex(reindex::Reindex),
     /// Check the catalog and compare it with both indexes; exit code 1 where anything differs
     Check(check::Check),
+    /// Merge an adapter into its base
+    Merge(merge::Merge),
     /// Fetch and list models
     #[command(subcommand)]
     Models(models::Models),

@@ -16,6 +16,7 @@ pub mod examples;
 pub mod health;
 pub mod ingest;
 pub mod keys;
+pub mod merge;
 pub mod models;
 pub mod reindex;
 pub mod search;
@@ -41,6 +42,7 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Reindex(args) => args.run(settings).await,
         Command::Check(args) => args.run(settings).await,
         Command::Models(args) => args.run(settings).await,
+        Command::Merge(args) => args.run(settings).await,
         Command::Keys(args) => args.run(settings).await,
         Command::Eval(args) => args.run(settings).await,
         Command::Examples(args) => args.run(settings).await,

@@ -105,7 +105,6 @@ pub(super) fn begin<'a>(
         // A checkpoint of another folder is not one of this run's.
         saved_at: from.filter(|path| within(path, folder)).map(|_| state.step),
         since: Instant::now(),
-        last_eval: None,
         disk,
         net,
         inputs,
@@ -168,18 +167,16 @@ fn probe(
     observer: &mut dyn Observer,
 ) -> Result<usize, TrainError> {
     let on_cpu = net.options().device.is_cpu();
+    let moments = MOMENTS * net.trained_values() as u64;
     let before = resident().filter(|_| on_cpu);
-    let limit = before.and_then(|now| {
-        let limit = limit.or_else(|| Some(now + (available()? as f64 * FREE) as u64))?;
-        Some(limit.saturating_sub(MOMENTS * net.trained_values() as u64))
-    });
+    let limit = before.and_then(|now| limit.or_else(|| Some(now + (available()? as f64 * FREE) as u64)));
     let mut longest: Vec<&Example> = examples.iter().collect();
     longest.sort_by_key(|example| std::cmp::Reverse(example.tokens.len()));
     let search = Search {
         smallest: longest.first().map_or(1, |example| example.tokens.len()),
         most: examples.iter().map(|example| example.tokens.len()).sum(),
         limit,
-        before: before.unwrap_or_default(),
+        before: before.unwrap_or_default() + moments,
     };
     let mut gradients = Gradients::new(net.parameters().len());
     let found = most_tokens(search, |tokens| {
@@ -193,7 +190,10 @@ fn probe(
         gradients.clear();
         forget_peak();
         let trial = match net.forward_backward(&batch, 1.0, 0, &mut gradients) {
-            Ok(_) => peak_memory().filter(|_| limit.is_some()).map_or(Trial::Unknown, Trial::Peak),
+            Ok(_) => {
+                let peak = peak_memory().filter(|_| limit.is_some());
+                peak.map_or(Trial::Unknown, |peak| Trial::Peak(peak + moments))
+            }
             // An accelerator that has no room says so; what else may be wrong shows with the smallest batch.
             Err(_) if !on_cpu && tokens > search.smallest => Trial::TooMuch,
             Err(error) => return Err(error.into()),

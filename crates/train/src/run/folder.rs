@@ -49,6 +49,10 @@ pub(super) struct Staged<'a> {
 
 /// What ends the names of folders that are not finished.
 const UNFINISHED: &str = ".unfinished";
+/// What ends the names of folders that are being removed.
+const REMOVED: &str = ".removed";
+/// What ends the names of unfinished adapters and models.
+const PART: &str = ".part";
 
 impl<'a> Staged<'a> {
     /// A new folder beside `target`, which stays as it is until [`Staged::commit`].
@@ -167,7 +171,7 @@ pub(super) fn discard(folder: &Path) -> Result<(), TrainError> {
     if !folder.exists() {
         return Ok(());
     }
-    let away = hidden(folder, UNFINISHED.trim_start_matches('.'));
+    let away = hidden(folder, REMOVED);
     remove(&away)?;
     fs::rename(folder, &away)
         .and_then(|()| fs::remove_dir_all(&away))
@@ -180,10 +184,7 @@ pub(super) fn clean(folder: &Path) -> Result<(), TrainError> {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        // The latter are those of adapters and models.
-        if name.starts_with('.')
-            && [UNFINISHED.trim_start_matches('.'), ".part"].iter().any(|end| name.ends_with(end))
-        {
+        if name.starts_with('.') && [UNFINISHED, REMOVED, PART].iter().any(|end| name.ends_with(end)) {
             remove(&entry.path())?;
         }
     }

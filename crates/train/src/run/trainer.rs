@@ -126,7 +126,6 @@ pub(super) struct Trainer<'a> {
     pub since: Instant,
     /// The step of the last checkpoint.
     pub saved_at: Option<usize>,
-    pub last_eval: Option<EvalMetrics>,
 }
 
 impl Trainer<'_> {
@@ -170,10 +169,9 @@ impl Trainer<'_> {
             return Ok(true);
         }
         let Some(metrics) = self.evaluate()? else { return Ok(false) };
-        let best = self.state.evaluated(metrics.eval_loss);
+        let best = self.state.evaluated(metrics.clone());
         self.log(&Line::Eval(metrics.clone()))?;
         self.observer.event(&Event::Evaluated { metrics: &metrics, best });
-        self.last_eval = Some(metrics);
         let run = &self.config.run;
         if best && (run.load_best_at_end || run.early_stopping.is_some()) {
             self.save()?;
@@ -244,7 +242,7 @@ impl Trainer<'_> {
             steps: self.state.step,
             epochs: self.epochs(),
             train_loss: self.state.whole.mean(),
-            eval: self.last_eval.take(),
+            eval: self.state.last_eval.take(),
             best: self.state.best,
             tokens: self.state.tokens,
             tokens_per_s: self.state.whole.tokens_per_s(),
