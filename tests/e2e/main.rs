@@ -10,4 +10,5 @@ mod kill;
 mod releases;
 mod talks;
 mod tiny;
+mod train;
 mod wrong;

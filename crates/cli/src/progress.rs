@@ -74,6 +74,15 @@ enum Show {
 impl Progress {
     /// Starts showing `label`; the bar appears with the first [`Progress::set`].
     pub fn new(label: &str, unit: Unit) -> Self {
+        Self::over(label, unit, "{prefix} {bar:28}")
+    }
+
+    /// As [`Progress::new`], with a short bar that leaves room for figures ([`Progress::set_with`]).
+    pub fn with_figures(label: &str, unit: Unit) -> Self {
+        Self::over(label, unit, "{bar:14}")
+    }
+
+    fn over(label: &str, unit: Unit, begin: &str) -> Self {
         let show = if QUIET.load(Ordering::Relaxed) {
             Show::Nothing
         } else if std::io::stderr().is_terminal() {
@@ -81,7 +90,7 @@ impl Progress {
                 Unit::Count(_) => "{human_pos} of {human_len}",
                 Unit::Bytes => "{decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}",
             };
-            let template = format!("{{prefix}} {{bar:28}} {counts}  {{wide_msg}}");
+            let template = format!("{begin} {counts}  {{wide_msg}}");
             let style =
                 ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = BARS.add(ProgressBar::new(0).with_style(style).with_prefix(label.to_owned()));

@@ -425,6 +425,50 @@ fn what_belongs_to_another_method_is_told() {
     assert!(folder.with("adapter_size: 3\n").unwrap().notes[0].starts_with("adapter_size has no effect"));
 }
 
+/// The configurations that are shipped, seen from the repository's folder.
+#[test]
+fn shipped_configurations_load() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let overrides = |documents: bool| {
+        let mut overrides = vec![format!("dataset_dir={}", root.display())];
+        if documents {
+            overrides.push(format!("rag_documents={}", root.join("docs-corpus").display()));
+        }
+        overrides
+    };
+    let mut names: Vec<String> = std::fs::read_dir(root.join("configs/train"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let all = ["adapter-sft", "freeze-sft", "full-sft", "lora-sft", "pretrain", "qlora-sft"];
+    assert_eq!(names, all.map(|name| format!("{name}.yaml")));
+    for name in all {
+        let path = root.join(format!("configs/train/{name}.yaml"));
+        let Loaded { config, notes } = config::load(&path, &overrides(name != "pretrain")).unwrap();
+        // A file that is shipped says nothing in vain.
+        assert_eq!(notes, [""; 0], "{name}");
+        assert_eq!(config.run.output_dir, Path::new("saves").join(name));
+        assert_eq!(config.precision, Precision::Bf16);
+        let kind = match &config.method {
+            Method::Full => "full",
+            Method::Freeze(_) => "freeze",
+            Method::Lora(_) => "lora",
+            Method::Bottleneck(_) => "adapter",
+        };
+        if name == "pretrain" {
+            assert_eq!((config.stage, kind, config.rag), (Stage::Pt, "full", None));
+            assert!(matches!(config.model, ModelSettings::Random { .. }));
+            continue;
+        }
+        assert_eq!(name.trim_start_matches('q'), format!("{kind}-sft"));
+        assert_eq!(config.quantization.is_some(), name == "qlora-sft");
+        let rag = config.rag.unwrap();
+        assert_eq!((rag.train, rag.documents.is_some()), (vec![0], true));
+        assert_eq!(config.data.train[0].path, root.join("docs-corpus/questions/train.jsonl"));
+    }
+}
+
 proptest! {
     /// Whatever a file holds, it is a configuration or an error, and an error says where.
     #[test]

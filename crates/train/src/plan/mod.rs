@@ -102,8 +102,12 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
     let found = match config.data.batch {
         BatchSize::Auto { memory_limit } => {
             let limit = memory_limit.or(free.map(|free| free / 4 * 3)).unwrap_or(0);
-            let longest = loaded.report.train.longest.max(1);
-            Some(Memory::tokens_under(config, shape, &counts, limit).max(longest))
+            // No less than the longest example, no more than there are.
+            let Totals { longest, tokens, .. } = loaded.report.train;
+            Some(
+                Memory::tokens_under(config, shape, &counts, limit)
+                    .clamp(longest.max(1), tokens.max(longest).max(1)),
+            )
         }
         BatchSize::Sequences(_) | BatchSize::Tokens(_) => None,
     };
@@ -129,7 +133,9 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
         batches: Batches {
             of: match batching {
                 Batching::Sequences(count) => format!("{count} examples"),
-                Batching::Packed { rows, length } => format!("{rows} packed rows of {length} tokens"),
+                Batching::Packed { rows, length } => {
+                    format!("{rows} packed rows of {} tokens", show::count(length))
+                }
                 Batching::Tokens(tokens) => format!("{} tokens at most", show::count(tokens)),
             },
             per_epoch: first.len(),

@@ -92,8 +92,10 @@ impl fmt::Display for Plan {
             warmup => format!(", {} of them warm-up", count(warmup)),
         };
         writeln!(f, "steps     {}, {each}{warmup}", count(self.steps))?;
-        writeln!(f, "memory    about {}", bytes(memory.total()))?;
-        writeln!(f, "  {:>8}  frozen weights, {}", bytes(memory.weights), base.kind)?;
+        writeln!(f, "memory    about {}, beside what the program takes itself", bytes(memory.total()))?;
+        if memory.weights > 0 {
+            writeln!(f, "  {:>8}  frozen weights, {}", bytes(memory.weights), base.kind)?;
+        }
         let trained = memory.values + memory.gradients + memory.moments;
         writeln!(f, "  {:>8}  trained values, gradients and moments", bytes(trained))?;
         let other = match memory.activations == memory.activations_checkpointed {

@@ -57,17 +57,18 @@ impl Observer for Watch {
                 if *done > 0 {
                     progress::say(&format!("going on after step {}", count(*done as u64)));
                 }
-                self.bar = Some(Progress::new("training", Unit::Count("steps")));
+                self.bar = Some(Progress::with_figures("training", Unit::Count("steps")));
                 self.at = (*done as u64, *steps as u64, String::new());
                 self.bar(None);
             }
             Event::Step { metrics, logged, steps, left } => {
-                self.at = (metrics.step as u64, *steps as u64, told(metrics, *left));
-                self.bar(None);
                 let plain = self.bar.as_ref().is_some_and(|bar| !bar.is_bar());
-                if *logged && plain {
+                self.at = (metrics.step as u64, *steps as u64, short(metrics, *left));
+                if !plain {
+                    self.bar(None);
+                } else if *logged {
                     let (step, steps) = (count(metrics.step as u64), count(*steps as u64));
-                    progress::say(&format!("step {step} of {steps}: {}", self.at.2));
+                    progress::say(&format!("step {step} of {steps}: {}", told(metrics, *left)));
                 }
             }
             Event::Skipped { step, scale } => progress::say(&format!(
@@ -99,6 +100,13 @@ fn told(metrics: &StepMetrics, left: f64) -> String {
         count(*tokens_per_s as u64),
         time(left)
     )
+}
+
+/// The same beside a bar, on a terminal of 80 columns.
+fn short(metrics: &StepMetrics, left: f64) -> String {
+    let StepMetrics { loss, learning_rate, tokens_per_s, .. } = metrics;
+    let speed = count(*tokens_per_s as u64);
+    format!("loss {loss:.3}, rate {learning_rate:.1e}, {speed} tokens/s, {}", time(left))
 }
 
 /// What a run came to, in lines.
