@@ -86,9 +86,6 @@ pub fn config(folder: &Path, method: Method) -> TrainConfig {
         template: TemplateSettings::default(),
         device: DeviceKind::Cpu,
         data: DataSettings { batch: BatchSize::Sequences(2), seed: 5, ..DataSettings::default() },
-        rag: None,
-        template: TemplateSettings::default(),
-        device: DeviceKind::Cpu,
         optim: OptimSettings {
             learning_rate: 1e-2,
             weight_decay: 0.01,
