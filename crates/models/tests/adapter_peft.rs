@@ -122,7 +122,7 @@ fn a_merged_model_is_that_of_peft() {
         let report = merged(&case, &out);
         assert_eq!(report.untied, case.name == "untied", "{}", case.name);
         let check = report.check.unwrap();
-        assert!(check.largest <= check.tolerance && check.tolerance < 3e-6, "{}: {check:?}", case.name);
+        assert!(check.largest <= check.tolerance && check.tolerance < 4e-6, "{}: {check:?}", case.name);
         let off = apart(&logits(&open(&out, None), &case.prompt, 20), &case.expected("logits"));
         eprintln!("{}: largest difference {off:.2e}", case.name);
         assert!(off <= case.most(), "{}: off by {off:.2e}, more than {:.2e}", case.name, case.most());
