@@ -35,7 +35,7 @@ pub struct Answerer {
     pub(crate) extractor: Extractor,
     pub(crate) config: Arc<AnswerConfig>,
     generator: Option<Generator>,
-    question_chars: usize,
+    pub(crate) question_chars: usize,
 }
 
 /// What the extractive answerer found before it decides: for answering and for calibration.

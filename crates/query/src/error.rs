@@ -49,6 +49,22 @@ pub enum QueryError {
         /// The cause.
         source: Box<QueryError>,
     },
+    /// Training questions that a model is tested with.
+    #[error(
+        "training question {id} is held-out question {held_out} ({question:?}){more}; a test proves nothing about what was \
+         learned by heart: take it out of the training file",
+        more = match others { 0 => String::new(), n => format!(", and {n} more are held out") }
+    )]
+    HeldOut {
+        /// The training question's id.
+        id: String,
+        /// The held-out question's id.
+        held_out: String,
+        /// Its text.
+        question: String,
+        /// How many more there are.
+        others: usize,
+    },
     /// What the answer was being written from may not be read any more.
     #[error("a document that the answer was written from was deleted or closed; ask again")]
     Withdrawn,

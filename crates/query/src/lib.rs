@@ -6,7 +6,8 @@
 //!
 //! Where a language model writes the answer ([`write`](mod@write)), the passages are packed ([`pack`](mod@pack)) into a chat ([`prompt`]), the
 //! markers are taken out of what it writes ([`cite`]), and its sentences ([`statements`]) are checked against the passages
-//! ([`ground`], [`judgement`], [`claim`], [`measure`]). [`eval`] measures all of it.
+//! ([`ground`], [`judgement`], [`claim`], [`measure`]). [`eval`] measures all of it, and judges whether one model may take
+//! another's place; [`training`] makes of questions with known sources what a model learns to answer from.
 
 pub mod answer;
 pub mod asked;
@@ -25,6 +26,7 @@ pub mod measure;
 pub mod pack;
 pub mod passages;
 pub mod prompt;
+mod random;
 pub mod retrieve;
 pub mod rewrite;
 pub mod select;
@@ -32,6 +34,7 @@ pub mod statements;
 pub mod support;
 pub mod text;
 mod thoughts;
+pub mod training;
 mod units;
 pub mod write;
 

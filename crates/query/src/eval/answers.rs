@@ -1,10 +1,10 @@
 //! Answers measured against known answers and sources.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use lore_core::{AnswerSummary, Caller, Question};
-use serde::Serialize;
+use lore_core::{AnswerSummary, Caller, Question, Verdict};
+use serde::{Deserialize, Serialize};
 
 use crate::answer::Answerer;
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::eval::dataset::EvalQuestion;
 use crate::eval::metrics::{contains, exact_match, percentile, token_f1};
 
 /// Means over the questions of a data set.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnswersReport {
     /// Number of questions.
     pub questions: usize,
@@ -34,6 +34,8 @@ pub struct AnswersReport {
     pub refusal_recall: f64,
     /// Answerable ones: share that was refused.
     pub false_refusals: f64,
+    /// Mean share of an answer's statements that a passage supports, over the questions whose answer has statements.
+    pub support_rate: f64,
     /// Median time of an answer in milliseconds.
     pub p50_ms: f64,
     /// 95th percentile of the time of an answer in milliseconds.
@@ -45,7 +47,7 @@ pub struct AnswersReport {
 }
 
 /// One question's outcome.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuestionOutcome {
     /// Identifier.
     pub id: String,
@@ -81,6 +83,8 @@ pub struct QuestionOutcome {
     pub f1: f64,
     /// [`AnswersReport::exact`] of this question.
     pub exact: bool,
+    /// Share of the answer's statements that a passage supports; `None` where it states nothing.
+    pub support: Option<f64>,
     /// Milliseconds.
     pub ms: f64,
 }
@@ -96,7 +100,7 @@ pub async fn run(
 ) -> Result<(AnswersReport, Vec<QuestionOutcome>)> {
     let mut outcomes = Vec::with_capacity(questions.len());
     for (done, question) in questions.iter().enumerate() {
-        outcomes.push(ask(answerer, question).await?);
+        outcomes.push(ask(answerer, question).await?.0);
         progress(done + 1);
     }
     Ok((report(&outcomes), outcomes))
@@ -112,12 +116,13 @@ pub fn as_asked(question: &EvalQuestion) -> (Question, Caller) {
     (asked, Caller::with_groups("eval", question.groups.iter().cloned()))
 }
 
-async fn ask(answerer: &Answerer, question: &EvalQuestion) -> Result<QuestionOutcome> {
+/// The outcome of one question, and who answered it.
+pub(crate) async fn ask(answerer: &Answerer, question: &EvalQuestion) -> Result<(QuestionOutcome, String)> {
     let started = Instant::now();
     let (asked, caller) = as_asked(question);
     let summary = answerer.answer(&asked, &caller).await.map_err(|error| error.of_question(&question.id))?;
     let ms = started.elapsed().as_secs_f64() * 1e3;
-    Ok(judge(question, &summary, ms))
+    Ok((judge(question, &summary, ms), summary.model))
 }
 
 /// Compares an answer with what is known.
@@ -171,8 +176,17 @@ pub fn judge(question: &EvalQuestion, summary: &AnswerSummary, ms: f64) -> Quest
         ),
         f1: best(&|parts| token_f1(answer, &parts.join(" "))),
         exact: best(&|parts| f64::from(u8::from(exact_match(answer, &parts.join(" "))))) > 0.0,
+        support: support(summary),
         ms,
     }
+}
+
+/// The share of an answer's statements that a passage supports.
+fn support(summary: &AnswerSummary) -> Option<f64> {
+    let supported = summary.citations.iter().filter(|c| c.verdict == Verdict::Supported);
+    let supported = supported.map(|c| c.answer_span).collect::<BTreeSet<_>>().len();
+    let all = supported + summary.unsupported.len();
+    (all > 0).then(|| supported as f64 / all as f64)
 }
 
 /// Means of the outcomes.
@@ -212,6 +226,7 @@ pub fn report(outcomes: &[QuestionOutcome]) -> AnswersReport {
         quote_precision: mean(&mut answered().map(|o| o.quote_precision)),
         refusal_recall: mean(&mut outcomes.iter().filter(|o| !o.answerable).map(|o| flag(!o.answered))),
         false_refusals: mean(&mut answerable().map(|o| flag(!o.answered))),
+        support_rate: mean(&mut outcomes.iter().filter_map(|o| o.support)),
         p50_ms: percentile(&times, 0.5),
         p95_ms: percentile(&times, 0.95),
         by_kind: means(by_kind),

@@ -6,8 +6,10 @@
 
 pub mod answers;
 pub mod calibrate;
+pub mod compare;
 pub mod dataset;
 pub mod fit;
+pub mod gate;
 pub mod grounding;
 pub mod metrics;
 pub mod pairs;
@@ -15,6 +17,8 @@ pub mod retrieval;
 
 pub use answers::{AnswersReport, QuestionOutcome};
 pub use calibrate::Calibration;
+pub use compare::{AnswerReport, evaluate_pair};
 pub use dataset::{EvalDocument, EvalQuestion, GoldSource, RetrievalSet};
+pub use gate::{GateConfig, GateError, GateVerdict, Metric, MetricVerdict, gate};
 pub use grounding::{GroundingReport, StatementOutcome};
 pub use retrieval::RetrievalReport;

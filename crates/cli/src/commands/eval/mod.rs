@@ -4,7 +4,8 @@
 //! their sources, in `lore_query::eval`.
 
 mod answers;
-mod corpus;
+pub mod corpus;
+mod gate;
 mod retrieval;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ pub enum Eval {
     Grounding(answers::Grounding),
     /// Compute the weights of the extractive answerer from questions with known sources
     Calibrate(answers::Calibrate),
+    /// Judge a candidate by two files of outcomes; exit code 1 where it fails
+    Gate(gate::Gate),
 }
 
 impl Eval {
@@ -37,6 +40,7 @@ impl Eval {
             Eval::Answers(args) => args.run(settings).await,
             Eval::Grounding(args) => args.run(settings).await,
             Eval::Calibrate(args) => args.run(settings).await,
+            Eval::Gate(args) => args.run(&settings),
         }
     }
 }

@@ -1,0 +1,386 @@
+//! Training examples in the shape that serving uses: what is trained is what is served.
+//!
+//! A question with known sources becomes the chat that [`crate::write`] would show a model: the same instructions, the
+//! passages that retrieval finds for it in its order, fenced and numbered, the question last, and an answer whose markers
+//! name the passages that hold the sources. The other passages are the distractors of RAFT (Zhang et al. 2024, "RAFT:
+//! Adapting Language Model to Domain Specific RAG", section 3): the nearest that retrieval finds, not ones by chance. As
+//! there, some questions come without their source; here the answer is then the sentence that says so, as it is for
+//! questions that the documents do not answer.
+//!
+//! Sources are found in the catalog by their quotes (`gold`), passages are chosen and packed (`passages`), answers are
+//! worded (`answer`), and checked as serving checks what a model writes (`check`): where it would flag an answer, the
+//! source's own sentence is taught instead. What a model is later tested with is kept out ([`refuse_held_out`]).
+
+mod answer;
+mod check;
+mod gold;
+mod held_out;
+mod passages;
+
+use std::collections::BTreeSet;
+
+use lore_core::{Generator, Message, Role};
+use lore_index::Catalog;
+use serde::{Deserialize, Serialize};
+
+use self::check::Checker;
+use self::gold::{Gold, Library};
+use self::passages::{Chosen, Shower};
+use crate::answer::Answerer;
+use crate::error::Result;
+use crate::eval::EvalQuestion;
+use crate::eval::answers::as_asked;
+use crate::eval::metrics::{contains, token_f1};
+use crate::pack::Packed;
+use crate::prompt::PromptLanguage;
+use crate::random::Random;
+
+pub use self::held_out::refuse_held_out;
+
+/// How the answers of examples are worded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerForm {
+    /// The source's own sentence; of a table the cells that answer, with what they are about and their columns' names.
+    Quote,
+    /// The right answer alone.
+    Short,
+    /// The right answer, a colon, and the source's sentence.
+    #[default]
+    ShortThenQuote,
+}
+
+/// How questions become examples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RagConfig {
+    /// How answers are worded.
+    pub answer: AnswerForm,
+    /// Share of the answerable questions that are asked a second time, without the passages that answer them; the answer
+    /// is then that nothing was found.
+    pub no_answer_share: f64,
+    /// What choices by chance start from.
+    pub seed: u64,
+}
+
+impl Default for RagConfig {
+    fn default() -> Self {
+        Self { answer: AnswerForm::default(), no_answer_share: 0.2, seed: 42 }
+    }
+}
+
+/// What an example teaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RagKind {
+    /// An answer from the passages.
+    Answer,
+    /// Refusal, where the passage that answers is not there.
+    WithoutSource,
+    /// Refusal, where the documents hold no answer.
+    Unanswerable,
+}
+
+/// A message of an example, as in OpenAI's files for fine-tuning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RagMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+    /// 0 for an answer of an earlier turn, which is not learned: it has no markers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u8>,
+}
+
+/// A chat to be learned; as JSON a line of an OpenAI messages file with an id and the documents behind it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RagExample {
+    /// The question's id; with `:without-source` behind it where its passages were taken away.
+    pub id: String,
+    /// Instructions, passages and question, and the answer last.
+    pub messages: Vec<RagMessage>,
+    /// `DOCUMENT@VERSION` of every passage in it, for the lineage.
+    pub documents: Vec<String>,
+    /// What it teaches.
+    #[serde(skip)]
+    pub kind: RagKind,
+    /// Numbers of the passages that hold the sources.
+    #[serde(skip)]
+    pub right: BTreeSet<u32>,
+    /// Passages in it.
+    #[serde(skip)]
+    pub passages: usize,
+    /// Tokens of the prompt, as serving would have them.
+    #[serde(skip)]
+    pub prompt_tokens: usize,
+    /// Tokens of the answer.
+    #[serde(skip)]
+    pub answer_tokens: usize,
+}
+
+/// A question that became no example.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// The question's id.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of the questions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RagReport {
+    /// Questions.
+    pub questions: usize,
+    /// Examples with an answer.
+    pub answers: usize,
+    /// Examples whose passages were taken away.
+    pub without_source: usize,
+    /// Examples of questions that the documents do not answer.
+    pub unanswerable: usize,
+    /// Questions that became no example.
+    pub skipped: usize,
+    /// Share of the examples with an answer whose passages retrieval found by itself.
+    pub retrieved: f64,
+    /// Share of them where a passage that answers stands first.
+    pub first: f64,
+    /// Examples with an answer whose wording serving would flag, so that it is the source's own.
+    pub reworded: usize,
+    /// Those of them whose source serving would flag too.
+    pub flagged: usize,
+    /// Mean token F1 of the answers against the right ones: what a model that learned them all by heart would reach.
+    pub answer_f1: f64,
+    /// Share of the answers that hold the right one.
+    pub contains_gold: f64,
+    /// Mean number of passages.
+    pub passages: f64,
+    /// Mean tokens of a prompt.
+    pub prompt_tokens: f64,
+    /// Mean tokens of an answer.
+    pub answer_tokens: f64,
+    /// Tokens of the longest example.
+    pub longest: usize,
+}
+
+/// Examples, and what could not become any.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RagSet {
+    /// The examples, in the order of the questions.
+    pub examples: Vec<RagExample>,
+    /// Questions that became none.
+    pub skipped: Vec<Skipped>,
+    /// Counts and means.
+    pub report: RagReport,
+}
+
+/// Makes examples of `questions` over the documents that `answerer` searches.
+///
+/// `text` is the model that will learn: its tokenizer and chat template count, its `context_tokens` is the most that an
+/// example may have; nothing is generated. A question that cannot become an example is skipped and told in
+/// [`RagSet::skipped`]. The same questions, documents, settings and seed give the same examples. `progress` hears the
+/// questions done.
+///
+/// # Errors
+/// Fails where an index, the catalog or the embedder fails; the question's id is in the message.
+pub async fn build(
+    answerer: &Answerer,
+    text: &Generator,
+    questions: &[EvalQuestion],
+    config: &RagConfig,
+    progress: &(dyn Fn(usize) + Send + Sync),
+) -> Result<RagSet> {
+    let library = Library::read(answerer.retriever.index().catalog()).await?;
+    let twice = asked_twice(questions, config);
+    let mut builder =
+        Builder { answerer, text, config, library, set: RagSet::default(), sums: Sums::default() };
+    for (done, question) in questions.iter().enumerate() {
+        let again = twice.contains(question.id.as_str());
+        builder.add(question, again).await.map_err(|error| error.of_question(&question.id))?;
+        progress(done + 1);
+    }
+    Ok(builder.finish(questions.len()))
+}
+
+/// How many of the documents that `questions` name are not in `catalog`, and how many they name.
+///
+/// # Errors
+/// Fails where the catalog does.
+pub async fn missing_documents(catalog: &Catalog, questions: &[EvalQuestion]) -> Result<(usize, usize)> {
+    let library = Library::read(catalog).await?;
+    let named: BTreeSet<&str> =
+        questions.iter().flat_map(|q| &q.sources).map(|source| source.document.as_str()).collect();
+    Ok((named.iter().filter(|name| !library.has(name)).count(), named.len()))
+}
+
+/// The ids of the answerable questions that are asked again without their source.
+fn asked_twice<'a>(questions: &'a [EvalQuestion], config: &RagConfig) -> BTreeSet<&'a str> {
+    let answerable = questions.iter().filter(|q| q.answerable);
+    let mut drawn: Vec<(u64, &str)> =
+        answerable.map(|q| (Random::of(config.seed, &q.id).next(), q.id.as_str())).collect();
+    drawn.sort_unstable();
+    let count = (config.no_answer_share.clamp(0.0, 1.0) * drawn.len() as f64).round() as usize;
+    drawn.into_iter().take(count).map(|(_, id)| id).collect()
+}
+
+struct Builder<'a> {
+    answerer: &'a Answerer,
+    text: &'a Generator,
+    config: &'a RagConfig,
+    library: Library,
+    set: RagSet,
+    sums: Sums,
+}
+
+/// What is counted of the examples with an answer.
+#[derive(Debug, Default)]
+struct Sums {
+    retrieved: usize,
+    reworded: usize,
+    flagged: usize,
+    f1: f64,
+    holds: f64,
+}
+
+impl Builder<'_> {
+    async fn add(&mut self, question: &EvalQuestion, again: bool) -> Result<()> {
+        let shower = Shower::new(self.answerer, self.text, question);
+        let language = PromptLanguage::of(&question.question);
+        if !question.answerable {
+            let found = shower.found().await?;
+            return self.refuse(
+                question,
+                RagKind::Unanswerable,
+                shower.pack(found, language.refusal()).await?,
+            );
+        }
+        let access = as_asked(question).1.access;
+        let golds = match self.library.locate(question, &access).await? {
+            Ok(golds) => golds,
+            Err(reason) => {
+                self.skip(question, reason);
+                return Ok(());
+            }
+        };
+        let mut random = Random::of(self.config.seed, &format!("{} rank", question.id));
+        let draft = answer::worded(self.config.answer, question, &golds, &vec![10; golds.len()]);
+        match shower.with_sources(&golds, &mut random, &draft).await? {
+            Ok(chosen) => self.answer(question, &golds, &shower, chosen).await?,
+            Err(reason) => self.skip(question, reason),
+        }
+        if again {
+            let found = shower.without_sources(&golds, question).await?;
+            let packed = shower.pack(found, language.refusal()).await?;
+            self.refuse(question, RagKind::WithoutSource, packed)?;
+        }
+        Ok(())
+    }
+
+    async fn answer(
+        &mut self,
+        question: &EvalQuestion,
+        golds: &[Gold],
+        shower: &Shower<'_>,
+        chosen: Chosen,
+    ) -> Result<()> {
+        let Chosen { packed, retrieved } = chosen;
+        let marker = |gold: &Gold| {
+            let held = packed.passages.iter().find(|found| gold.is_in(found));
+            held.map_or(0, |found| found.passage.marker)
+        };
+        let markers: Vec<u32> = golds.iter().map(marker).collect();
+        let right: BTreeSet<u32> = markers.iter().copied().collect();
+        let checker = Checker::new(self.answerer, &shower.known(), &packed).await?;
+        let worded = |form| answer::worded(form, question, golds, &markers);
+        let mut text = worded(self.config.answer);
+        if !checker.accepts(&text, &right).await? {
+            text = worded(AnswerForm::Quote);
+            self.sums.reworded += 1;
+            self.sums.flagged += usize::from(!checker.accepts(&text, &right).await?);
+        }
+        let best = |score: &dyn Fn(&[String]) -> f64| {
+            question.answers.iter().map(|parts| score(parts)).fold(0.0, f64::max)
+        };
+        let plain = crate::cite::parse(&text, packed.passages.len() as u32).0;
+        self.sums.retrieved += usize::from(retrieved);
+        self.sums.f1 += best(&|parts| token_f1(&plain, &parts.join(" ")));
+        self.sums.holds += best(&|parts| f64::from(u8::from(parts.iter().all(|p| contains(&plain, p)))));
+        drop(checker);
+        self.push(question.id.clone(), RagKind::Answer, packed, text, right);
+        Ok(())
+    }
+
+    fn refuse(
+        &mut self,
+        question: &EvalQuestion,
+        kind: RagKind,
+        packed: Result<Packed, String>,
+    ) -> Result<()> {
+        let id = match kind {
+            RagKind::WithoutSource => format!("{}:without-source", question.id),
+            RagKind::Answer | RagKind::Unanswerable => question.id.clone(),
+        };
+        let text = PromptLanguage::of(&question.question).refusal().to_owned();
+        match packed {
+            Ok(packed) => self.push(id, kind, packed, text, BTreeSet::new()),
+            Err(reason) => self.set.skipped.push(Skipped { id, reason }),
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, question: &EvalQuestion, reason: String) {
+        self.set.skipped.push(Skipped { id: question.id.clone(), reason });
+    }
+
+    fn push(&mut self, id: String, kind: RagKind, packed: Packed, answer: String, right: BTreeSet<u32>) {
+        let shown: BTreeSet<String> =
+            packed.passages.iter().map(|f| format!("{}@{}", f.passage.document, f.passage.version)).collect();
+        let message = |Message { role, content }: Message| RagMessage {
+            role,
+            content,
+            weight: (role == Role::Assistant).then_some(0),
+        };
+        let answer_tokens = self.text.count_tokens(&answer);
+        let mut messages: Vec<RagMessage> = packed.messages.into_iter().map(message).collect();
+        messages.push(RagMessage { role: Role::Assistant, content: answer, weight: None });
+        self.set.examples.push(RagExample {
+            id,
+            messages,
+            documents: shown.into_iter().collect(),
+            kind,
+            right,
+            passages: packed.passages.len(),
+            prompt_tokens: packed.tokens.len(),
+            answer_tokens,
+        });
+    }
+
+    fn finish(self, questions: usize) -> RagSet {
+        let (mut set, sums) = (self.set, self.sums);
+        let all = &set.examples;
+        let count = |kind: RagKind| all.iter().filter(|example| example.kind == kind).count();
+        let mean = |of: fn(&RagExample) -> usize| {
+            all.iter().map(|example| of(example) as f64).sum::<f64>() / all.len().max(1) as f64
+        };
+        let answers = count(RagKind::Answer);
+        let of_answers = |sum: f64| sum / answers.max(1) as f64;
+        set.report = RagReport {
+            questions,
+            answers,
+            without_source: count(RagKind::WithoutSource),
+            unanswerable: count(RagKind::Unanswerable),
+            skipped: set.skipped.len(),
+            retrieved: of_answers(sums.retrieved as f64),
+            first: of_answers(all.iter().filter(|example| example.right.contains(&1)).count() as f64),
+            reworded: sums.reworded,
+            flagged: sums.flagged,
+            answer_f1: of_answers(sums.f1),
+            contains_gold: of_answers(sums.holds),
+            passages: mean(|example| example.passages),
+            prompt_tokens: mean(|example| example.prompt_tokens),
+            answer_tokens: mean(|example| example.answer_tokens),
+            longest: all.iter().map(|e| e.prompt_tokens + e.answer_tokens).max().unwrap_or(0),
+        };
+        set
+    }
+}
