@@ -7,6 +7,7 @@
 mod house;
 mod journeys;
 mod kill;
+mod releases;
 mod talks;
 mod tiny;
 mod wrong;

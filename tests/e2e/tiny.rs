@@ -15,7 +15,12 @@ const VOCABULARY: usize = 264;
 
 /// Writes the model's folder into `place`: Llama's shape, a token for each byte, ChatML.
 pub fn llama(place: &Path) -> PathBuf {
-    let folder = place.join("tiny-llama");
+    named(place, "tiny-llama", 7)
+}
+
+/// The same under another name, with weights that begin with `seed`.
+pub fn named(place: &Path, name: &str, seed: u32) -> PathBuf {
+    let folder = place.join(name);
     std::fs::create_dir_all(&folder).unwrap();
     let write = |name: &str, value: &Value| std::fs::write(folder.join(name), value.to_string()).unwrap();
     write(
@@ -38,7 +43,7 @@ pub fn llama(place: &Path) -> PathBuf {
         }),
     );
     write("tokenizer.json", &tokenizer());
-    std::fs::write(folder.join("model.safetensors"), weights()).unwrap();
+    std::fs::write(folder.join("model.safetensors"), weights(seed)).unwrap();
     folder
 }
 
@@ -69,7 +74,7 @@ fn tokenizer() -> Value {
 }
 
 /// All tensors as one safetensors file: the length of a JSON header, the header, 32-bit floats.
-fn weights() -> Vec<u8> {
+fn weights(seed: u32) -> Vec<u8> {
     let mut shapes = vec![
         ("model.embed_tokens.weight".to_owned(), vec![VOCABULARY, HIDDEN]),
         ("model.norm.weight".to_owned(), vec![HIDDEN]),
@@ -90,7 +95,7 @@ fn weights() -> Vec<u8> {
         }
     }
     let (mut header, mut data) = (Map::new(), Vec::new());
-    let mut state = 7_u32;
+    let mut state = seed;
     for (name, shape) in shapes {
         let start = data.len();
         for _ in 0..shape.iter().product() {

@@ -18,7 +18,7 @@ use crate::settings::{Generator, Settings};
 /// Who writes the answers, other than the settings say.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Writer {
-    /// Who writes answers: none, or a model's name, folder or .gguf file [default: that of the settings]
+    /// Who writes answers: none, or a model's name, folder or .gguf file [default: the live release, else that of the settings]
     #[arg(long, value_name = "MODEL")]
     pub generator: Option<String>,
 }
@@ -31,6 +31,7 @@ impl Writer {
     pub fn apply(&self, mut settings: Settings) -> anyhow::Result<Settings> {
         if let Some(name) = &self.generator {
             settings.config.generator = settings.config.generator.named(name).context("--generator")?;
+            settings.own_writer = true;
         }
         Ok(settings)
     }
@@ -223,6 +224,7 @@ pub fn missing(id: ConversationId) -> anyhow::Error {
 pub fn without_generator(settings: &Settings) -> Settings {
     let mut settings = settings.clone();
     settings.config.generator = Generator::None;
+    settings.own_writer = true;
     settings
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     ask, bench, chat, check, config, documents, eval, examples, health, ingest, keys, merge, models, reindex,
-    search, serve, train, up, worker,
+    releases, search, serve, train, up, worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.
@@ -74,6 +74,9 @@ pub enum Command {
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Add, prove, promote and roll back language models that were taught
+    #[command(subcommand)]
+    Releases(releases::Releases),
     /// Measure how good retrieval and answers are
     #[command(subcommand)]
     Eval(eval::Eval),

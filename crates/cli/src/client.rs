@@ -133,6 +133,20 @@ impl Client {
         response.json().await.with_context(|| format!("{} sent something that is no answer", self.owner))
     }
 
+    /// As [`Client::work`], with a body.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub async fn work_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        let request = self.http.post(format!("{}{path}", self.url)).timeout(WORK).json(body);
+        let response = self.send(request).await?;
+        response.json().await.with_context(|| format!("{} sent something that is no answer", self.owner))
+    }
+
     /// Reads the JSON at `path`.
     ///
     /// # Errors

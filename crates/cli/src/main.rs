@@ -18,6 +18,7 @@ mod service;
 mod settings;
 mod signals;
 mod verdict;
+mod writer;
 
 use std::process::ExitCode;
 

@@ -1,29 +1,24 @@
-//! Builds the parts from the settings: catalog, models, indexes, retriever, answerer.
+//! Builds the parts from the settings: catalog, models, indexes, retriever, answerer. [`crate::writer`] has the language
+//! model.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use lore_core::{Embedder, Generator, Reranker};
+use lore_core::{Embedder, Live, Reranker};
 use lore_index::{Catalog, Index, IndexError, Owner};
 use lore_inference as inference;
-use lore_inference::GeneratorOptions;
-use lore_models::decoder::{AnyDecoder, BLOCK_TOKENS, DecoderOptions};
 use lore_models::source::{self, ModelSpec, ModelStore, Source, SourceOptions};
-use lore_models::text::TextOptions;
-use lore_models::{Encoder, EncoderOptions, GeneratorText};
+use lore_models::{Encoder, EncoderOptions};
 use lore_query::{Answerer, Retriever};
 
 use crate::client::Client;
-use crate::proc;
 use crate::progress::{self, Progress, Unit};
 use crate::settings::{GeneratorConfig, Settings};
+use crate::writer;
 
 /// Longest wait for another command that has the indexes, such as one that follows a folder and takes them for a moment.
 const TURN: Duration = Duration::from_secs(15);
-/// Tokens that instructions, a question, a passage and an answer have at least, about.
-const LEAST_CONTEXT: usize = 1024;
 /// How often it is looked whether they are free.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -178,76 +173,6 @@ pub async fn reranker(settings: &Settings) -> anyhow::Result<Option<Reranker>> {
     Ok(Some(inference::reranker::spawn(loaded, queue)))
 }
 
-/// The language model that writes answers, running, if the settings name one.
-///
-/// # Errors
-/// Fails where the model cannot be had or loaded.
-pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>> {
-    let Some(config) = settings.config.generator.model() else { return Ok(None) };
-    let path = generator_files(settings, config).await?;
-    let options = config.options()?;
-    let (name, config) = (config.name(), config.clone());
-    blocking(move || {
-        let whole = || format!("cannot load the generator {name}");
-        // A model of this machine goes by its file's name: callers are told it, and need not know where it lies.
-        let shown = config.spec()?.path().is_none().then(|| name.clone());
-        let loading = DecoderOptions {
-            kv: config.kv_type,
-            name: shown,
-            quantize: config.quantize,
-            context: config.context_tokens,
-            adapter: config.adapter.clone(),
-        };
-        let decoder = AnyDecoder::open(&path, &loading).with_context(whole)?;
-        let text = TextOptions { chat_template: config.chat_template, fallback_template: None };
-        let text = GeneratorText::open(&path, &text).with_context(whole)?;
-        let (ids, columns) = (text.vocabulary(), decoder.vocabulary());
-        // Gemma 3's tokenizer names one more, that of images, which its text models do not read.
-        let more = usize::from(matches!(decoder, AnyDecoder::Other(_)));
-        if ids > columns + more {
-            anyhow::bail!(
-                "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
-            );
-        }
-        if !text.has_chat_template() {
-            anyhow::bail!(
-                "the generator {name} has no chat template; choose a model that is tuned for chats, or name a file with \
-                 a template in generator.chat_template"
-            );
-        }
-        check_room(&options, decoder.block_bytes(), decoder.context(), proc::bytes("/proc/meminfo", "MemTotal"))?;
-        anyhow::Ok(Some(inference::generator::spawn(decoder, Arc::new(text), &options)))
-    })
-    .await
-}
-
-/// Refuses a bound for keys and values that is more than the `memory` of this machine, or has no room for an answer of a
-/// model that has `context` tokens and blocks of `block` bytes.
-fn check_room(
-    options: &GeneratorOptions,
-    block: usize,
-    context: usize,
-    memory: Option<u64>,
-) -> anyhow::Result<()> {
-    let kv = options.kv_bytes;
-    if let Some(memory) = memory.filter(|memory| kv > *memory) {
-        anyhow::bail!(
-            "generator.kv_bytes is {kv}, and this machine has {memory} bytes of memory; set it lower"
-        );
-    }
-    let bytes = |tokens: usize| (tokens.div_ceil(BLOCK_TOKENS) * block) as u64;
-    let wanted = context.min(options.context_tokens.unwrap_or(context));
-    let least = bytes(wanted.min(LEAST_CONTEXT));
-    if kv < least {
-        anyhow::bail!(
-            "generator.kv_bytes is {kv}, which has no room for an answer of this model; set it to {least} at least, and to \
-             {} for the whole context of {wanted} tokens",
-            bytes(wanted)
-        );
-    }
-    Ok(())
-}
-
 /// The indexes of the data folder, owned by this process as `command`.
 ///
 /// # Errors
@@ -280,40 +205,31 @@ pub async fn follow(index: &Index) -> anyhow::Result<lore_index::FollowReport> {
 pub struct Parts {
     /// Finds chunks.
     pub retriever: Retriever,
-    /// Answers questions.
+    /// Answers questions, and knows who writes.
     pub answerer: Answerer,
-    /// Writes answers, if anybody does.
-    pub generator: Option<Generator>,
 }
 
 impl Parts {
-    /// Retriever and answerer over `index`, with the generator of the settings.
+    /// Retriever and answerer over `index`; the live release writes, or the generator of the settings.
     ///
     /// # Errors
     /// Fails where the generator or the reranker cannot be had.
     pub async fn over(settings: &Settings, index: Index) -> anyhow::Result<Self> {
-        let generator = generator(settings).await?;
-        Self::with(settings, index, generator).await
+        let writing = writer::begin(settings, index.catalog()).await?;
+        Self::with(settings, index, writing.live).await
     }
 
-    /// Retriever and answerer over `index`, with this generator.
+    /// Retriever and answerer over `index`; what `live` holds writes.
     ///
     /// # Errors
     /// Fails where the reranker cannot be had.
-    pub async fn with(
-        settings: &Settings,
-        index: Index,
-        generator: Option<Generator>,
-    ) -> anyhow::Result<Self> {
+    pub async fn with(settings: &Settings, index: Index, live: Live) -> anyhow::Result<Self> {
         let reranker = reranker(settings).await?;
         let retriever = Retriever::new(index, reranker, settings.config.retrieve.clone());
         let answerer = Answerer::new(retriever.clone(), settings.config.answer.clone())
-            .with_question_chars(settings.config.limits.question_chars);
-        let answerer = match &generator {
-            Some(generator) => answerer.with_generator(generator.clone()),
-            None => answerer,
-        };
-        Ok(Self { retriever, answerer, generator })
+            .with_question_chars(settings.config.limits.question_chars)
+            .with_live(live);
+        Ok(Self { retriever, answerer })
     }
 
     /// Closes the indexes.
@@ -389,23 +305,4 @@ pub async fn server(settings: &Settings) -> anyhow::Result<Option<Client>> {
 /// A secret that nobody can guess: 256 random bits.
 pub fn secret() -> String {
     lore_core::ids::hex(&rand::random::<[u8; 32]>())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn a_bound_for_keys_and_values_has_room_for_an_answer_and_fits_the_machine() {
-        let options = |kv_bytes| GeneratorOptions { kv_bytes, ..GeneratorOptions::default() };
-        let check = |kv, memory| check_room(&options(kv), 1000, 4096, memory).map_err(|e| e.to_string());
-        assert_eq!(check(32_000, Some(32_000)), Ok(()));
-        assert_eq!(check(32_000, None), Ok(()));
-        let small = check(31_999, None).unwrap_err();
-        assert!(small.contains("set it to 32000 at least, and to 128000 for"), "{small}");
-        assert!(check(32_001, Some(32_000)).unwrap_err().contains("32000 bytes of memory"), "memory");
-        // A model that was made for less needs less.
-        assert!(check_room(&options(1000), 1000, 32, None).is_ok());
-    }
 }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::settings::{Settings, socket_address};
-use crate::{client, intake, open, print, signals};
+use crate::{client, intake, open, print, signals, writer};
 
 /// When what nothing refers to is removed for the first time: not while a start is waited for.
 const FIRST_UPKEEP: Duration = Duration::from_secs(600);
@@ -104,12 +104,15 @@ impl Door {
                 require_keys: !address.ip().is_loopback(),
                 followed: Arc::new(move || known.get().map(Index::followed)),
                 nudge: Arc::new(move || nudge.notify_one()),
+                opener: Some(writer::opener(settings)),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         );
         let lifecycle = state.lifecycle().clone();
         lifecycle.wait_for(INDEXES, "the embedder and the indexes are being opened");
-        if settings.config.generator.model().is_some() {
+        let looking = catalog.clone();
+        let release = open::blocking(move || looking.live_release()).await?.filter(|_| !settings.own_writer);
+        if release.is_some() || settings.config.generator.model().is_some() {
             lifecycle.wait_for(GENERATOR, "the language model is being loaded");
         }
         // Set by a signal, and by a failure of what comes first.
@@ -126,14 +129,15 @@ impl Door {
                 anyhow::Ok(index)
             };
             let writing = async {
-                let generator = open::generator(settings).await?;
+                let writing = writer::begin(settings, &catalog).await?;
+                lifecycle.trouble(lore_server::state::WRITER, writing.trouble.as_deref());
                 lifecycle.arrived(GENERATOR);
-                anyhow::Ok(generator)
+                anyhow::Ok(writing.live)
             };
-            let (index, generator) = tokio::try_join!(indexes, writing)?;
+            let (index, live) = tokio::try_join!(indexes, writing)?;
             let counted = catalog.clone();
             let (documents, _) = open::blocking(move || counted.counts()).await?;
-            anyhow::Ok((open::Parts::with(settings, index, generator).await?, documents))
+            anyhow::Ok((open::Parts::with(settings, index, live).await?, documents))
         };
         let (parts, documents) = tokio::select! {
             opened = opening => opened?,
@@ -152,11 +156,7 @@ impl Door {
             let working = intake::worker(ingester, jobs, stop.clone(), Some(index.clone()), tell(&lifecycle));
             helpers.spawn(async move { (WORKER, flat(working.await)) });
         }
-        let mut engine = Some(lore_server::Engine {
-            retriever: parts.retriever,
-            answerer: parts.answerer,
-            generator: parts.generator,
-        });
+        let mut engine = Some(lore_server::Engine { retriever: parts.retriever, answerer: parts.answerer });
         lifecycle.wait_for(START, "the last steps of the start are being done");
         if documents > 0 {
             engine.take().into_iter().for_each(|engine| state.set_engine(engine));

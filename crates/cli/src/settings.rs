@@ -157,6 +157,8 @@ pub struct Settings {
     pub json: bool,
     /// Print results and errors only.
     pub quiet: bool,
+    /// Whether a command says itself who writes, whatever release is live.
+    pub own_writer: bool,
 }
 
 /// Lays environment (`env` looks a variable up) and flags over the file that they name, seen from folder `cwd`.
@@ -231,7 +233,7 @@ pub fn resolve(
     if config.retrieve.dense_languages.is_empty() {
         config.retrieve.dense_languages.clone_from(&config.embedder.languages);
     }
-    Ok(Settings { data_dir, config, json: flags.json, quiet: flags.quiet })
+    Ok(Settings { data_dir, config, json: flags.json, quiet: flags.quiet, own_writer: false })
 }
 
 /// Reads a settings file.

@@ -71,8 +71,11 @@ pub struct AnswerSummary {
     pub nearest: Vec<NearDocument>,
     /// How sure the service is that the documents answer the question, 0 to 1.
     pub confidence: f32,
-    /// `extractive`, or the release that wrote it.
+    /// `extractive`, or the language model that wrote it, such as `handbook@3f2a91c04d17`.
     pub model: String,
+    /// The id of the release that wrote it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// What it took.
     pub timings: Timings,
     /// Statements of the answer that no passage supports, with or without a citation.

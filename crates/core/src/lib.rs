@@ -10,7 +10,7 @@
 //! - [`question`]: what is asked: queries, filters, callers.
 //! - [`citation`] and [`answer`]: what is said back, and where it stands.
 //! - [`conversation`]: questions and answers that are kept.
-//! - [`model`] and [`generate`]: cloneable handles over bounded queues to the models.
+//! - [`model`] and [`generate`]: cloneable handles over bounded queues to the models; [`live`]: the one that writes now.
 //! - [`limits`]: the bounds that keep the process up.
 
 pub mod answer;
@@ -21,6 +21,7 @@ pub mod document;
 pub mod generate;
 pub mod ids;
 pub mod limits;
+pub mod live;
 pub mod model;
 pub mod question;
 pub mod sentence;
@@ -39,6 +40,7 @@ pub use generate::{
 };
 pub use ids::{ChunkId, ContentHash, ConversationId, DocumentId, Seq};
 pub use limits::Limits;
+pub use live::{Live, OpenError, Opened, Opener, ReleaseName, Serving};
 pub use model::{
     EmbedKind, EmbedRequest, Embedder, EmbedderInfo, ModelError, RerankRequest, Reranker, TokenCounter,
 };

@@ -79,6 +79,45 @@ pub enum IndexError {
         /// The limit.
         most: usize,
     },
+    /// No release is called that.
+    #[error("there is no release {wanted}; `lore releases list` shows them")]
+    UnknownRelease {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several releases are called that.
+    #[error("{wanted} names {}; write more of the id", releases.join(", "))]
+    AmbiguousRelease {
+        /// What was asked for.
+        wanted: String,
+        /// Some of them.
+        releases: Vec<String>,
+    },
+    /// A release may not go live.
+    #[error(
+        "{release} {why}; `lore releases evaluate` proves a release, and --force --reason TEXT makes it live all the same"
+    )]
+    Unproven {
+        /// Which release.
+        release: String,
+        /// Why not.
+        why: String,
+    },
+    /// The folder of a release was removed.
+    #[error("the folder of {release} was removed; `lore releases add` takes the model in again")]
+    ReleaseRemoved {
+        /// Which release.
+        release: String,
+    },
+    /// No release is live.
+    #[error("no release is live; `lore releases list` shows what could be promoted")]
+    NothingLive,
+    /// Another release is live.
+    #[error("{release} is not live; `lore releases list` shows what is")]
+    NotLive {
+        /// Which release.
+        release: String,
+    },
     /// Stored data is not what it should be.
     #[error("stored data is damaged: {0}; `lore check` shows what else is")]
     Damaged(String),

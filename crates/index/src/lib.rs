@@ -1,6 +1,6 @@
 //! The catalog (the truth) and the indexes that are caches of it.
 //!
-//! - [`catalog`]: documents, versions, text, chunks, jobs, feedback, keys, conversations, in SQLite (WAL; several processes at once).
+//! - [`catalog`]: documents, versions, text, chunks, jobs, feedback, keys, releases, conversations, in SQLite (WAL; several processes at once).
 //! - [`vector`] and [`lexical`]: dense and word search; each remembers the last change that it holds.
 //! - [`follow`]: applies the catalog's changes to both, in order.
 //! - [`index`]: what a searcher holds: both indexes behind one owner's lock.
@@ -26,7 +26,9 @@ pub mod vector;
 pub use catalog::{
     AclChoice, ApiKey, Catalog, Change, ChangeKind, Committed, ConversationPage, ConversationQuery,
     DocumentPage, DocumentQuery, Feedback, Job, JobKind, JobState, KeptVersion, LiveChunk, MetaChange,
-    NewDocument, NewFeedback, NewKey, NewTurn, NewVersion, Rating, Upload,
+    NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion, Rating, Release,
+    ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback, SourceState,
+    StoredSource, Upload,
 };
 pub use config::{IndexConfig, VectorBackend};
 pub use error::IndexError;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lore_core::{
-    AnswerEvent, AnswerSummary, Caller, Citation, Generator, Limits, ModelError, NearDocument, Question,
-    SearchMode, Span, Timings, Verdict,
+    AnswerEvent, AnswerSummary, Caller, Citation, Generator, Limits, Live, ModelError, NearDocument,
+    Question, SearchMode, Span, Timings, Verdict,
 };
 use lore_index::IndexError;
 use tokio::sync::mpsc;
@@ -34,7 +34,7 @@ pub struct Answerer {
     pub(crate) retriever: Retriever,
     pub(crate) extractor: Extractor,
     pub(crate) config: Arc<AnswerConfig>,
-    generator: Option<Generator>,
+    live: Live,
     pub(crate) question_chars: usize,
 }
 
@@ -71,7 +71,7 @@ impl Answerer {
             retriever,
             extractor: Extractor::default(),
             config: Arc::new(config),
-            generator: None,
+            live: Live::default(),
             question_chars,
         }
     }
@@ -79,12 +79,18 @@ impl Answerer {
     /// The same, with answers written by `generator`.
     #[must_use]
     pub fn with_generator(self, generator: Generator) -> Self {
-        Self { generator: Some(generator), ..self }
+        self.with_live(Live::new(Some(generator.into())))
     }
 
-    /// Who writes the answers; `None`: the supporting sentences are the answer.
-    pub fn generator(&self) -> Option<&Generator> {
-        self.generator.as_ref()
+    /// The same, with answers written by whatever `live` holds when a question begins.
+    #[must_use]
+    pub fn with_live(self, live: Live) -> Self {
+        Self { live, ..self }
+    }
+
+    /// Who writes the answers; where that is nobody, the supporting sentences are the answer.
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     /// The same with another limit, in characters, for a question, for each earlier one, and for what is looked for.
@@ -166,9 +172,9 @@ impl Answerer {
     }
 
     /// The question as it is to be looked for, and whether the model made it whole.
-    async fn stand_alone(&self, question: &Question) -> (String, bool) {
+    async fn stand_alone(&self, question: &Question, generator: Option<&Generator>) -> (String, bool) {
         let limit = self.question_chars;
-        if let Some(generator) = self.generator.as_ref().filter(|_| self.config.generate.rewrite) {
+        if let Some(generator) = generator.filter(|_| self.config.generate.rewrite) {
             match rewrite::by_model(generator, &question.text, &question.history, limit).await {
                 Ok(Some(whole)) => return (whole, true),
                 Ok(None) => {}
@@ -221,21 +227,25 @@ impl Answerer {
     ) -> Result<()> {
         let started = Instant::now();
         self.check(question)?;
-        let (rewritten, by_model) = self.stand_alone(question).await;
+        // The lease: a question is rewritten and answered by one model, whatever takes its place meanwhile.
+        let serving = self.live.now();
+        let generator = serving.as_ref().map(|serving| &serving.generator);
+        let (rewritten, by_model) = self.stand_alone(question, generator).await;
         let findings = self.find(question, rewritten, caller).await?;
         let answering = Instant::now();
         let mut summary = AnswerSummary {
             confidence: findings.confidence(&self.config),
-            model: self.generator.as_ref().map_or("extractive", |g| g.info().id.as_str()).to_owned(),
+            model: generator.map_or("extractive", |g| g.info().id.as_str()).to_owned(),
+            release: serving.as_ref().and_then(|s| s.release.as_ref()).map(|release| release.id.clone()),
             rewritten: Some(findings.rewritten.clone()).filter(|text| text != question.text.trim()),
             ..AnswerSummary::default()
         };
-        let least = match &self.generator {
+        let least = match generator {
             Some(_) => self.config.generate.ask_threshold,
             None => self.config.support_threshold,
         };
         let promising = summary.confidence >= least && !findings.passages.is_empty();
-        match (&self.generator, promising) {
+        match (generator, promising) {
             (Some(generator), true) => {
                 let text = if by_model { &findings.rewritten } else { &question.text };
                 let (findings, access) = (&findings, &caller.access);

@@ -10,7 +10,7 @@ use axum::routing::{MethodFilter, on};
 use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, search, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
 };
 use crate::state::AppState;
 
@@ -64,6 +64,11 @@ fn table() -> Table {
         .get("/v1/keys", keys::list)
         .post("/v1/keys", keys::create)
         .delete("/v1/keys/{id}", keys::revoke)
+        .get("/v1/releases", releases::list)
+        .post("/v1/releases/rollback", releases::rollback)
+        .get("/v1/releases/{id}", releases::show)
+        .post("/v1/releases/{id}/promote", releases::promote)
+        .post("/v1/releases/{id}/rollback", releases::rollback_from)
 }
 
 struct Table {

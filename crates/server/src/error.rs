@@ -246,6 +246,9 @@ impl From<ModelError> for ApiError {
 
 impl From<IndexError> for ApiError {
     fn from(error: IndexError) -> Self {
+        if let Some((status, code)) = crate::releases::refusal(&error) {
+            return Self::new(status, code, error.to_string());
+        }
         match error {
             IndexError::Model(error) => error.into(),
             IndexError::QueueFull { waiting } => Self::too_many(

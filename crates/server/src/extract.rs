@@ -29,6 +29,25 @@ impl<T: DeserializeOwned> FromRequest<AppState> for ApiJson<T> {
     }
 }
 
+/// A JSON body, or none at all: then the default.
+#[derive(Debug)]
+pub struct JsonOrNothing<T>(pub T);
+
+impl<T: DeserializeOwned + Default> FromRequest<AppState> for JsonOrNothing<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let (limit, timeout) = (state.limits().json_body_bytes, state.options().http.body_timeout());
+        if request.headers().contains_key(header::CONTENT_TYPE) {
+            return json_within(request, limit, timeout).await.map(Self);
+        }
+        if body_within(request, limit, timeout).await?.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        Err(not_json())
+    }
+}
+
 /// The JSON body of `request`, at most `limit` bytes, arriving within `timeout`.
 ///
 /// # Errors
@@ -39,12 +58,14 @@ pub async fn json_within<T: DeserializeOwned>(
     timeout: Duration,
 ) -> Result<T, ApiError> {
     if !has_type(request.headers(), "application/json") {
-        return Err(ApiError::unsupported(
-            "the body must be JSON: send the header Content-Type: application/json",
-        ));
+        return Err(not_json());
     }
     let bytes = body_within(request, limit, timeout).await?;
     serde_json::from_slice(&bytes).map_err(|error| bad_json(&error))
+}
+
+fn not_json() -> ApiError {
+    ApiError::unsupported("the body must be JSON: send the header Content-Type: application/json")
 }
 
 async fn body_within(request: Request, limit: usize, timeout: Duration) -> Result<Bytes, ApiError> {

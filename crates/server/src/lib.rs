@@ -10,6 +10,7 @@
 //! - [`extract`]: bodies, queries and ids, with errors that name what is wrong.
 //! - [`routes`]: one file per resource; [`work`] and [`sse`]: answers as a stream; [`record`]: answers kept;
 //!   [`openapi`]: their description.
+//! - [`releases`]: another model takes the place of the one that writes.
 //! - [`dialect`] and [`routes::openai`]: the same for programs that speak OpenAI's API.
 
 pub mod app;
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod openapi;
 mod patient;
 pub mod record;
+pub mod releases;
 pub mod request;
 pub mod routes;
 pub mod serve;
@@ -37,5 +39,6 @@ pub use config::HttpConfig;
 pub use error::{ApiError, ErrorBody};
 pub use lifecycle::Lifecycle;
 pub use metrics::Metrics;
+pub use releases::Switched;
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Engine, Options};

@@ -3,7 +3,7 @@
 //! Counters and histograms are counted as things happen, by every crate of the process; what the state alone knows
 //! (queues, documents, lag, memory) is read when somebody looks.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -11,7 +11,7 @@ use lore_core::Seq;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::error::ApiError;
-use crate::state::{AppState, Engine};
+use crate::state::AppState;
 
 const REQUESTS: &str = "lore_http_requests_total";
 const REQUEST_SECONDS: &str = "lore_http_request_seconds";
@@ -25,6 +25,9 @@ const SECONDS: [f64; 14] =
 
 /// The process has one recorder; every state of the process shows it.
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Model and release that were last said to write.
+static WRITER: Mutex<Option<(String, String)>> = Mutex::new(None);
 
 /// A handle to the process's figures.
 #[derive(Clone)]
@@ -101,15 +104,36 @@ impl Metrics {
             let waiting = engine.retriever.index().embedder().queued();
             gauge!("lore_queue_waiting", "queue" => "embedder").set(waiting as f64);
         }
-        if let Ok(Engine { generator: Some(generator), .. }) = state.models() {
-            gauge!("lore_queue_waiting", "queue" => "generator").set(generator.queued() as f64);
+        let writer = state.models().ok().and_then(|engine| engine.writer());
+        if let Some(writer) = &writer {
+            gauge!("lore_queue_waiting", "queue" => "generator").set(writer.generator.queued() as f64);
         }
+        tell_writer(writer.map(|writer| {
+            let release = writer.release.as_ref().map(|release| release.id.clone());
+            (writer.generator.info().id.clone(), release.unwrap_or_default())
+        }));
         gauge!("lore_uptime_seconds").set(self.started.elapsed().as_secs_f64());
         if let Some(bytes) = resident_bytes() {
             gauge!("process_resident_memory_bytes").set(bytes as f64);
         }
         Ok(self.handle.render())
     }
+}
+
+/// Says which model writes, and of the one before that it does not any more.
+fn tell_writer(now: Option<(String, String)>) {
+    let mut before = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
+    if *before == now {
+        return;
+    }
+    let set = |writer: &Option<(String, String)>, to: f64| {
+        if let Some((model, release)) = writer.clone() {
+            gauge!("lore_model_info", "model" => model, "release" => release).set(to);
+        }
+    };
+    set(&before, 0.0);
+    set(&now, 1.0);
+    *before = now;
 }
 
 /// Changes that the indexes do not hold yet, where that is known.
@@ -168,6 +192,15 @@ fn describe() {
     describe_gauge!("lore_queue_waiting", "Work that waits, by queue.");
     describe_gauge!("lore_uptime_seconds", "Seconds since the start.");
     describe_gauge!("lore_build_info", "Always 1; the label tells the version.");
+    describe_gauge!(
+        "lore_model_info",
+        "1 for the language model that writes; the labels tell it and its release."
+    );
+    describe_counter!("lore_model_switches_total", "Times that another model was put to work, by outcome.");
+    describe_gauge!(
+        "lore_generate_engines",
+        "Language models that run; two while one takes the other's place."
+    );
     describe_counter!("lore_generate_requests_total", "Texts that the language model was asked for.");
     describe_counter!(
         "lore_generate_tokens_total",

@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, search, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
 };
 use crate::sse::SentEvent;
 
@@ -58,6 +58,11 @@ use crate::sse::SentEvent;
         keys::list,
         keys::create,
         keys::revoke,
+        releases::list,
+        releases::rollback,
+        releases::show,
+        releases::promote,
+        releases::rollback_from,
     ),
     components(schemas(ErrorBody, AnswerEvent, SentEvent)),
     modifiers(&Keys),
@@ -68,6 +73,7 @@ use crate::sse::SentEvent;
         (name = "openai", description = "The same for programs that speak OpenAI's API"),
         (name = "documents", description = "Documents and their ingestion"),
         (name = "keys", description = "API keys; for administrators"),
+        (name = "releases", description = "Models that were taught from the documents; for administrators"),
         (name = "service", description = "Health and figures"),
     ),
 )]

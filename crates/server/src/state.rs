@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use lore_core::{Generator, Limits, Seq};
+use lore_core::{Limits, Opener, Seq, Serving};
 use lore_index::{Catalog, Index, IndexError};
 use lore_query::{Answerer, Retriever};
 use tokio::time::Instant;
@@ -13,15 +13,23 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::Gate;
 use crate::metrics::Metrics;
 
+/// What [`Lifecycle::trouble`] calls the model that writes.
+pub const WRITER: &str = "writer";
+
 /// What answers questions; it may come later than the server.
 #[derive(Clone, Debug)]
 pub struct Engine {
     /// Finds chunks.
     pub retriever: Retriever,
-    /// Answers questions.
+    /// Answers questions, and knows the language model that writes now.
     pub answerer: Answerer,
-    /// The language model, for chats without documents; `None` where answers are extractive.
-    pub generator: Option<Generator>,
+}
+
+impl Engine {
+    /// A lease on the language model, to be kept until what begins with it has ended; `None` where answers are extractive.
+    pub fn writer(&self) -> Option<Arc<Serving>> {
+        self.answerer.live().now()
+    }
 }
 
 /// What a server is given at its start.
@@ -40,6 +48,8 @@ pub struct Options {
     pub followed: Arc<dyn Fn() -> Option<Seq> + Send + Sync>,
     /// Called when a job was queued.
     pub nudge: Arc<dyn Fn() + Send + Sync>,
+    /// Loads the model of a release, or that of the settings; without it the model that writes stays.
+    pub opener: Option<Opener>,
     /// Lore's version.
     pub version: String,
 }
@@ -53,6 +63,7 @@ impl Default for Options {
             require_keys: true,
             followed: Arc::new(|| None),
             nudge: Arc::new(|| ()),
+            opener: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -72,6 +83,7 @@ struct Inner {
     metrics: Metrics,
     questions: Gate,
     uploads: Gate,
+    switching: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for AppState {
@@ -93,6 +105,7 @@ impl AppState {
                 metrics: Metrics::install(&options.version),
                 questions: Gate::new("questions", at_once, at_once),
                 uploads: Gate::new("uploads", uploads, uploads.saturating_mul(4)),
+                switching: Arc::default(),
                 options,
             }),
         }
@@ -151,7 +164,7 @@ impl AppState {
             Some(engine) if !engine.retriever.index().embedder().is_running() => {
                 reasons.push("the embedder has stopped".to_owned());
             }
-            Some(Engine { generator: Some(generator), .. }) if !generator.is_running() => {
+            Some(engine) if engine.writer().is_some_and(|writer| !writer.generator.is_running()) => {
                 reasons.push("the language model has stopped".to_owned());
             }
             Some(engine) => reasons.extend(engine.retriever.index().preparing()),
@@ -238,6 +251,11 @@ impl AppState {
     /// Who may ask or search now.
     pub fn questions(&self) -> &Gate {
         &self.inner.questions
+    }
+
+    /// Held by whoever puts another model to work.
+    pub(crate) fn switching(&self) -> Arc<tokio::sync::Mutex<()>> {
+        self.inner.switching.clone()
     }
 
     /// Who may upload now.

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod merge;
 pub mod models;
 pub mod reindex;
+pub mod releases;
 pub mod search;
 pub mod serve;
 pub mod train;
@@ -44,6 +45,7 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Models(args) => args.run(settings).await,
         Command::Merge(args) => args.run(settings).await,
         Command::Keys(args) => args.run(settings).await,
+        Command::Releases(args) => args.run(settings).await,
         Command::Eval(args) => args.run(settings).await,
         Command::Examples(args) => args.run(settings).await,
         Command::Bench(args) => args.run(settings).await,

@@ -71,7 +71,10 @@ impl Up {
             let catalog = index.catalog().clone();
             let (documents, chunks) = open::blocking(move || catalog.counts()).await?;
             let model = &index.embedder().info().id;
-            let generator = settings.config.generator.model().map(GeneratorConfig::name);
+            let catalog = index.catalog().clone();
+            let release = open::blocking(move || catalog.live_release()).await?;
+            let release = release.filter(|_| !settings.own_writer).map(|release| release.label());
+            let generator = release.or(settings.config.generator.model().map(GeneratorConfig::name));
             if settings.json {
                 print::json(&json!({
                     "url": url, "model": model, "generator": generator, "documents": documents, "chunks": chunks,

@@ -7,7 +7,7 @@
 //!
 //! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
@@ -20,6 +20,8 @@ mod feedback;
 mod jobs;
 mod keys;
 mod originals;
+mod release_types;
+mod releases;
 mod reread;
 mod rows;
 mod schema;
@@ -38,6 +40,11 @@ use rusqlite::Transaction;
 
 pub use commit::title_of;
 pub use conversations::{ConversationPage, ConversationQuery, NewTurn};
+pub use release_types::{
+    NewRelease, Promotion, Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState,
+    ReleaseVerdict, Rollback, SourceState, StoredSource,
+};
+pub use releases::check_release_name;
 pub use types::{
     AclChoice, ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind,
     JobState, KeptVersion, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion, Rating,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{IndexError, Result};
 
 /// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
-const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS];
+const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES];
 
 /// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {
@@ -245,6 +245,51 @@ CREATE TABLE turn_documents (
 CREATE INDEX turn_documents_by_document ON turn_documents (document);
 ";
 
+/// Releases of the language model. A release is never removed, only its folder, so that what is known of an answer's writer
+/// stays known.
+const RELEASES: &str = r"
+CREATE TABLE releases (
+    n           INTEGER PRIMARY KEY,      -- order of arrival
+    id          TEXT NOT NULL UNIQUE,     -- hash of the folder's content
+    name        TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('candidate', 'live', 'retired', 'rejected', 'failed')),
+    reason      TEXT,                     -- why it cannot be run
+    bytes       INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    origin      TEXT NOT NULL,            -- base, data, config, seed, code
+    verdict     TEXT,
+    report      TEXT,                     -- both sides of the evaluation
+    promoted_at INTEGER,
+    retired_at  INTEGER,
+    removed_at  INTEGER,                  -- the folder
+    forced      TEXT                      -- why it went live unproven
+) STRICT;
+-- The alias: one at most.
+CREATE UNIQUE INDEX releases_live ON releases (state) WHERE state = 'live';
+
+-- The documents that a release learned from.
+CREATE TABLE release_sources (
+    release  INTEGER NOT NULL REFERENCES releases (n),
+    document BLOB NOT NULL,
+    version  INTEGER NOT NULL,
+    name     TEXT NOT NULL,
+    PRIMARY KEY (release, document, version)
+) STRICT, WITHOUT ROWID;
+
+-- Each time that a release went live, and what was live before; null for the model of the settings.
+CREATE TABLE promotions (
+    n         INTEGER PRIMARY KEY,
+    release   INTEGER NOT NULL REFERENCES releases (n),
+    before    INTEGER REFERENCES releases (n),
+    at        INTEGER NOT NULL,
+    caller    TEXT NOT NULL,
+    forced    TEXT,
+    undone_at INTEGER,
+    undone_by TEXT
+) STRICT;
+CREATE INDEX promotions_by_release ON promotions (release, n);
+";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -302,5 +347,25 @@ mod tests {
         assert_eq!(folder(&connection).unwrap(), before);
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, known_version());
+    }
+
+    #[test]
+    fn releases_come_with_the_fifth_step_and_one_at_most_is_live() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for step in [FIRST, SECOND, FOLDER_ID, CONVERSATIONS] {
+            connection.execute_batch(step).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 4).unwrap();
+        migrate(&mut connection).unwrap();
+        migrate(&mut connection).unwrap();
+        let add = |id: &str, state: &str| {
+            connection.execute(
+                "INSERT INTO releases (id, name, state, bytes, created_at, origin) VALUES (?1, 'n', ?2, 0, 0, '{}')",
+                [id, state],
+            )
+        };
+        add("a", "live").unwrap();
+        add("b", "candidate").unwrap();
+        assert!(add("c", "live").is_err() && add("d", "nonsense").is_err());
     }
 }

@@ -42,17 +42,31 @@ use crate::engine::start;
 /// `completion`), `lore_generate_cancelled_total`, `lore_generate_paused_total` (texts that gave their blocks to an older
 /// one and were read again), `lore_generate_failures_total` (refused ones included); histograms
 /// `lore_generate_step_seconds`, `lore_generate_first_token_seconds`; gauges `lore_generate_running`,
-/// `lore_generate_waiting`, `lore_generate_kv_blocks` and `lore_generate_kv_blocks_used`.
+/// `lore_generate_waiting`, `lore_generate_kv_blocks`, `lore_generate_kv_blocks_used` and `lore_generate_engines` (those
+/// whose last text has not ended; more than one while a model takes another's place).
 pub fn spawn(
     decoder: impl Into<AnyDecoder>,
     text: Arc<GeneratorText>,
     options: &GeneratorOptions,
 ) -> Generator {
     let decoder = decoder.into();
-    let info = info(&decoder);
+    let id = decoder.id().to_owned();
+    spawn_as(id, decoder, text, options, ())
+}
+
+/// As [`spawn`], called `id`, with something that the engine keeps until it has ended, such as a lease on its files.
+pub fn spawn_as(
+    id: String,
+    decoder: impl Into<AnyDecoder>,
+    text: Arc<GeneratorText>,
+    options: &GeneratorOptions,
+    kept: impl Send + 'static,
+) -> Generator {
+    let decoder = decoder.into();
+    let info = GeneratorInfo { id, ..info(&decoder) };
     let chat = text.chat_encoder(info.id.clone());
     let front = Front { info, count: text.counter(), chat };
-    spawn_decoder(front, decoder, text, options)
+    spawn_decoder(front, decoder, text, options, kept)
 }
 
 /// As [`spawn`] without a tokenizer: the text is each token's id in angle brackets, no token ends it, a text counts as
@@ -66,7 +80,7 @@ pub fn spawn_raw(decoder: impl Into<AnyDecoder>, options: &GeneratorOptions) -> 
         Err(ModelError::Refused { model: model.clone(), message })
     });
     let front = Front { info, count: Arc::new(|text| text.len()), chat };
-    spawn_decoder(front, decoder, Ids, options)
+    spawn_decoder(front, decoder, Ids, options, ())
 }
 
 fn info(decoder: &AnyDecoder) -> GeneratorInfo {
@@ -78,16 +92,17 @@ fn spawn_decoder<T: Text>(
     decoder: AnyDecoder,
     text: T,
     options: &GeneratorOptions,
+    kept: impl Send + 'static,
 ) -> Generator {
     let blocks = options.kv_bytes / decoder.block_bytes().max(1) as u64;
     let blocks = usize::try_from(blocks).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
     match decoder {
-        AnyDecoder::Own(decoder) => launch(front, Cached::new(decoder, blocks), text, blocks, options),
+        AnyDecoder::Own(decoder) => launch(front, Cached::new(decoder, blocks), text, blocks, options, kept),
         AnyDecoder::Other(decoder) => {
             // More than the context is never used.
             let blocks = blocks.min(decoder.context().div_ceil(BLOCK_TOKENS));
             let options = GeneratorOptions { max_running: 1, ..options.clone() };
-            launch(front, decoder.with_blocks(blocks), text, blocks, &options)
+            launch(front, decoder.with_blocks(blocks), text, blocks, &options, kept)
         }
     }
 }
@@ -98,10 +113,31 @@ fn launch<M: Model, T: Text>(
     text: T,
     blocks: usize,
     options: &GeneratorOptions,
+    kept: impl Send + 'static,
 ) -> Generator {
     let (generator, engine) = engine(front, model, text, blocks, options);
-    start("generator", move || engine.run());
+    let running = Running::begin();
+    start("generator", move || {
+        engine.run();
+        drop((running, kept));
+    });
     generator
+}
+
+/// Counts an engine for as long as it lives.
+struct Running;
+
+impl Running {
+    fn begin() -> Self {
+        metrics::gauge!("lore_generate_engines").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        metrics::gauge!("lore_generate_engines").decrement(1.0);
+    }
 }
 
 /// What a handle says of its model.

@@ -12,6 +12,7 @@ pub mod keys;
 mod labels;
 mod markdown;
 pub mod openai;
+pub mod releases;
 pub mod search;
 pub mod upload;
 

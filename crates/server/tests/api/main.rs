@@ -10,6 +10,7 @@ mod model;
 mod openai;
 mod openai_chat;
 mod openai_python;
+mod releases;
 mod service;
 mod serving;
 mod support;

@@ -18,7 +18,12 @@ pub const CITED: &str =
 
 /// A model whose requests the test answers, or not.
 pub fn model(bound: usize) -> (Generator, mpsc::Receiver<GenerateRequest>) {
-    let info = GeneratorInfo { id: MODEL.into(), context_tokens: CONTEXT };
+    named(MODEL, bound)
+}
+
+/// The same under another name.
+pub fn named(id: &str, bound: usize) -> (Generator, mpsc::Receiver<GenerateRequest>) {
+    let info = GeneratorInfo { id: id.into(), context_tokens: CONTEXT };
     Generator::channel(info, Arc::new(|text: &str| text.chars().count()), Arc::new(encode), bound)
 }
 

@@ -114,7 +114,7 @@ impl World {
         if let Some(generator) = generator.clone() {
             answerer = answerer.with_generator(generator);
         }
-        self.state.set_engine(Engine { retriever, answerer, generator });
+        self.state.set_engine(Engine { retriever, answerer });
         self.index = Some(index);
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -14,8 +16,9 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::switch::{self, Texts, Times};
 use crate::client::{self, Client, Refusal};
-use crate::progress::{Progress, Unit};
+use crate::progress::{self, Progress, Unit};
 use crate::settings::{self, Settings};
 use crate::{open, print};
 
@@ -64,6 +67,16 @@ pub struct Ask {
     /// Ask a server on another machine, too
     #[arg(long)]
     allow_remote: bool,
+    /// Go on asking while these releases are promoted in turn, each followed by a rollback; an answer that fails or mixes
+    /// models is counted, exit code 1 where there is one. Needs an administrator's key
+    #[arg(long, value_name = "RELEASE", value_delimiter = ',')]
+    promote: Vec<String>,
+    /// Promotions, each with its rollback
+    #[arg(long, default_value_t = 10, requires = "promote")]
+    times: usize,
+    /// Promote releases that were not proven, too
+    #[arg(long, requires = "promote")]
+    force: bool,
 }
 
 /// What users went through.
@@ -78,13 +91,39 @@ struct Tally {
     prompt_tokens: u64,
     cached_tokens: u64,
     completion_tokens: u64,
+    texts: Texts,
 }
 
 /// One answer.
 struct Heard {
     total_ms: f64,
     first_token_ms: Option<f64>,
+    pieces: String,
     summary: AnswerSummary,
+}
+
+/// How long users go on asking.
+#[derive(Clone)]
+enum Until {
+    Time(Instant),
+    Told(Arc<AtomicBool>),
+}
+
+impl Until {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Time(end) => Instant::now() >= *end,
+            Self::Told(stop) => stop.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Time that is left, where that is known.
+    fn left(&self) -> Duration {
+        match self {
+            Self::Time(end) => end.saturating_duration_since(Instant::now()),
+            Self::Told(_) => PATIENCE,
+        }
+    }
 }
 
 /// The outcome, as JSON.
@@ -145,14 +184,8 @@ impl Ask {
 
         let started = Instant::now();
         let span = Duration::from_secs(self.seconds);
-        let end = started + span;
         let watching = tokio::spawn(watch(client.clone(), span));
-        let mut users = JoinSet::new();
-        for user in 0..self.users {
-            // Each begins elsewhere, so that they do not ask the same at the same time.
-            let from = user * questions.len() / self.users;
-            users.spawn(ask_on(client.clone(), questions.clone(), from, end));
-        }
+        let mut users = self.start(&client, &questions, Until::Time(started + span));
         let shown = Progress::new("asking", Unit::Count("seconds"));
         let mut tally = Tally::default();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -168,9 +201,64 @@ impl Ask {
         shown.finish("");
         let seconds = started.elapsed().as_secs_f64();
         let rss = watching.await.context("the look at the server's memory broke off")?;
+        if !self.promote.is_empty() {
+            return self.switch(&settings, &client, &questions, tally).await;
+        }
         let report = tally.report(self.users, seconds, rss);
         print::report(settings.json, &report)?;
         Ok(if report.answers > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn start(&self, client: &Client, questions: &[String], until: Until) -> JoinSet<Tally> {
+        let mut users = JoinSet::new();
+        for user in 0..self.users {
+            // Each begins elsewhere, so that they do not ask the same at the same time.
+            let from = user * questions.len() / self.users;
+            users.spawn(ask_on(client.clone(), questions.to_vec(), from, until.clone()));
+        }
+        users
+    }
+
+    /// Asks on while models take each other's place; `before` is what was heard without that.
+    async fn switch(
+        &self,
+        settings: &Settings,
+        client: &Client,
+        questions: &[String],
+        mut before: Tally,
+    ) -> anyhow::Result<ExitCode> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut users = self.start(client, questions, Until::Told(stop.clone()));
+        let turns = switch::take_turns(client.clone(), self.promote.clone(), self.times, self.force, stop);
+        let switches = tokio::spawn(turns);
+        let mut during = Tally::default();
+        while let Some(done) = users.join_next().await {
+            during.join(done.context("a user broke off")?);
+        }
+        let switches = switches.await.context("the switching broke off")??;
+        for times in [
+            &mut before.first_token_ms,
+            &mut before.total_ms,
+            &mut during.first_token_ms,
+            &mut during.total_ms,
+        ] {
+            times.sort_by(f64::total_cmp);
+        }
+        let times = Times {
+            before: [quantile(&before.first_token_ms, 0.95), quantile(&before.total_ms, 0.95)],
+            during: [&during.first_token_ms, &during.total_ms],
+        };
+        // What a model writes without any switch is what it should write with them.
+        let mut texts = before.texts;
+        texts.join(during.texts);
+        let failed = during.errors.values().sum();
+        let report = switches.report(&texts, &times, (during.answers, failed));
+        print::report(settings.json, &report)?;
+        if let Some(error) = during.first_error {
+            progress::say(&format!("the first failure: {error}"));
+        }
+        let good = report.answers > 0 && report.failed == 0 && report.mixed == 0;
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
@@ -201,15 +289,15 @@ fn read(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(questions)
 }
 
-/// One user: asks until `end`, one question after another.
-async fn ask_on(client: Client, questions: Vec<String>, from: usize, end: Instant) -> Tally {
+/// One user: asks one question after another.
+async fn ask_on(client: Client, questions: Vec<String>, from: usize, until: Until) -> Tally {
     let mut tally = Tally::default();
     for question in questions.iter().cycle().skip(from) {
-        if Instant::now() >= end {
+        if until.is_over() {
             break;
         }
         match ask(&client, question).await {
-            Ok(heard) => tally.add(heard),
+            Ok(heard) => tally.add(question, heard),
             Err(error) => {
                 let refusal = error.downcast_ref::<Refusal>();
                 let code = refusal.map_or_else(|| kind(&error).to_owned(), |refusal| refusal.code.clone());
@@ -217,7 +305,7 @@ async fn ask_on(client: Client, questions: Vec<String>, from: usize, end: Instan
                     refusal.and_then(|refusal| refusal.retry_after).map_or(1, |seconds| seconds.max(1));
                 tally.fail(code, print::chain(&error));
                 let wait = Duration::from_secs(wait).min(PATIENCE);
-                tokio::time::sleep(wait.min(end.saturating_duration_since(Instant::now()))).await;
+                tokio::time::sleep(wait.min(until.left())).await;
             }
         }
     }
@@ -228,12 +316,13 @@ async fn ask_on(client: Client, questions: Vec<String>, from: usize, end: Instan
 async fn ask(client: &Client, question: &str) -> anyhow::Result<Heard> {
     let started = Instant::now();
     let ms = || started.elapsed().as_secs_f64() * 1e3;
-    let (mut first_token_ms, mut end) = (None, None);
+    let (mut first_token_ms, mut end, mut pieces) = (None, None, String::new());
     client
         .ask(&json!({"question": question, "stream": true}), |received| {
             match received.event {
-                AnswerEvent::Token { .. } => {
+                AnswerEvent::Token { text } => {
                     first_token_ms.get_or_insert_with(ms);
+                    pieces.push_str(&text);
                 }
                 AnswerEvent::Done(summary) => end = Some((ms(), summary)),
                 AnswerEvent::Error { code, message } => {
@@ -245,7 +334,7 @@ async fn ask(client: &Client, question: &str) -> anyhow::Result<Heard> {
         })
         .await?;
     let (total_ms, summary) = end.context("an answer without an end")?;
-    Ok(Heard { total_ms, first_token_ms, summary })
+    Ok(Heard { total_ms, first_token_ms, pieces, summary })
 }
 
 /// What kind of failure an error is that the server did not name.
@@ -289,7 +378,8 @@ fn resident_mb(metrics: &str) -> Option<f64> {
 }
 
 impl Tally {
-    fn add(&mut self, heard: Heard) {
+    fn add(&mut self, question: &str, heard: Heard) {
+        self.texts.add(&heard.summary.model, question, &heard.pieces, &heard.summary.answer);
         self.answers += 1;
         self.answered += u64::from(heard.summary.answered);
         if self.total_ms.len() < TIMES {
@@ -316,6 +406,7 @@ impl Tally {
             *self.errors.entry(code).or_default() += count;
         }
         self.first_error = self.first_error.take().or(other.first_error);
+        self.texts.join(other.texts);
         self.total_ms.extend(other.total_ms);
         self.first_token_ms.extend(other.first_token_ms);
         self.prompt_tokens += other.prompt_tokens;

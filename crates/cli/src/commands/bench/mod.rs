@@ -8,6 +8,7 @@ mod generate;
 mod ingest;
 mod random;
 mod search;
+mod switch;
 mod train;
 
 use std::process::ExitCode;

@@ -143,7 +143,7 @@ impl Calibrate {
 }
 
 /// The documents of a data set, indexed, and its questions.
-async fn open(
+pub(crate) async fn open(
     settings: &Settings,
     path: &Path,
     documents: Option<&Path>,

@@ -85,6 +85,7 @@ pub(crate) trait Element: Copy + Send + Sync + Default + std::fmt::Debug + 'stat
     /// What it is computed in.
     type Wide: Real;
     /// candle's name.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests name their tolerance by it"))]
     const KIND: candle_core::DType;
     /// To the type that is computed in.
     fn widen(self) -> Self::Wide;

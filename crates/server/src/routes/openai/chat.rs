@@ -1,10 +1,12 @@
 //! `POST /v1/chat/completions`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use lore_core::{Caller, ChatOptions, Generator, ModelError, Prompt, Question};
+use lore_core::{Caller, ChatOptions, ModelError, Prompt, Question, Serving};
 use tokio::time::Instant;
 
 use crate::auth::Authenticated;
@@ -49,14 +51,14 @@ pub async fn complete(
         created: Timestamp::now().as_second(),
         model: match &writer {
             Writer::Lore => LORE.to_owned(),
-            Writer::Model(generator) => generator.info().id.clone(),
+            Writer::Model(serving) => serving.generator.info().id.clone(),
         },
         usage: request.wants_usage(),
     };
     let streamed = request.stream.unwrap_or(false);
     let mut writing = match writer {
         Writer::Lore => answer(&state, request, &caller, deadline).await?,
-        Writer::Model(generator) => write(&state, request, generator, deadline).await?,
+        Writer::Model(serving) => write(&state, request, serving, deadline).await?,
     };
 
     // The headers wait for the first piece, so that what fails at once gets a proper status; but not for long, since a
@@ -135,7 +137,7 @@ async fn answer(
 async fn write(
     state: &AppState,
     mut request: ChatRequest,
-    generator: Generator,
+    serving: Arc<Serving>,
     deadline: Instant,
 ) -> Result<Writing, ApiError> {
     let messages = request.take_messages()?;
@@ -145,7 +147,8 @@ async fn write(
     let (sampling, stop) = (request.sampling(&settings.sampling)?, request.stops()?);
     let max_tokens = request.token_limit()?.unwrap_or(0);
     let permit = enter(state, deadline).await?;
-    let id = generator.info().id.as_str().into();
+    let lease = serving.clone();
+    let generator = serving.generator.clone();
     // A long chat takes the tokenizer a while.
     let encoding = tokio::task::spawn_blocking(move || {
         let tokens = generator.encode_chat(&messages, &options).map_err(refused)?;
@@ -160,7 +163,7 @@ async fn write(
     });
     let events = state.until(deadline, encoding).await???;
     let work = Work::new(events, permit, deadline, state.lifecycle().clone(), chat_done);
-    Ok(Writing::Model { work, id })
+    Ok(Writing::Model { work, serving: lease })
 }
 
 async fn enter(state: &AppState, deadline: Instant) -> Result<Permit, ApiError> {

@@ -1,11 +1,11 @@
 //! `/v1/models`: what can be asked for by name.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use lore_core::Generator;
+use lore_core::Serving;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -39,6 +39,9 @@ pub struct ModelDetails {
     pub context_tokens: Option<usize>,
     /// Length of its vectors.
     pub dimension: Option<usize>,
+    /// The id of the release that it is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
 }
 
 /// A model.
@@ -102,16 +105,19 @@ fn models(engine: &Engine) -> Vec<ModelObject> {
         lore,
     };
     let embedder = engine.retriever.index().embedder().info();
-    let answers = ModelDetails { kind: ModelKind::Answers, context_tokens: None, dimension: None };
+    let answers =
+        ModelDetails { kind: ModelKind::Answers, context_tokens: None, dimension: None, release: None };
     let embeds = ModelDetails {
         kind: ModelKind::Embeddings,
         context_tokens: Some(embedder.max_tokens),
         dimension: Some(embedder.dimension),
+        release: None,
     };
-    let chats = engine.generator.as_ref().map(|generator| {
-        let info = generator.info();
+    let chats = engine.writer().map(|writer| {
+        let info = writer.generator.info();
         let context_tokens = Some(info.context_tokens);
-        model(&info.id, ModelDetails { kind: ModelKind::Chat, context_tokens, dimension: None })
+        let release = writer.release.as_ref().map(|release| release.id.clone());
+        model(&info.id, ModelDetails { kind: ModelKind::Chat, context_tokens, dimension: None, release })
     });
     [Some(model(LORE, answers)), chats, Some(model(&embedder.id, embeds))].into_iter().flatten().collect()
 }
@@ -122,7 +128,7 @@ pub enum Writer {
     /// The answerer.
     Lore,
     /// The language model alone.
-    Model(Generator),
+    Model(Arc<Serving>),
 }
 
 /// The writer that is called `wanted`; without a name it is [`LORE`].
@@ -134,8 +140,8 @@ pub fn writer(engine: &Engine, wanted: Option<&str>) -> Result<Writer, ApiError>
     if wanted == LORE {
         return Ok(Writer::Lore);
     }
-    let generator = engine.generator.as_ref().filter(|generator| is_named(&generator.info().id, wanted));
-    generator.cloned().map(Writer::Model).ok_or_else(|| unknown(wanted, "for chat"))
+    let writer = engine.writer().filter(|writer| is_named(&writer.generator.info().id, wanted));
+    writer.map(Writer::Model).ok_or_else(|| unknown(wanted, "for chat"))
 }
 
 /// Refuses a name that is not the embedder's; without a name it is meant.

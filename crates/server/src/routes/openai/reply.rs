@@ -177,6 +177,9 @@ pub struct ChatDetails {
     pub nearest: Option<Vec<NearDocument>>,
     /// Who wrote the text: `extractive`, or the language model's id.
     pub written_by: String,
+    /// The id of the release that wrote it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// Stretches of the text that no passage supports, with or without an annotation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsupported: Vec<Span>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lore_core::{AnswerEvent, AnswerSummary, FinishReason, GenerateEvent, Generation, Timings};
+use lore_core::{AnswerEvent, AnswerSummary, FinishReason, GenerateEvent, Generation, Serving, Timings};
 use tokio::time::Instant;
 
 use crate::config::HttpConfig;
@@ -18,7 +18,7 @@ pub enum Writing {
     /// An answer from the documents.
     Lore { flow: Box<Flow>, state: AppState },
     /// A text of the language model alone.
-    Model { work: Work<GenerateEvent>, id: Arc<str> },
+    Model { work: Work<GenerateEvent>, serving: Arc<Serving> },
 }
 
 /// What comes of it, in this order: `Begun` where it comes, any number of `Text`, one `End` or `Failed`.
@@ -71,11 +71,11 @@ impl Writing {
                     }
                 });
             },
-            Self::Model { work, id } => Some(match work.next().await? {
+            Self::Model { work, serving } => Some(match work.next().await? {
                 Ok(GenerateEvent::Text(text)) => Piece::Text(text),
                 Ok(GenerateEvent::Done(generation)) => {
                     work.end(Outcome::Answered);
-                    Piece::End(Box::new(written(&generation, id)))
+                    Piece::End(Box::new(written(&generation, serving)))
                 }
                 Ok(GenerateEvent::Failed(error)) => {
                     work.end(Outcome::Failed);
@@ -100,6 +100,7 @@ fn answered(summary: AnswerSummary, http: &HttpConfig) -> Ending {
             confidence: Some(summary.confidence),
             nearest,
             written_by: summary.model,
+            release: summary.release,
             unsupported: summary.unsupported,
             rewritten: summary.rewritten,
             timings: summary.timings,
@@ -107,7 +108,7 @@ fn answered(summary: AnswerSummary, http: &HttpConfig) -> Ending {
     }
 }
 
-fn written(generation: &Generation, id: &str) -> Ending {
+fn written(generation: &Generation, serving: &Serving) -> Ending {
     let took = generation.timings.total_ms;
     Ending {
         whole: None,
@@ -115,7 +116,8 @@ fn written(generation: &Generation, id: &str) -> Ending {
         finish: generation.finish,
         usage: generation.usage.into(),
         details: ChatDetails {
-            written_by: id.to_owned(),
+            written_by: serving.generator.info().id.clone(),
+            release: serving.release.as_ref().map(|release| release.id.clone()),
             timings: Timings {
                 answer_ms: took,
                 total_ms: took,

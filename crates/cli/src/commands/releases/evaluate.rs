@@ -1,0 +1,202 @@
+//! `lore releases evaluate`: the candidate and what is live answer the same questions, and the gate decides.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use jiff::Timestamp;
+use lore_core::{Live, OpenError, Serving};
+use lore_index::{Catalog, Release, ReleaseVerdict};
+use lore_query::eval::{AnswerReport, GateConfig, GateVerdict, evaluate_pair, gate};
+use serde_json::json;
+
+use super::Named;
+use crate::asking::without_generator;
+use crate::commands::eval::answers;
+use crate::progress::{Progress, Unit};
+use crate::settings::Settings;
+use crate::{open, print, progress, writer};
+
+/// The word for the model of the settings.
+const BASE: &str = "base";
+/// The word for no language model.
+const NONE: &str = "none";
+/// The word for the live release, or where there is none the model of the settings.
+const LIVE: &str = "live";
+
+/// Prove a release: it and what is live answer the same questions; exit code 1 where it does not pass
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    #[command(flatten)]
+    named: Named,
+    /// Questions that it did not learn from (.jsonl, or a SQuAD-format file)
+    #[arg(long, value_name = "FILE")]
+    dataset: PathBuf,
+    /// Documents of a .jsonl file [default: DIR, where the questions lie in DIR/questions]
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
+    /// Compare with live (the live release, else the model of the settings), base (the latter), none, or a release
+    #[arg(long, value_name = "MODEL", default_value = LIVE)]
+    against: String,
+    /// Only the first so many questions
+    #[arg(long)]
+    limit: Option<usize>,
+    /// What it must reach, as YAML: metric, min_gain, tolerance, limit, min_questions, ...
+    #[arg(long, value_name = "FILE")]
+    gate: Option<PathBuf>,
+    /// Keep catalog and indexes in this folder, to measure again without building them
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Write each question's outcome on both sides to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    outcomes: Option<PathBuf>,
+}
+
+impl Evaluate {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Fails where a side cannot be run, where the questions or the gate cannot be read, and where a question fails.
+    pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let config = match &self.gate {
+            Some(path) => gate_config(path)?,
+            None => GateConfig::default(),
+        };
+        let catalog = open::catalog(&settings).await?;
+        let (looking, wanted) = (catalog.clone(), self.named.release.clone());
+        let release = open::blocking(move || looking.release(&wanted)).await?.release;
+        let candidate = match writer::release(&settings, release.release_name()).await {
+            Ok(serving) => serving,
+            Err(error) => {
+                if matches!(error, OpenError::Damaged(_) | OpenError::Unfit(_)) {
+                    let (id, reason) = (release.id.clone(), error.to_string());
+                    open::blocking(move || catalog.fail_release(&id, &reason)).await?;
+                }
+                bail!("{} cannot be evaluated: {error}", release.label());
+            }
+        };
+        let incumbent = incumbent(&settings, &catalog, &self.against, &release).await?;
+
+        let (corpus, mut questions) = answers::open(
+            &without_generator(&settings),
+            &self.dataset,
+            self.documents.as_deref(),
+            self.keep.as_deref(),
+        )
+        .await?;
+        questions.truncate(self.limit.unwrap_or(usize::MAX));
+        let shown = Progress::new("asking both", Unit::Count("questions"));
+        let total = questions.len() as u64;
+        let done = |done: usize| shown.set(done as u64, total);
+        let asked = |serving| corpus.parts.answerer.clone().with_live(Live::new(serving));
+        let (new, old) = evaluate_pair(&asked(Some(candidate)), &asked(incumbent), &questions, &done).await?;
+        shown.finish("");
+        corpus.close().await?;
+        if let Some(path) = &self.outcomes {
+            write_outcomes(path, &[&new, &old])
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+
+        let found = gate(&new, &old, &config)?;
+        let verdict = ReleaseVerdict {
+            passed: found.passed,
+            reasons: found.reasons.clone(),
+            against: found.incumbent.clone(),
+            at: Timestamp::now(),
+        };
+        // Means and ids alone: what was answered holds text of documents, which may be deleted one day.
+        let report = json!({
+            "gate": found,
+            "candidate": {"model": new.model, "means": new.means},
+            "incumbent": {"model": old.model, "means": old.means},
+            "dataset": self.dataset.file_name().map(|name| name.to_string_lossy()),
+        });
+        let kept = report.clone();
+        let judged = open::blocking(move || catalog.judge_release(&release.id, &verdict, &kept)).await?;
+        if settings.json {
+            print::json(&json!({"release": judged, "report": report}))?;
+        } else {
+            tell(&judged, &found)?;
+        }
+        Ok(if found.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn gate_config(path: &Path) -> anyhow::Result<GateConfig> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let wrong = |error: String| anyhow::anyhow!("{}: {error}", path.display());
+    let config: GateConfig = serde_saphyr::from_str(&text)
+        .map_err(|error| wrong(error.to_string().lines().next().unwrap_or("not valid YAML").to_owned()))?;
+    config.check().map_err(wrong)?;
+    Ok(config)
+}
+
+/// Whom the candidate is compared with; `None` where no language model writes.
+async fn incumbent(
+    settings: &Settings,
+    catalog: &Catalog,
+    against: &str,
+    candidate: &Release,
+) -> anyhow::Result<Option<Serving>> {
+    let catalog = catalog.clone();
+    let found = match against {
+        NONE => return Ok(None),
+        BASE => None,
+        LIVE => open::blocking(move || catalog.live_release()).await?,
+        wanted => {
+            let wanted = wanted.to_owned();
+            Some(open::blocking(move || catalog.release(&wanted)).await?.release)
+        }
+    };
+    match found {
+        Some(release) if release.id == candidate.id => {
+            bail!("{} would be compared with itself; name another with --against", release.label())
+        }
+        Some(release) => match writer::release(settings, release.release_name()).await {
+            Ok(serving) => Ok(Some(serving)),
+            Err(error) => bail!("{} cannot be compared with: {error}", release.label()),
+        },
+        None => writer::configured(settings).await,
+    }
+}
+
+fn tell(release: &Release, found: &GateVerdict) -> anyhow::Result<()> {
+    let rows: Vec<Vec<String>> = found
+        .metrics
+        .iter()
+        .map(|metric| {
+            let number = |value: f64| format!("{value:.4}");
+            vec![
+                metric.metric.name().to_owned(),
+                number(metric.candidate),
+                number(metric.incumbent),
+                format!("{:+.4}", metric.difference),
+                format!("{:+.4} to {:+.4}", metric.low, metric.high),
+            ]
+        })
+        .collect();
+    print::table(&["metric", "candidate", "incumbent", "difference", "interval"], &rows)?;
+    for reason in &found.reasons {
+        print::line(reason)?;
+    }
+    let passed = if found.passed { "passes" } else { "does not pass" };
+    print::line(&format!("{} {passed} against {}", release.label(), found.incumbent))?;
+    if found.passed {
+        progress::say(&format!("`lore releases promote {}` makes it live", release.label()));
+    }
+    Ok(())
+}
+
+fn write_outcomes(path: &Path, reports: &[&AnswerReport]) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for report in reports {
+        for outcome in &report.outcomes {
+            serde_json::to_writer(&mut file, &json!({"model": report.model, "outcome": outcome}))?;
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file.flush()?)
+}
