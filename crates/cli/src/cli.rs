@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    ask, bench, chat, check, config, documents, eval, examples, health, ingest, keys, models, reindex,
-    search, serve, up, worker,
+    ask, bench, chat, check, config, documents, eval, examples, health, ingest, keys, merge, models, reindex,
+    search, serve, train, up, worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.
@@ -66,6 +66,8 @@ pub enum Command {
     Reindex(reindex::Reindex),
     /// Check the catalog and compare it with both indexes; exit code 1 where anything differs
     Check(check::Check),
+    /// Merge an adapter into its base
+    Merge(merge::Merge),
     /// Fetch and list models
     #[command(subcommand)]
     Models(models::Models),
@@ -80,6 +82,8 @@ pub enum Command {
     /// Measure how fast embedding, search, ingestion and a server are
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Teach a language model by examples
+    Train(train::Train),
     /// Ask a server whether it is up; exit code 1 where it is not
     Health(health::Health),
     /// Print the settings in force

@@ -76,6 +76,21 @@ pub async fn generator_files(settings: &Settings, config: &GeneratorConfig) -> a
     fetched(settings, config.spec()?, &config.sources).await
 }
 
+/// The files of the model `name` that a training starts from, its folder or its one file: what lies there, or else a name
+/// for the sources of the settings' generator.
+///
+/// # Errors
+/// As [`model`].
+pub async fn training_base(settings: &Settings, name: &str) -> anyhow::Result<PathBuf> {
+    let path = PathBuf::from(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    let spec = ModelSpec::parse(name).context("model_name_or_path")?;
+    let sources = settings.config.generator.model().cloned().unwrap_or_default().sources;
+    fetched(settings, spec, &sources).await
+}
+
 async fn fetched(settings: &Settings, spec: ModelSpec, sources: &[Source]) -> anyhow::Result<PathBuf> {
     let store = model_store()?;
     let options = SourceOptions {
@@ -181,9 +196,10 @@ pub async fn generator(settings: &Settings) -> anyhow::Result<Option<Generator>>
             name: shown,
             quantize: config.quantize,
             context: config.context_tokens,
+            adapter: config.adapter.clone(),
         };
         let decoder = AnyDecoder::open(&path, &loading).with_context(whole)?;
-        let text = TextOptions { chat_template: config.chat_template };
+        let text = TextOptions { chat_template: config.chat_template, fallback_template: None };
         let text = GeneratorText::open(&path, &text).with_context(whole)?;
         let (ids, columns) = (text.vocabulary(), decoder.vocabulary());
         // Gemma 3's tokenizer names one more, that of images, which its text models do not read.

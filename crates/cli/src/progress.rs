@@ -92,6 +92,11 @@ impl Progress {
         Self { label: label.to_owned(), unit, show }
     }
 
+    /// Whether it is a bar, which tells more than its lines would.
+    pub fn is_bar(&self) -> bool {
+        matches!(self.show, Show::Bar(_))
+    }
+
     /// Says how far it is.
     pub fn set(&self, done: u64, total: u64) {
         self.set_with(done, total, "");

@@ -13,6 +13,14 @@ pub enum ModelsError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// A file that the model needs is not there.
     #[error("{} has no {wanted}; fetch the model again, or name a folder that holds one", folder.display())]
     Missing {
@@ -79,6 +87,16 @@ pub enum ModelsError {
 }
 
 impl ModelsError {
+    /// For `map_err` of what reads `path`.
+    pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<'_> {
+        |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    /// For `map_err` of what writes `path`.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<'_> {
+        |source| Self::Write { path: path.to_owned(), source }
+    }
+
     pub(crate) fn invalid(path: &Path, message: impl ToString) -> Self {
         Self::Invalid { path: path.to_owned(), message: message.to_string() }
     }

@@ -5,14 +5,18 @@
 //! - [`text`]: a generator's tokenizer and chat template.
 //! - [`weights`] and [`tokenizer`]: the files of a model folder.
 //! - [`nn`]: the layers of decoders.
+//! - [`adapter`]: what training adds to a model, in files: PEFT's format, ours of bottlenecks, and merging.
+//! - [`export`]: models written as safetensors and GGUF.
 //! - [`training`]: decoders whose values can be changed: losses and gradients.
 //! - [`ops`]: the CPU kernels behind them.
 //! - [`bench`](mod@bench): how fast they are here.
 
+pub mod adapter;
 pub mod bench;
 pub mod decoder;
 pub mod encoder;
 pub mod error;
+pub mod export;
 pub mod nn;
 pub mod ops;
 pub mod source;

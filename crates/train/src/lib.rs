@@ -3,13 +3,18 @@
 //! - [`config`]: a YAML file with LLaMA-Factory's key names becomes [`config::TrainConfig`].
 //! - [`data`]: files of examples become token ids with labels, and those become batches.
 //! - [`optim`]: AdamW, schedules, loss scaling.
+//! - [`plan`](mod@plan): what a training would do, and how much memory that takes.
 //! - [`run`](mod@run): the loop: steps, metrics, evaluation, checkpoints.
 
 pub mod config;
 pub mod data;
 pub mod error;
+mod exact;
+mod open;
 pub mod optim;
+pub mod plan;
 pub mod run;
 
 pub use config::TrainConfig;
 pub use error::TrainError;
+pub use open::model_shape;

@@ -16,10 +16,12 @@ pub mod examples;
 pub mod health;
 pub mod ingest;
 pub mod keys;
+pub mod merge;
 pub mod models;
 pub mod reindex;
 pub mod search;
 pub mod serve;
+pub mod train;
 pub mod up;
 pub mod worker;
 
@@ -40,10 +42,12 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Reindex(args) => args.run(settings).await,
         Command::Check(args) => args.run(settings).await,
         Command::Models(args) => args.run(settings).await,
+        Command::Merge(args) => args.run(settings).await,
         Command::Keys(args) => args.run(settings).await,
         Command::Eval(args) => args.run(settings).await,
         Command::Examples(args) => args.run(settings).await,
         Command::Bench(args) => args.run(settings).await,
+        Command::Train(args) => args.run(settings).await,
         Command::Health(args) => args.run(settings).await,
         Command::Config(args) => args.run(&settings),
     }

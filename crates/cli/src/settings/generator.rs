@@ -35,6 +35,8 @@ pub struct GeneratorConfig {
     pub sources: Vec<Source>,
     /// A chat template instead of the model's own; relative to the settings file.
     pub chat_template: Option<PathBuf>,
+    /// A folder with an adapter that is computed beside the model's weights; relative to the settings file.
+    pub adapter: Option<PathBuf>,
     /// Most tokens of prompt and answer together, where that is to be less than the model's own.
     pub context_tokens: Option<usize>,
     /// What floating-point weights are made into as they are loaded.
@@ -61,6 +63,7 @@ impl Default for GeneratorConfig {
             file: None,
             sources: vec![Source::hub()],
             chat_template: None,
+            adapter: None,
             context_tokens: engine.context_tokens,
             quantize: None,
             kv_bytes: engine.kv_bytes,
@@ -140,6 +143,7 @@ impl Generator {
             model: text.to_owned(),
             file: None,
             chat_template: None,
+            adapter: None,
             context_tokens: None,
             ..before
         })))
@@ -151,6 +155,7 @@ impl Generator {
             Self::None => Self::None,
             Self::Model(mut config) => {
                 config.chat_template = config.chat_template.take().map(|path| base.join(path));
+                config.adapter = config.adapter.take().map(|path| base.join(path));
                 Self::Model(config)
             }
         }

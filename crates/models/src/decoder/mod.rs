@@ -17,6 +17,7 @@ pub(crate) mod kv_cache;
 mod net;
 mod other;
 pub(crate) mod random;
+mod tensors;
 
 pub use any::AnyDecoder;
 pub use config::{DecoderConfig, Rope, RopeScaling};
@@ -26,14 +27,16 @@ pub use error::StepError;
 pub use kv_cache::{BLOCK_TOKENS, KvCache, KvType, Stretch, Want};
 
 pub use other::OtherDecoder;
+pub use tensors::TensorSpec;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
+use crate::adapter::{Adapted, Adapter, Beside};
 use crate::error::ModelsError;
-use crate::weights::{DecoderWeights, RawMatrix};
-use net::{Net, Source};
+use crate::weights::DecoderWeights;
+pub(crate) use net::{Net, Source};
 
 /// A language model with frozen weights.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub struct DecoderOptions {
     /// Most tokens that a sequence will have, where that is known to be less than the model was made for; an
     /// [`OtherDecoder`] makes its tables for them.
     pub context: Option<usize>,
+    /// A folder with an adapter that is computed beside the weights ([`crate::adapter`]).
+    pub adapter: Option<PathBuf>,
 }
 
 impl DecoderOptions {
@@ -99,28 +104,6 @@ impl Logits {
     }
 }
 
-/// Weights of a file on their way into a net.
-struct Loading<'a> {
-    weights: &'a DecoderWeights,
-    quantize: Option<Quantize>,
-}
-
-impl Source for Loading<'_> {
-    type Error = ModelsError;
-
-    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<RawMatrix, ModelsError> {
-        let raw = self.weights.matrix(name, rows, columns)?;
-        match self.quantize {
-            Some(Quantize::Q8_0) => Ok(raw.into_q8_0(rows, columns)?),
-            None => Ok(raw),
-        }
-    }
-
-    fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, ModelsError> {
-        self.weights.vector(name, length)
-    }
-}
-
 impl Decoder {
     /// Loads a Hugging Face folder (`config.json` and safetensors) or a GGUF file.
     ///
@@ -129,11 +112,16 @@ impl Decoder {
     /// is not implemented; the message names it.
     pub fn open(path: &Path, options: &DecoderOptions) -> Result<Self, ModelsError> {
         let weights = DecoderWeights::open(path)?;
-        let config = weights.config()?;
-        let net = Net::read(&config, &mut Loading { weights: &weights, quantize: options.quantize })?;
+        let adapter = options.adapter.as_deref().map(Adapter::open).transpose()?;
+        // What the adapter was trained over is what it is computed over.
+        let trained = adapter.as_ref().and_then(|adapter| adapter.record().quantization);
+        let adapted = Adapted::new(&weights, adapter.as_ref(), trained)?;
+        let config = adapted.config().clone();
+        let net = Net::read(&config, &mut Beside { adapted: &adapted, quantize: options.quantize })?;
         // Another precision writes other texts, so it is another model.
         let suffix = options.quantize.map_or("", |Quantize::Q8_0| "-q8_0");
-        let id = format!("{}{suffix}", options.id(path, &weights)?);
+        let added = adapter.map(|adapter| format!("+{}", adapter.fingerprint())).unwrap_or_default();
+        let id = format!("{}{suffix}{added}", options.id(path, &weights)?);
         let kv = match options.kv {
             KvType::Auto if net.is_f32() => KvType::F32,
             KvType::Auto => KvType::F16,

@@ -8,9 +8,10 @@ use candle_core::{DType, Device, Result, Tensor};
 use super::DecoderConfig;
 use super::error::StepError;
 use super::kv_cache::{Shape, Step, Stretch, Want, rotation_of};
+use crate::adapter::LowRank;
 use crate::nn::attention::{Attention, Past};
 use crate::nn::linear::blocks;
-use crate::nn::{Frequencies, Linear, Mlp, RmsNorm, Rotation};
+use crate::nn::{Bottleneck, Frequencies, Linear, Lora, LoraDelta, Mlp, RmsNorm, Rotation};
 use crate::ops::packed::PackedMatrix;
 use crate::ops::paged::Heads;
 use crate::weights::RawMatrix;
@@ -28,6 +29,23 @@ pub(crate) trait Source {
     ) -> std::result::Result<RawMatrix, Self::Error>;
     /// A vector.
     fn vector(&mut self, name: &str, length: usize) -> std::result::Result<Vec<f32>, Self::Error>;
+    /// A low-rank difference that is computed beside the linear `module`.
+    fn difference(
+        &mut self,
+        _module: &str,
+        _rows: usize,
+        _columns: usize,
+    ) -> std::result::Result<Option<LowRank>, Self::Error> {
+        Ok(None)
+    }
+    /// A bottleneck of this name.
+    fn bottleneck(
+        &mut self,
+        _name: &str,
+        _hidden: usize,
+    ) -> std::result::Result<Option<Bottleneck>, Self::Error> {
+        Ok(None)
+    }
 }
 
 /// A decoder's layers.
@@ -192,8 +210,10 @@ impl Net {
         };
         let layer = |layer: &Block| {
             let Attention { q, k, v, o, .. } = &layer.attention;
-            let Mlp { gate, up, down } = &layer.mlp;
-            [q, k, v, o, gate, up, down].iter().map(|linear| linear.bytes()).sum::<usize>()
+            let Mlp { gate, up, down, .. } = &layer.mlp;
+            let adapters = [&layer.attention.adapter, &layer.mlp.adapter];
+            let adapters = adapters.into_iter().flatten().map(Bottleneck::bytes).sum::<usize>();
+            [q, k, v, o, gate, up, down].iter().map(|linear| linear.bytes()).sum::<usize>() + adapters
         };
         let output = if self.tied { 0 } else { self.output.bytes() };
         embedding + self.layers.iter().map(layer).sum::<usize>() + output
@@ -252,12 +272,14 @@ impl Block {
                 o: linear(source, &name("self_attn.o_proj"), hidden, queries, config.output_bias)?,
                 norms,
                 heads: Heads { query: heads, kv: kv_heads, dim: head_dim, window: config.windows[layer] },
+                adapter: source.bottleneck(&name("self_attn.adapter"), hidden)?,
             },
             mlp_norm: norm(source, &name("post_attention_layernorm.weight"), hidden, norm_epsilon)?,
             mlp: Mlp {
                 gate: linear(source, &name("mlp.gate_proj"), intermediate, hidden, config.mlp_bias)?,
                 up: linear(source, &name("mlp.up_proj"), intermediate, hidden, config.mlp_bias)?,
                 down: linear(source, &name("mlp.down_proj"), hidden, intermediate, config.mlp_bias)?,
+                adapter: source.bottleneck(&name("mlp.adapter"), hidden)?,
             },
         })
     }
@@ -272,7 +294,27 @@ fn linear<S: Source>(
 ) -> std::result::Result<Linear, S::Error> {
     let raw = source.matrix(&format!("{name}.weight"), outputs, inputs)?;
     let bias = if bias { Some(source.vector(&format!("{name}.bias"), outputs)?) } else { None };
-    Ok(Linear::frozen(raw, outputs, inputs, bias)?)
+    let Some(low) = source.difference(name, outputs, inputs)? else {
+        return Ok(Linear::frozen(raw, outputs, inputs, bias)?);
+    };
+    let factors = match low.magnitude {
+        Some(_) => low.factors(&raw.clone().into_f32(outputs, inputs)?),
+        None => None,
+    };
+    let tensor = |values: Vec<f32>, shape: &[usize]| Tensor::from_vec(values, shape, &Device::Cpu);
+    let delta = LoraDelta::scaled(
+        tensor(low.a, &[low.rank, inputs])?,
+        tensor(low.b, &[outputs, low.rank])?,
+        low.scale,
+    )?;
+    Ok(Linear::Lora(match factors {
+        None => Lora::new(Linear::frozen(raw, outputs, inputs, bias)?, delta)?,
+        Some(factors) => {
+            let bias = bias.map(|bias| tensor(bias, &[outputs])).transpose()?;
+            let base = Linear::frozen(raw, outputs, inputs, None)?;
+            Lora::weighed(base, delta, tensor(factors, &[outputs])?, bias)?
+        }
+    }))
 }
 
 fn norm<S: Source>(

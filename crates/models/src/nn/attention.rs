@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-use super::{Linear, RmsNorm, Rotation, with_values};
+use super::{Bottleneck, Linear, RmsNorm, Rotation, bottleneck, with_values};
 use crate::decoder::kv_cache::Step;
 use crate::ops::paged::Heads;
 
@@ -16,6 +16,8 @@ pub(crate) struct Attention {
     /// Norms of each query's and key's head (Qwen3).
     pub norms: Option<(RmsNorm, RmsNorm)>,
     pub heads: Heads,
+    /// Over its output.
+    pub adapter: Option<Bottleneck>,
 }
 
 /// What a step's tokens look back over.
@@ -57,7 +59,7 @@ impl Attention {
             }
             Past::Whole(lengths) => self.whole(&q, &k, &v, rotation, lengths)?,
         };
-        self.o.forward_onto(&seen, residual)
+        bottleneck::onto(&self.o, self.adapter.as_ref(), &seen, residual)
     }
 
     /// The plain reference, through which gradients flow: each sequence's scores as one matrix.

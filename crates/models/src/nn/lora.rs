@@ -9,6 +9,8 @@ use super::Linear;
 pub struct Lora {
     base: Box<Linear>,
     delta: LoraDelta,
+    /// DoRA's factors of the outputs, `[outputs]`, and the bias that they leave alone.
+    weighed: Option<(Tensor, Option<Tensor>)>,
 }
 
 impl Lora {
@@ -23,7 +25,19 @@ impl Lora {
                 "a low-rank difference of {delta:?} does not fit a layer of {of} outputs over {over}"
             );
         }
-        Ok(Self { base: Box::new(base), delta })
+        Ok(Self { base: Box::new(base), delta, weighed: None })
+    }
+
+    /// A difference with a factor for each output (DoRA's magnitude over the norm of the sum's row): `f (W x + scale B A x)
+    /// + b`. The base has no bias of its own.
+    ///
+    /// # Errors
+    /// As [`Lora::new`].
+    pub fn weighed(base: Linear, delta: LoraDelta, factors: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        if factors.dims() != [delta.outputs()] {
+            candle_core::bail!("factors of {:?} for {} outputs", factors.shape(), delta.outputs());
+        }
+        Ok(Self { weighed: Some((factors, bias)), ..Self::new(base, delta)? })
     }
 
     /// `W x + b + scale B A x` for `[.., inputs]`.
@@ -31,7 +45,12 @@ impl Lora {
     /// # Errors
     /// When shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.base.forward(x)? + self.delta.forward(x)?
+        let y = (self.base.forward(x)? + self.delta.forward(x)?)?;
+        match &self.weighed {
+            None => Ok(y),
+            Some((factors, None)) => y.broadcast_mul(factors),
+            Some((factors, Some(bias))) => y.broadcast_mul(factors)?.broadcast_add(bias),
+        }
     }
 
     /// The layer without the difference.
@@ -72,12 +91,21 @@ impl LoraDelta {
     /// # Errors
     /// When they are no matrices of one rank.
     pub fn new(a: Tensor, b: Tensor, alpha: f64, rank_stabilised: bool) -> Result<Self> {
+        let rank = a.dims2()?.0;
+        Self::scaled(a, b, lora_scale(alpha, rank, rank_stabilised))
+    }
+
+    /// As [`LoraDelta::new`], multiplied by `scale`.
+    ///
+    /// # Errors
+    /// As [`LoraDelta::new`].
+    pub fn scaled(a: Tensor, b: Tensor, scale: f64) -> Result<Self> {
         let (rank, _) = a.dims2()?;
         let (_, other) = b.dims2()?;
         if rank != other || rank == 0 {
             candle_core::bail!("A of {:?} and B of {:?} have no rank in common", a.shape(), b.shape());
         }
-        Ok(Self { a, b, scale: lora_scale(alpha, rank, rank_stabilised) })
+        Ok(Self { a, b, scale })
     }
 
     /// `scale B A x` for `[.., inputs]`, in the type of `x`.

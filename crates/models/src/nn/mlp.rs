@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Linear, plain, with_values};
+use super::{Bottleneck, Linear, bottleneck, plain, with_values};
 use crate::ops::Isa;
 use crate::ops::isa::{fma, for_each_isa};
 use crate::ops::team::for_pieces;
@@ -19,6 +19,8 @@ pub struct Mlp {
     pub up: Linear,
     /// `[hidden, intermediate]`.
     pub down: Linear,
+    /// Over its output.
+    pub adapter: Option<Bottleneck>,
 }
 
 impl Mlp {
@@ -31,7 +33,7 @@ impl Mlp {
             let [gate, up] = Linear::forward_each([&self.gate, &self.up], x)?;
             swiglu(&gate, &up)?
         };
-        self.down.forward_onto(&gated, residual)
+        bottleneck::onto(&self.down, self.adapter.as_ref(), &gated, residual)
     }
 }
 

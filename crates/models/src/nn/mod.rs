@@ -4,6 +4,8 @@
 //! operations (or its own, with a backward pass); where it is not, with the kernels of [`crate::ops`].
 
 pub(crate) mod attention;
+pub mod bottleneck;
+pub(crate) mod bytes;
 pub mod int8;
 pub mod linear;
 pub mod lora;
@@ -12,6 +14,7 @@ pub mod nf4;
 pub mod norm;
 pub mod rope;
 
+pub use bottleneck::Bottleneck;
 pub use int8::Int8Matrix;
 pub use linear::{Dense, Linear, Quantized};
 pub use lora::{Lora, LoraDelta};

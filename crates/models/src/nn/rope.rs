@@ -1,6 +1,6 @@
 //! Rotary position embeddings: frequencies with their scalings, and the rotation of a step's positions.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use crate::decoder::{Rope, RopeScaling};
 use crate::ops::team::for_pieces;
@@ -106,6 +106,11 @@ pub struct Rotation {
 }
 
 impl Rotation {
+    /// Half a head's length, cosines and sines, `[tokens, dim / 2]` each.
+    pub(crate) fn halves(&self) -> (usize, &[f32], &[f32]) {
+        (self.half, &self.cos, &self.sin)
+    }
+
     /// Rotates `[tokens, heads, dim]` in place: pair `i` is features `i` and `i + dim / 2` (Su et al. 2021, equation 34).
     pub(crate) fn apply(&self, values: &mut [f32], heads: usize) {
         let (half, row) = (self.half, heads * 2 * self.half);
@@ -131,16 +136,35 @@ impl Rotation {
     /// # Errors
     /// When the shape does not fit.
     pub fn differentiable(&self, x: &Tensor) -> Result<Tensor> {
-        let (tokens, half) = (x.dim(0)?, self.half);
+        self.on(x.device(), x.dtype())?.rotate(x)
+    }
+
+    /// Cosines and sines as tensors of a device.
+    pub(crate) fn on(&self, device: &Device, kind: DType) -> Result<Tables> {
+        let half = self.half;
         let table = |values: &[f32]| {
-            Tensor::from_slice(values, (tokens, 1, half), &Device::Cpu)?
-                .to_device(x.device())?
-                .to_dtype(x.dtype())
+            Tensor::from_slice(values, (values.len() / half.max(1), 1, half), &Device::Cpu)?
+                .to_device(device)?
+                .to_dtype(kind)
         };
-        let (cos, sin) = (table(&self.cos)?, table(&self.sin)?);
+        Ok(Tables { cos: table(&self.cos)?, sin: table(&self.sin)? })
+    }
+}
+
+/// Cosines and sines, `[tokens, 1, dim / 2]` each.
+#[derive(Clone, Debug)]
+pub(crate) struct Tables {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Tables {
+    /// Rotates `[tokens, heads, dim]` with operations through which gradients flow.
+    pub fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        let half = self.cos.dim(2)?;
         let (first, second) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
-        let a = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
-        let b = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
+        let a = (first.broadcast_mul(&self.cos)? - second.broadcast_mul(&self.sin)?)?;
+        let b = (second.broadcast_mul(&self.cos)? + first.broadcast_mul(&self.sin)?)?;
         Tensor::cat(&[a, b], 2)
     }
 }

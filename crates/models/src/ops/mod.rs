@@ -10,6 +10,7 @@
 //! the machine has them ([`Isa::detect`]).
 #![allow(clippy::needless_range_loop, reason = "a lane's index runs over several arrays at once")]
 
+pub mod adamw;
 pub mod attention;
 pub mod elementwise;
 pub mod gemm;
@@ -18,6 +19,7 @@ pub mod packed;
 pub(crate) mod paged;
 pub mod panels;
 pub(crate) mod team;
+pub(crate) mod training;
 
 pub use isa::Isa;
 pub use panels::{LANES, Lanes, Panels};

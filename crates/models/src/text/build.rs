@@ -80,6 +80,8 @@ impl Parts {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| ModelsError::Read { path: path.clone(), source })?;
             self.template = Some(text);
+        } else if self.template.is_none() {
+            self.template.clone_from(&options.fallback_template);
         }
         let template =
             self.template.as_deref().map(|text| ChatTemplate::new(text, self.names.clone())).transpose()?;
@@ -97,6 +99,8 @@ impl Parts {
             tokens.iter().map(|(_, token)| token.content.clone()).collect()
         };
         let shield = Shield::new(content(names), &content(others));
+        let names = self.added.iter().filter(|(_, token)| token.special);
+        let names = names.map(|(id, token)| (*id, token.content.clone())).collect();
         let special: HashSet<u32> =
             self.added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
         let named: Vec<Option<(String, bool)>> = (0u32..)
@@ -125,6 +129,7 @@ impl Parts {
             splitter: Splitter::new(&guarded).map_err(failed)?,
             shield,
             pieces: Arc::new(Pieces::new(&named, &self.writing)),
+            names,
             frame: self.frame,
             ends: self.ends.into_iter().collect(),
             template,

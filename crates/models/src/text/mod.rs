@@ -15,6 +15,7 @@ mod build;
 mod chat_template;
 mod folder;
 mod gguf;
+mod gguf_tokenizer;
 mod pieces;
 mod plain;
 mod sentencepiece;
@@ -29,6 +30,7 @@ use lore_core::generate::{ChatEncoder, ChatOptions, Message, Role};
 use lore_core::model::{ModelError, TokenCounter};
 
 pub use chat_template::ChatTemplate;
+pub use gguf_tokenizer::gguf_tokenizer;
 pub use pieces::Detokenizer;
 
 use crate::error::ModelsError;
@@ -43,6 +45,8 @@ use split::Splitter;
 pub struct TextOptions {
     /// A file with a chat template that is used instead of the model's own.
     pub chat_template: Option<PathBuf>,
+    /// A chat template for a model that has none, where no file is named.
+    pub fallback_template: Option<String>,
 }
 
 /// The tokenizer, the end-of-text tokens and the chat template of a generator; immutable.
@@ -52,6 +56,8 @@ pub struct GeneratorText {
     splitter: Splitter,
     shield: Shield,
     pieces: Arc<Pieces>,
+    /// Names of special tokens.
+    names: std::collections::HashMap<u32, String>,
     /// Special tokens before and after a text that stands alone.
     frame: (Vec<u32>, Vec<u32>),
     ends: Vec<u32>,
@@ -224,6 +230,11 @@ impl GeneratorText {
     /// The id of a special token by its name, such as `<|im_end|>`.
     pub fn special(&self, name: &str) -> Option<u32> {
         self.splitter.id(name).filter(|id| self.pieces.is_special(*id))
+    }
+
+    /// The name of a special token, such as `<|im_end|>`.
+    pub fn name(&self, id: u32) -> Option<&str> {
+        self.names.get(&id).map(String::as_str)
     }
 
     /// The bytes that a token adds to a text; not always whole characters. Empty for special and unknown tokens.

@@ -6,10 +6,12 @@ use candle_core::{Device, Tensor, Var};
 use half::{bf16, f16};
 use sha2::{Digest, Sha256};
 
+use super::cache::QuantisedBase;
 use super::modules::{
     Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,
     Vector,
 };
+use super::options::{ends, within};
 use super::{LoraOptions, Method, Precision, Quantization, Targets, TrainOptions};
 use crate::decoder::DecoderConfig;
 use crate::decoder::random::Numbers;
@@ -20,11 +22,30 @@ use crate::weights::{DecoderWeights, RawMatrix};
 
 type Built = (DecoderConfig, Modules, Vec<Parameter>);
 
+/// The shape of the model at `path`: a Hugging Face folder, a GGUF file, or a folder with nothing but `config.json`.
+///
+/// # Errors
+/// When there is none, or its family is not implemented.
+pub fn shape(path: &Path) -> Result<DecoderConfig, ModelsError> {
+    match DecoderWeights::open(path) {
+        // Without weights nothing says whether the output layer is the embedding, if the file does not; then it is not.
+        Err(ModelsError::Missing { .. }) if path.join("config.json").is_file() => {
+            crate::decoder::from_folder(path, true)
+        }
+        weights => weights?.config(),
+    }
+}
+
 /// The parts of the model at `path`.
 pub(super) fn from_files(path: &Path, options: &TrainOptions) -> Result<Built, ModelsError> {
     let weights = DecoderWeights::open(path)?;
     let config = weights.config()?;
-    let (modules, parameters) = Builder::new(&config, path, options).build(&Values::Files(&weights))?;
+    let mut builder = Builder::new(&config, path, options);
+    if let (Some(quantization), Some(folder)) = (options.quantization, &options.quantization_cache) {
+        builder.check()?;
+        builder.cache = QuantisedBase::open_or_make(folder, &weights, &config, quantization)?;
+    }
+    let (modules, parameters) = builder.build(&Values::Files(&weights))?;
     Ok((config, modules, parameters))
 }
 
@@ -78,11 +99,21 @@ struct Builder<'a> {
     /// Modules of the options that were found.
     found: Vec<String>,
     streams: u64,
+    /// The layers' linears, quantised on disk.
+    cache: Option<QuantisedBase>,
 }
 
 impl<'a> Builder<'a> {
     fn new(config: &'a DecoderConfig, path: &Path, options: &'a TrainOptions) -> Self {
-        Self { config, path: path.to_owned(), options, parameters: Vec::new(), found: Vec::new(), streams: 0 }
+        Self {
+            config,
+            path: path.to_owned(),
+            options,
+            parameters: Vec::new(),
+            found: Vec::new(),
+            streams: 0,
+            cache: None,
+        }
     }
 
     fn build(mut self, values: &Values<'_>) -> Result<(Modules, Vec<Parameter>), ModelsError> {
@@ -201,7 +232,10 @@ impl<'a> Builder<'a> {
             false => None,
         };
         let lora = match &self.options.method {
-            Method::Lora(options) if self.targeted(&name, options) => {
+            // What is trained whole has no difference, as in PEFT.
+            Method::Lora(options)
+                if self.targeted(&name, options) && !matches!(weight, Matrix::Trained(_)) =>
+            {
                 Some(self.lora(&name, &weight, rows, columns, options)?)
             }
             _ => None,
@@ -326,6 +360,9 @@ impl<'a> Builder<'a> {
             let values = floats(values.matrix(&tensor, rows, columns)?, rows, columns)?;
             return Ok(Matrix::Trained(self.add(tensor, kind, values, &[rows, columns])?));
         }
+        if let (Some(cache), Some(_)) = (&self.cache, layer) {
+            return Ok(Matrix::Frozen(cache.matrix(&tensor, rows, columns)?));
+        }
         let raw = values.matrix(&tensor, rows, columns)?;
         // Embedding and output layer keep their floats, as bitsandbytes leaves them.
         Ok(Matrix::Frozen(match (self.options.quantization, layer) {
@@ -369,16 +406,6 @@ impl<'a> Builder<'a> {
         self.parameters.push(Parameter { name, kind, value });
         Ok(self.parameters.len() - 1)
     }
-}
-
-/// Whether `name` is `wanted` or ends in it after a dot.
-fn ends(name: &str, wanted: &str) -> bool {
-    name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-/// Whether a tensor lies within the module `wanted`: some whole parts of its name in a row.
-fn within(tensor: &str, wanted: &str) -> bool {
-    format!(".{tensor}.").contains(&format!(".{wanted}."))
 }
 
 fn floats(raw: RawMatrix, rows: usize, columns: usize) -> Result<Vec<f32>, ModelsError> {

@@ -12,6 +12,7 @@
 
 mod batch;
 mod build;
+mod cache;
 mod dropout;
 mod gradients;
 mod modules;
@@ -22,6 +23,7 @@ pub mod cpu;
 pub mod graph;
 
 pub use batch::{Batch, BatchLoss, IGNORED};
+pub use build::shape;
 pub use gradients::Gradients;
 pub use modules::{
     Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,

@@ -234,6 +234,12 @@ impl LayerModules {
     pub fn projections(&self) -> [&Projection; 7] {
         [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
     }
+
+    /// As [`LayerModules::projections`], to be changed.
+    pub(crate) fn projections_mut(&mut self) -> [&mut Projection; 7] {
+        let Self { q, k, v, o, gate, up, down, .. } = self;
+        [q, k, v, o, gate, up, down]
+    }
 }
 
 impl Modules {

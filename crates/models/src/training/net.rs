@@ -8,6 +8,7 @@ use super::cpu::CpuNet;
 use super::graph::GraphNet;
 use super::modules::{Modules, Parameter};
 use super::{Batch, BatchLoss, Gradients, Precision, TrainOptions, build};
+use crate::adapter::{Adapter, load_into};
 use crate::decoder::DecoderConfig;
 use crate::error::ModelsError;
 
@@ -63,17 +64,36 @@ impl TrainNet {
         options: TrainOptions,
     ) -> Self {
         let back_end = if options.device.is_cpu() {
-            BackEnd::Cpu(CpuNet::new())
+            BackEnd::Cpu(CpuNet::new(options.precision.dtype()))
         } else {
             BackEnd::Graph(GraphNet::new(options.precision.dtype()))
         };
         Self { config, modules, parameters, options, back_end }
     }
 
+    /// Puts the values of an adapter (PEFT's format, or ours of bottlenecks) into the parameters, to go on training. A
+    /// low-rank difference takes the adapter's rank, also where that is another one; call this before anything else
+    /// holds the parameters.
+    ///
+    /// # Errors
+    /// When the adapter cannot be read, is of another kind than what is trained, or has other modules;
+    /// [`Adapter::lora_options`](crate::adapter::Adapter::lora_options) gives the options that fit.
+    pub fn load_adapter(&mut self, folder: &Path) -> Result<(), ModelsError> {
+        let adapter = Adapter::open(folder)?;
+        load_into(&adapter, &self.config, &self.options, &mut self.modules, &mut self.parameters)
+    }
+
     /// The same net on the plain reference in this type, f64 included.
     #[must_use]
     pub fn on_graph(mut self, kind: candle_core::DType) -> Self {
         self.back_end = BackEnd::Graph(GraphNet::new(kind));
+        self
+    }
+
+    /// The same net on the CPU's kernels in this type, f64 included.
+    #[must_use]
+    pub fn on_cpu(mut self, kind: candle_core::DType) -> Self {
+        self.back_end = BackEnd::Cpu(CpuNet::new(kind));
         self
     }
 

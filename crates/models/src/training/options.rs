@@ -43,6 +43,22 @@ pub enum Method {
     Bottleneck(BottleneckOptions),
 }
 
+impl Method {
+    /// Whether the tensor of this name, of layer `layer` of `layers` or of none, is trained itself.
+    pub fn trains(&self, tensor: &str, layer: Option<usize>, layers: usize) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| within(tensor, name));
+        match (self, layer) {
+            (Self::Full, _) => true,
+            (Self::Freeze(freeze), Some(layer)) => {
+                (freeze.modules.is_empty() || named(&freeze.modules)) && freeze.layers.contain(layer, layers)
+            }
+            (Self::Freeze(freeze), None) => named(&freeze.extra),
+            (Self::Lora(lora), _) => named(&lora.modules_to_save),
+            (Self::Bottleneck(_), _) => false,
+        }
+    }
+}
+
 /// Which layers of a decoder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,6 +104,26 @@ pub enum Targets {
     All,
     /// Those whose name is, or ends in, one of these (`q_proj`, `mlp.down_proj`).
     Named(Vec<String>),
+}
+
+impl Targets {
+    /// Whether the linear of this name, such as `model.layers.0.mlp.down_proj`, is one of them.
+    pub fn contain(&self, linear: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|name| ends(linear, name)),
+        }
+    }
+}
+
+/// Whether `name` is `wanted` or ends in it after a dot.
+pub(super) fn ends(name: &str, wanted: &str) -> bool {
+    name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether a tensor lies within the module `wanted`: some whole parts of its name in a row.
+pub(super) fn within(tensor: &str, wanted: &str) -> bool {
+    format!(".{tensor}.").contains(&format!(".{wanted}."))
 }
 
 /// Low-rank adaptation.

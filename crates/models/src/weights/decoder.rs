@@ -158,7 +158,7 @@ fn only_gguf(folder: &Path) -> Result<Option<PathBuf>, ModelsError> {
 }
 
 /// llama.cpp's name for a tensor of Hugging Face's Llama, as its converter maps them.
-fn gguf_name(name: &str) -> Option<String> {
+pub(crate) fn gguf_name(name: &str) -> Option<String> {
     let whole = match name {
         "model.embed_tokens.weight" => Some("token_embd.weight"),
         "model.norm.weight" => Some("output_norm.weight"),

@@ -8,6 +8,8 @@ mod gguf_header;
 mod raw;
 
 pub use decoder::DecoderWeights;
+pub(crate) use decoder::gguf_name;
+pub(crate) use fingerprint::sample;
 pub use gguf::GgufFile;
 pub use raw::RawMatrix;
 
@@ -81,6 +83,22 @@ impl Weights {
             return Err(ModelsError::Missing { folder: folder.to_owned(), wanted });
         }
         Ok(weights)
+    }
+
+    /// Opens one safetensors file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, ModelsError> {
+        let folder = path.to_owned();
+        let mut weights = Self { folder, files: Vec::new(), tensors: HashMap::new(), pickle: None };
+        weights.add_safetensors(path)?;
+        Ok(weights)
+    }
+
+    /// The names of all tensors, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
     }
 
     fn add_safetensors(&mut self, path: &Path) -> Result<(), ModelsError> {
@@ -199,7 +217,7 @@ pub(crate) fn hex(bytes: &[u8], count: usize) -> String {
 }
 
 #[allow(unsafe_code, reason = "a mapping is only sound while nobody changes the file")]
-fn map(path: &Path) -> Result<Mmap, ModelsError> {
+pub(crate) fn map(path: &Path) -> Result<Mmap, ModelsError> {
     let fail = |source| ModelsError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(fail)?;
     // SAFETY: model files are written under a temporary name, renamed once whole and never changed after.

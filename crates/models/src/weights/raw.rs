@@ -34,6 +34,36 @@ impl std::fmt::Debug for RawMatrix {
 }
 
 impl RawMatrix {
+    /// The values of a matrix `[rows, columns]`, row-major.
+    ///
+    /// # Errors
+    /// When there are not as many.
+    pub fn into_f32(self, rows: usize, columns: usize) -> Result<Vec<f32>> {
+        let values: Vec<f32> = match self {
+            Self::F32(values) => values,
+            Self::F16(values) => values.into_iter().map(half::f16::to_f32).collect(),
+            Self::Bf16(values) => values.into_iter().map(half::bf16::to_f32).collect(),
+            Self::Quantized { kind, bytes } => {
+                let blocks = crate::nn::linear::blocks(kind, bytes, rows, columns)?;
+                blocks.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?
+            }
+        };
+        if rows.checked_mul(columns) != Some(values.len()) {
+            candle_core::bail!("{} values are no matrix of {rows} by {columns}", values.len());
+        }
+        Ok(values)
+    }
+
+    /// GGML's name for the type.
+    pub fn kind(&self) -> GgmlDType {
+        match self {
+            Self::F32(_) => GgmlDType::F32,
+            Self::F16(_) => GgmlDType::F16,
+            Self::Bf16(_) => GgmlDType::BF16,
+            Self::Quantized { kind, .. } => *kind,
+        }
+    }
+
     /// Floating-point weights `[rows, columns]` as Q8_0; others, and rows that are no whole number of blocks, as they are.
     ///
     /// # Errors
@@ -43,13 +73,10 @@ impl RawMatrix {
         if !columns.is_multiple_of(kind.block_size()) {
             return Ok(self);
         }
-        let values: Vec<f32> = match self {
-            Self::F32(values) => values,
-            Self::F16(values) => values.into_iter().map(half::f16::to_f32).collect(),
-            Self::Bf16(values) => values.into_iter().map(half::bf16::to_f32).collect(),
-            Self::Quantized { .. } => return Ok(self),
-        };
-        let tensor = Tensor::from_vec(values, (rows, columns), &Device::Cpu)?;
+        if matches!(self, Self::Quantized { .. }) {
+            return Ok(self);
+        }
+        let tensor = Tensor::from_vec(self.into_f32(rows, columns)?, (rows, columns), &Device::Cpu)?;
         let bytes = QTensor::quantize(&tensor, kind)?.data()?.into_owned();
         Ok(Self::Quantized { kind, bytes })
     }

@@ -11,8 +11,9 @@ use lore_models::text::{GeneratorText, TextOptions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Found from other crates' tests, too.
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/chat").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/fixtures/chat").join(name)
 }
 
 fn json_of<T: serde::de::DeserializeOwned>(name: &str) -> T {

@@ -28,7 +28,7 @@ fn a_model_without_a_template_refuses_chats_until_one_is_named() {
 
     let path = folder.path().join("mine.jinja");
     std::fs::write(&path, "{% for m in messages %}{{ m.content }}{% endfor %}{{ eos_token }}").unwrap();
-    let options = TextOptions { chat_template: Some(path) };
+    let options = TextOptions { chat_template: Some(path), ..TextOptions::default() };
     let text = GeneratorText::open(folder.path(), &options).unwrap();
     let mut wanted = text.encode("Hello", false).unwrap();
     wanted.extend(text.special("<|endoftext|>"));

@@ -1,9 +1,49 @@
 //! The loop: steps, metrics, evaluation, checkpoints.
+//!
+//! [`train`] changes a net's parameters until the last step, an early stop, or a signal. Its folder holds:
+//!
+//! | file | what |
+//! |---|---|
+//! | `run.yaml` | settings as resolved, base, data, versions ([`RunRecord`]) |
+//! | `metrics.jsonl` | a [`Line`] for each logging step and each evaluation |
+//! | `tensorboard/` | the same for TensorBoard |
+//! | `loss.svg`, `learning_rate.svg` | curves, at the end |
+//! | `checkpoint-N/` | all that step N left behind; a run that goes on from it ends in the same bits |
+//! | `adapter/` or `model/` | the trained values |
+
+mod begin;
+mod checkpoint;
+mod curves;
+mod events;
+mod folder;
+mod lineage;
+mod memory;
+mod metrics;
+mod observe;
+mod output;
+mod plan;
+mod probe;
+mod retention;
+mod state;
+mod step;
+mod tensors;
+mod trainer;
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
+pub use lineage::{Base, DataRecord, RunRecord, base_fingerprint, data_hash};
+pub use memory::peak_memory;
+pub use metrics::{EvalMetrics, Line, StepMetrics, read_metrics};
+pub use observe::{Event, Observer};
+pub use output::{ADAPTER_FOLDER, MODEL_FOLDER};
+pub use plan::steps_of;
+pub use state::Best;
+pub use trainer::{End, Inputs, Outcome, train};
+
 /// Where and how often things are written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunSettings {
     /// The run's folder.
     pub output_dir: PathBuf,
@@ -29,8 +69,28 @@ pub struct RunSettings {
     pub plot: bool,
 }
 
+impl RunSettings {
+    /// A run in `output_dir` that logs every tenth step, writes a checkpoint at each epoch's end and keeps all.
+    pub fn new(output_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            output_dir: output_dir.into(),
+            logging_steps: 10,
+            save_steps: None,
+            eval_steps: None,
+            save_total_limit: None,
+            load_best_at_end: false,
+            early_stopping: None,
+            overwrite: false,
+            resume: Resume::No,
+            tensorboard: true,
+            plot: true,
+        }
+    }
+}
+
 /// Where a run goes on from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Resume {
     /// Nowhere: it begins.
     No,

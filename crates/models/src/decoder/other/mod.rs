@@ -66,6 +66,9 @@ impl OtherDecoder {
             return file
                 .refuse(format!("quantised weights, although it is of the family {}", file.family()?));
         }
+        if options.adapter.is_some() {
+            return file.refuse(format!("an adapter over a model of the family {}", file.family()?));
+        }
         let spec = Spec::of(&file, options.context)?;
         let weights = DecoderWeights::open(path)?;
         let id = options.id(path, &weights)?;

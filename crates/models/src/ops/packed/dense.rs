@@ -31,7 +31,7 @@ pub(crate) trait Float: Copy {
 /// Half precision widened without a branch or a look at what the machine can do, so that loops over it become vectors:
 /// the exponent and mantissa are moved, and one multiplication corrects the exponent's bias, subnormals included.
 #[inline(always)]
-fn widen_half(value: f16) -> f32 {
+pub(crate) fn widen_half(value: f16) -> f32 {
     /// 2^112, the difference of the two formats' biases.
     const BIAS: f32 = f32::from_bits(0x7780_0000);
     let bits = u32::from(value.to_bits());

@@ -23,7 +23,7 @@ use half::{bf16, f16};
 use super::Isa;
 use super::team::for_chunks_of;
 use crate::weights::RawMatrix;
-pub(crate) use dense::Float;
+pub(crate) use dense::{Float, widen_half};
 pub(crate) use quantised::Quantised;
 
 /// Outputs of a panel.

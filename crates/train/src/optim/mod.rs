@@ -1,7 +1,24 @@
 //! How parameters change.
+//!
+//! - [`AdamW`]: moments and the step.
+//! - [`clipping`]: how much of a gradient is taken.
+//! - [`LearningRate`]: the schedule.
+//! - [`LossScaler`]: what keeps fp16's gradients from vanishing.
+
+mod adamw;
+mod clip;
+mod scaler;
+mod schedule;
+
+use serde::Serialize;
+
+pub use adamw::{AdamW, Moments};
+pub use clip::clipping;
+pub use scaler::LossScaler;
+pub use schedule::LearningRate;
 
 /// AdamW, its learning rate, and what is done to gradients before.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OptimSettings {
     /// Highest learning rate.
     pub learning_rate: f64,
@@ -29,8 +46,29 @@ pub struct OptimSettings {
     pub loraplus_ratio: Option<f64>,
 }
 
+impl Default for OptimSettings {
+    /// transformers' defaults.
+    fn default() -> Self {
+        Self {
+            learning_rate: 5e-5,
+            weight_decay: 0.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            max_grad_norm: 1.0,
+            accumulation: 1,
+            epochs: 3.0,
+            max_steps: None,
+            schedule: Schedule::Linear,
+            warmup: Warmup::Steps(0),
+            loraplus_ratio: None,
+        }
+    }
+}
+
 /// How the learning rate changes after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Not at all.
     Constant,
@@ -55,7 +93,8 @@ pub enum Schedule {
 }
 
 /// Form of the third stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DecayForm {
     /// A line.
     Linear,
@@ -66,7 +105,8 @@ pub enum DecayForm {
 }
 
 /// The first stage's length.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Warmup {
     /// In steps.
     Steps(usize),

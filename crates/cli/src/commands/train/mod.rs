@@ -1,0 +1,236 @@
+//! `lore train`: a configuration becomes a run.
+
+mod questions;
+mod watch;
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use clap::Args;
+use lore_models::GeneratorText;
+use lore_models::text::TextOptions;
+use lore_train::config::{self, ModelSettings, TrainConfig};
+use lore_train::data::{self, Example, Loaded};
+use lore_train::plan::{Plan, plan};
+use lore_train::run::{self, Base, End, Event, Inputs, Observer as _, Outcome, Resume};
+use serde_json::json;
+
+use self::questions::Made;
+use self::watch::Watch;
+use crate::settings::Settings;
+use crate::{open, print, proc, progress, signals};
+
+/// Exit code of a run that was told to stop, as a shell has it for SIGINT.
+const STOPPED: u8 = 130;
+
+/// Teach a language model by examples
+#[derive(Debug, Args)]
+pub struct Train {
+    /// What is trained on what, such as configs/train/lora-sft.yaml
+    #[arg(value_name = "CONFIG.yaml")]
+    file: PathBuf,
+    /// Keys laid over the file's, such as learning_rate=1e-4; key=null takes one away
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Only print what would be trained, how many steps and how much memory that takes
+    #[arg(long, conflicts_with = "inspect")]
+    dry_run: bool,
+    /// Only print the first N examples as the model sees them; what is not learned is grey
+    #[arg(long, value_name = "N")]
+    inspect: Option<usize>,
+    /// Go on from the last checkpoint in the run's folder, if there is one
+    #[arg(long)]
+    resume: bool,
+}
+
+/// What a training starts with.
+struct Ready {
+    config: TrainConfig,
+    /// The base's files.
+    path: PathBuf,
+    text: Arc<GeneratorText>,
+    loaded: Loaded,
+    /// Examples that were made of questions.
+    made: Option<Made>,
+}
+
+impl Train {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Fails where the configuration, the model or the examples cannot be used, and where the run fails; what was saved
+    /// before stays.
+    pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        let ready = self.ready(&settings).await?;
+        if let Some(count) = self.inspect {
+            inspect(&settings, &ready, count)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let plan = {
+            let shape = lore_train::model_shape(&ready.path)?;
+            plan(&ready.config, &shape, &ready.loaded, free_memory())
+        };
+        if self.dry_run {
+            if settings.json {
+                print::json(&plan)?;
+            } else {
+                print::line(&plan.to_string())?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        warn_of_memory(&plan);
+        let stop = stop_flag()?;
+        let outcome = open::blocking(move || train(ready, &stop)).await?;
+        if settings.json {
+            print::json(&outcome)?;
+        } else {
+            for line in watch::summary(&outcome) {
+                print::line(&line)?;
+            }
+        }
+        Ok(if outcome.end == End::Stopped { ExitCode::from(STOPPED) } else { ExitCode::SUCCESS })
+    }
+
+    /// Reads configuration, tokenizer and examples.
+    async fn ready(&self, settings: &Settings) -> anyhow::Result<Ready> {
+        let (file, overrides) = (self.file.clone(), self.overrides.clone());
+        let config::Loaded { mut config, notes } =
+            open::blocking(move || config::load(&file, &overrides)).await?;
+        for note in &notes {
+            progress::say(&format!("note: {note}"));
+        }
+        if let Some(note) = config.take_adapter()? {
+            progress::say(&format!("note: {note}"));
+        }
+        if self.resume {
+            config.run.resume = Resume::Last;
+        }
+        let path = open::training_base(settings, name_of(&config)).await?;
+        let text = Arc::new(text(&config, &path).await?);
+        let (data, made) = questions::made(settings, &config, &text, name_of(&config)).await?;
+        let (stage, reader) = (config.stage, text.clone());
+        let loaded = open::blocking(move || data::load(&data, stage, &reader)).await?;
+        tell(&loaded);
+        Ok(Ready { config, path, text, loaded, made })
+    }
+}
+
+/// The model's name, as configured.
+fn name_of(config: &TrainConfig) -> &str {
+    match &config.model {
+        ModelSettings::Files { name, .. } | ModelSettings::Random { name, .. } => name,
+    }
+}
+
+/// The base's tokenizer and chat template.
+async fn text(config: &TrainConfig, path: &Path) -> anyhow::Result<GeneratorText> {
+    let template = config.template.clone();
+    let options = TextOptions {
+        chat_template: template.file,
+        fallback_template: template.plain.then(|| data::PLAIN_TEMPLATE.to_owned()),
+    };
+    let (path, name) = (path.to_owned(), name_of(config).to_owned());
+    open::blocking(move || {
+        GeneratorText::open(&path, &options).with_context(|| format!("cannot use the tokenizer of {name}"))
+    })
+    .await
+}
+
+/// Says what is odd about the examples; how many there are is told with the plan.
+fn tell(loaded: &Loaded) {
+    let report = &loaded.report;
+    if report.truncated > 0 {
+        progress::say(&format!("note: {} examples were shortened to cutoff_len", report.truncated));
+    }
+    if report.split > 0 {
+        progress::say(&format!("note: {} conversations became several examples", report.split));
+    }
+    for (what, problems) in
+        [("lines that are not valid were skipped", &report.bad), ("lines were left out", &report.dropped)]
+    {
+        if problems.count > 0 {
+            progress::say(&format!("note: {} {what}:\n{problems}", problems.count));
+        }
+    }
+    for note in &report.notes {
+        progress::say(&format!("note: {note}"));
+    }
+}
+
+/// Bytes that could still be taken.
+fn free_memory() -> Option<u64> {
+    proc::bytes("/proc/meminfo", "MemAvailable")
+}
+
+/// Says beforehand where the memory is not enough.
+fn warn_of_memory(plan: &Plan) {
+    let Some(free) = free_memory().filter(|free| *free < plan.memory.total()) else { return };
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    progress::say(&format!(
+        "warning: this takes about {:.1} GB, and {:.1} GB are free; smaller batches, gradient_checkpointing: true or \
+         quantization_bit: 4 take less (`--dry-run` tells what takes how much)",
+        gigabytes(plan.memory.total()),
+        gigabytes(free)
+    ));
+}
+
+/// A flag that becomes true at the first SIGINT or SIGTERM.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let (stop, set) = (signals::stop_signal()?, flag.clone());
+    tokio::spawn(async move {
+        signals::stopped(stop).await;
+        progress::say("stopping with a checkpoint; another signal stops at once");
+        set.store(true, Ordering::Relaxed);
+    });
+    Ok(flag)
+}
+
+/// Opens the net and trains it; blocks.
+fn train(ready: Ready, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+    let Ready { config, path, loaded, made, .. } = ready;
+    progress::say(&format!("loading {}", name_of(&config)));
+    let net = config.open_net(&path).with_context(|| format!("cannot train {}", name_of(&config)))?;
+    let base = Base {
+        name: name_of(&config).to_owned(),
+        fingerprint: run::base_fingerprint(&path)?,
+        path: Some(path),
+    };
+    let inputs = Inputs { train: &loaded.train, held_out: &loaded.eval, base };
+    let mut watch = Watch::new(net.values());
+    let mut observer = |event: &Event<'_>| {
+        // Not before, since a run begins in an empty folder.
+        if let (Event::Begun { .. }, Some(made)) = (event, &made)
+            && let Err(error) = made.keep(&config.run.output_dir)
+        {
+            progress::say(&format!("warning: {}", print::chain(&error)));
+        }
+        watch.event(event);
+    };
+    Ok(run::train(&net, &inputs, &config, &mut observer, stop)?)
+}
+
+/// Prints the first examples in the order in which they would be seen.
+fn inspect(settings: &Settings, ready: &Ready, count: usize) -> anyhow::Result<()> {
+    let Ready { config, text, loaded, .. } = ready;
+    let batching = data::Batching::new(&config.data, config.data.cutoff_len);
+    let batches = data::batches(&loaded.train, batching, config.data.seed, 0);
+    let first = batches.iter().flatten().filter_map(|index| loaded.train.get(*index)).take(count);
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    for example in first {
+        if settings.json {
+            let Example { id, tokens, labelled, documents } = example;
+            let shown = text.decode(tokens);
+            print::json(
+                &json!({"id": id, "documents": documents, "tokens": tokens, "learned": labelled, "text": shown}),
+            )?;
+        } else {
+            print::line(&data::show(example, text, colour))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! An example as a person reads it in a terminal.
+
+use std::fmt::Write as _;
+
+use lore_models::text::GeneratorText;
+
+use super::Example;
+
+const DIM: &str = "\u{1b}[2m";
+const PLAIN: &str = "\u{1b}[0m";
+
+/// An example's text with what is not learned greyed, special tokens by name, then the ids; without `colour`, what is
+/// learned stands between `⟦` and `⟧`, and its ids have a `*`.
+///
+/// Control characters are shown as pictures, so that data cannot steer the terminal.
+pub fn show(example: &Example, text: &GeneratorText, colour: bool) -> String {
+    let (tokens, labels) = (example.tokens.len(), example.labels());
+    let share = if tokens == 0 { 0.0 } else { 100.0 * labels as f64 / tokens as f64 };
+    let mut out = format!("{}: {tokens} tokens, {labels} learned ({share:.0} %)\n", visible(&example.id));
+    if !example.documents.is_empty() {
+        let _ = writeln!(out, "made from {}", visible(&example.documents.join(", ")));
+    }
+    out.push('\n');
+    let runs = runs(example);
+    for (start, end, learned) in &runs {
+        let written = visible(&written(&example.tokens[*start..*end], text));
+        match (colour, learned) {
+            (true, true) => out.push_str(&written),
+            // Again on each line, since pagers forget.
+            (true, false) => {
+                let _ = write!(out, "{DIM}{}{PLAIN}", written.replace('\n', &format!("{PLAIN}\n{DIM}")));
+            }
+            (false, true) => {
+                let _ = write!(out, "⟦{written}⟧");
+            }
+            (false, false) => out.push_str(&written),
+        }
+    }
+    out.push_str("\n\n");
+    for (start, end, learned) in &runs {
+        let mark = if *learned && !colour { "*" } else { "" };
+        let ids: Vec<String> = example.tokens[*start..*end].iter().map(|id| format!("{id}{mark}")).collect();
+        let ids = ids.join(" ");
+        let space = if *start > 0 { " " } else { "" };
+        let _ = match colour && !learned {
+            true => write!(out, "{space}{DIM}{ids}{PLAIN}"),
+            false => write!(out, "{space}{ids}"),
+        };
+    }
+    out.push('\n');
+    out
+}
+
+/// Stretches of tokens that are learned or not. The first token follows nothing and is never learned.
+fn runs(example: &Example) -> Vec<(usize, usize, bool)> {
+    let mut runs: Vec<(usize, usize, bool)> = Vec::new();
+    for at in 0..example.tokens.len() {
+        let learned = at > 0 && example.labelled[at];
+        match runs.last_mut() {
+            Some((_, end, last)) if *last == learned => *end = at + 1,
+            _ => runs.push((at, at + 1, learned)),
+        }
+    }
+    runs
+}
+
+/// What tokens stand for, special ones by name.
+fn written(ids: &[u32], text: &GeneratorText) -> String {
+    let piece = |id: &u32| text.name(*id).map_or_else(|| text.piece(*id), str::as_bytes);
+    let bytes: Vec<u8> = ids.iter().flat_map(piece).copied().collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Control characters, line breaks and tabs excepted, as their pictures (Unicode block "Control Pictures").
+fn visible(text: &str) -> String {
+    let picture = |c: char| match c {
+        '\n' | '\t' => c,
+        '\u{7f}' => '\u{2421}',
+        c if (c as u32) < 0x20 => char::from_u32(0x2400 + c as u32).unwrap_or(c),
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(picture).collect()
+}

@@ -1,0 +1,207 @@
+//! From settings to a run that can take its first step.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use lore_models::training::{Batch, Gradients, Precision, TrainNet};
+
+use super::checkpoint::{Checkpoints, restore};
+use super::events::EventFile;
+use super::folder::{Disk, clean, failed, remove, write_file};
+use super::lineage::{DataRecord, Identity, RunRecord};
+use super::memory::{available, forget_peak, resident};
+use super::metrics::MetricsFile;
+use super::observe::{Event, Observer};
+use super::output::{ADAPTER_FOLDER, MODEL_FOLDER};
+use super::plan::Plan;
+use super::probe::{Search, Trial, most_tokens};
+use super::state::State;
+use super::trainer::{Inputs, Trainer};
+use super::{Resume, peak_memory};
+use crate::config::TrainConfig;
+use crate::data::{BatchSize, Example};
+use crate::error::TrainError;
+use crate::optim::{AdamW, LearningRate, LossScaler};
+
+const METRICS: &str = "metrics.jsonl";
+const TENSORBOARD: &str = "tensorboard";
+const RECORD: &str = "run.yaml";
+/// What a run leaves in its folder beside checkpoints.
+const OWN: [&str; 7] =
+    [METRICS, TENSORBOARD, RECORD, "loss.svg", "learning_rate.svg", ADAPTER_FOLDER, MODEL_FOLDER];
+
+/// Makes a run ready.
+pub(super) fn begin<'a>(
+    disk: &'a Disk,
+    net: &'a TrainNet,
+    inputs: &'a Inputs<'a>,
+    config: &'a TrainConfig,
+    observer: &'a mut dyn Observer,
+    stop: &'a AtomicBool,
+) -> Result<Trainer<'a>, TrainError> {
+    let Inputs { train, held_out, base } = inputs;
+    if train.is_empty() {
+        return Err(TrainError::Setup("there is nothing to train on: the data sets have no examples".into()));
+    }
+    let folder = &config.run.output_dir;
+    let checkpoints = Checkpoints::new(folder, config.run.save_total_limit);
+    let from = prepare(config, &checkpoints)?;
+    let data = DataRecord::new(train, held_out);
+    let identity = Identity::new(base, &data.hash, config, net);
+    let mut optimiser = AdamW::new(&config.optim, net.parameters().len());
+    let scaler = match config.precision {
+        Precision::Fp16 => LossScaler::dynamic(),
+        Precision::Fp32 | Precision::Bf16 => LossScaler::none(),
+    };
+    let (mut state, mut metrics) = (State::new(scaler), Vec::new());
+    if let Some(path) = &from {
+        let restored = restore(path, &identity, net.parameters(), &mut optimiser)?;
+        (state, metrics) = (restored.state, restored.metrics);
+    }
+    if from.as_deref().is_some_and(|path| within(path, folder)) {
+        // The steps after it are taken again, and come to the same.
+        checkpoints.remove_from(state.step + 1)?;
+    } else {
+        forget(folder, &checkpoints)?;
+    }
+    if let (BatchSize::Auto { memory_limit }, None) = (config.data.batch, state.batch_tokens) {
+        state.batch_tokens = Some(probe(net, train, memory_limit, observer)?);
+    }
+    let plan = Plan::new(train, &config.data, &config.optim, state.batch_tokens);
+    let record = RunRecord {
+        lore: env!("CARGO_PKG_VERSION").into(),
+        started: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+        seed: config.seed,
+        base: base.clone(),
+        data,
+        trained_values: net.trained_values(),
+        values: net.values(),
+        steps: plan.steps,
+        batch_tokens: state.batch_tokens,
+        resumed_from: from.clone(),
+        config: serde_json::to_value(config).map_err(|error| {
+            TrainError::Setup(format!("the settings cannot be written: {error}; name paths in UTF-8"))
+        })?,
+    };
+    write_file(disk, &folder.join(RECORD), record.to_yaml()?.as_bytes())?;
+    let metrics = MetricsFile::begin(disk, folder.join(METRICS), &metrics)?;
+    let events = match config.run.tensorboard {
+        true => Some(EventFile::begin(disk, &folder.join(TENSORBOARD), state.step)?),
+        false => None,
+    };
+    observer.event(&Event::Begun {
+        steps: plan.steps,
+        done: state.step,
+        examples: train.len(),
+        held_out: held_out.len(),
+        batch_tokens: state.batch_tokens,
+        trained: net.trained_values(),
+    });
+    Ok(Trainer {
+        rate: LearningRate::new(&config.optim, plan.steps),
+        gradients: Gradients::new(net.parameters().len()),
+        // A checkpoint of another folder is not one of this run's.
+        saved_at: from.filter(|path| within(path, folder)).map(|_| state.step),
+        since: Instant::now(),
+        disk,
+        net,
+        inputs,
+        config,
+        observer,
+        stop,
+        identity,
+        checkpoints,
+        optimiser,
+        plan,
+        state,
+        metrics,
+        events,
+    })
+}
+
+/// Sees to the folder; says which checkpoint to go on from.
+fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<PathBuf>, TrainError> {
+    let folder = &config.run.output_dir;
+    fs::create_dir_all(folder).map_err(|error| failed(folder, 0, error))?;
+    clean(folder)?;
+    let (from, own) = match &config.run.resume {
+        Resume::From(path) => (Some(path.clone()), within(path, folder)),
+        Resume::Last => (checkpoints.last(), true),
+        Resume::No => (None, false),
+    };
+    let used = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if used && !own && !config.run.overwrite {
+        return Err(TrainError::Setup(format!(
+            "{} is not empty; name another output_dir, set overwrite_output_dir: true, or go on with \
+             resume_from_checkpoint: true",
+            folder.display()
+        )));
+    }
+    Ok(from)
+}
+
+/// Whether a checkpoint is one of a run's folder.
+fn within(checkpoint: &Path, folder: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(checkpoint).is_some_and(|path| path.parent().map(Path::to_owned) == whole(folder))
+}
+
+/// Removes what an earlier run left in the folder.
+fn forget(folder: &Path, checkpoints: &Checkpoints) -> Result<(), TrainError> {
+    checkpoints.remove_from(0)?;
+    OWN.iter().try_for_each(|name| remove(&folder.join(name)))
+}
+
+/// Share of what is free that a run may take where nothing was said.
+const FREE: f64 = 0.75;
+/// Bytes of a parameter's moments, which the steps that are tried do without.
+const MOMENTS: u64 = 8;
+
+/// The most tokens of a batch that fit, found by computing steps of the longest examples.
+fn probe(
+    net: &TrainNet,
+    examples: &[Example],
+    limit: Option<u64>,
+    observer: &mut dyn Observer,
+) -> Result<usize, TrainError> {
+    let on_cpu = net.options().device.is_cpu();
+    let moments = MOMENTS * net.trained_values() as u64;
+    let before = resident().filter(|_| on_cpu);
+    let limit = before.and_then(|now| limit.or_else(|| Some(now + (available()? as f64 * FREE) as u64)));
+    let mut longest: Vec<&Example> = examples.iter().collect();
+    longest.sort_by_key(|example| std::cmp::Reverse(example.tokens.len()));
+    let search = Search {
+        smallest: longest.first().map_or(1, |example| example.tokens.len()),
+        most: examples.iter().map(|example| example.tokens.len()).sum(),
+        limit,
+        before: before.unwrap_or_default() + moments,
+    };
+    let mut gradients = Gradients::new(net.parameters().len());
+    let found = most_tokens(search, |tokens| {
+        let mut batch = Batch::default();
+        for example in &longest {
+            if !batch.tokens.is_empty() && batch.tokens.len() + example.tokens.len() > tokens {
+                break;
+            }
+            batch.push(&example.tokens, &example.labelled);
+        }
+        gradients.clear();
+        forget_peak();
+        let trial = match net.forward_backward(&batch, 1.0, 0, &mut gradients) {
+            Ok(_) => {
+                let peak = peak_memory().filter(|_| limit.is_some());
+                peak.map_or(Trial::Unknown, |peak| Trial::Peak(peak + moments))
+            }
+            // An accelerator that has no room says so; what else may be wrong shows with the smallest batch.
+            Err(_) if !on_cpu && tokens > search.smallest => Trial::TooMuch,
+            Err(error) => return Err(error.into()),
+        };
+        let peak = if let Trial::Peak(peak) = trial { Some(peak) } else { None };
+        observer.event(&Event::Probing { tokens, peak });
+        Ok(trial)
+    })?;
+    tracing::debug!(tokens = found, "tokens of a batch");
+    Ok(found)
+}

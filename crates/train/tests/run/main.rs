@@ -1,0 +1,8 @@
+//! Runs of a tiny net: what they leave behind, how they go on, and how they end.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod checkpoints;
+mod ends;
+mod resume;
+mod steps;
+mod support;
