@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    ask, bench, chat, check, config, documents, eval, health, ingest, keys, models, reindex, releases,
-    search, serve, train, up, worker,
+    ask, bench, chat, check, config, documents, eval, examples, health, ingest, keys, merge, models, reindex,
+    releases, search, serve, train, up, worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.
@@ -66,6 +66,8 @@ pub enum Command {
     Reindex(reindex::Reindex),
     /// Check the catalog and compare it with both indexes; exit code 1 where anything differs
     Check(check::Check),
+    /// Merge an adapter into its base
+    Merge(merge::Merge),
     /// Fetch and list models
     #[command(subcommand)]
     Models(models::Models),
@@ -78,6 +80,8 @@ pub enum Command {
     /// Measure how good retrieval and answers are
     #[command(subcommand)]
     Eval(eval::Eval),
+    /// Write the training examples made of questions: prompts as in serving, answers with their markers
+    Examples(examples::Examples),
     /// Measure how fast embedding, search, ingestion and a server are
     #[command(subcommand)]
     Bench(bench::Bench),

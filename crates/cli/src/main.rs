@@ -7,6 +7,7 @@ mod asking;
 mod cli;
 mod client;
 mod commands;
+mod examples;
 mod intake;
 mod logging;
 mod open;
@@ -16,6 +17,7 @@ mod progress;
 mod service;
 mod settings;
 mod signals;
+mod verdict;
 mod writer;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use lore_core::Limits;
 use lore_index::{IndexConfig, VectorBackend};
 use lore_ingest::ChunkConfig;
 use lore_models::source::{DEFAULT_EMBEDDER, Source};
+use lore_query::eval::GateConfig;
 use lore_query::{AnswerConfig, RetrieveConfig};
 use lore_server::HttpConfig;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub struct Config {
     pub retrieve: RetrieveConfig,
     /// Answering.
     pub answer: AnswerConfig,
+    /// When a model may take the place of another.
+    pub gate: GateConfig,
     /// Chunking.
     pub chunk: ChunkConfig,
     /// Bounds.
@@ -67,6 +70,7 @@ impl Default for Config {
             index: IndexConfig::default(),
             retrieve: RetrieveConfig::default(),
             answer: AnswerConfig::default(),
+            gate: GateConfig::default(),
             chunk: ChunkConfig::default(),
             limits: Limits::default(),
             http: HttpConfig::default(),

@@ -387,3 +387,20 @@ fn cutting_again_changes_text_and_chunks_alone() {
     catalog.delete(id).unwrap();
     assert_eq!(catalog.recut(&document("a.md"), 2, &again).unwrap(), None);
 }
+
+#[test]
+fn a_copy_has_the_same_documents_and_goes_its_own_way() {
+    let (_folder, catalog) = open();
+    let first = commit(&catalog, "a.md", "One line.\nAnother.");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy");
+    assert!(!Catalog::is_in(&copy));
+    catalog.copy_to(&copy).unwrap();
+    assert!(Catalog::is_in(&copy));
+    let copied = Catalog::open(&copy).unwrap();
+    assert_eq!(copied.chunks(first.document).unwrap(), catalog.chunks(first.document).unwrap());
+    catalog.delete(first.document).unwrap();
+    commit(&catalog, "b.md", "New.");
+    assert_eq!(copied.live_documents().unwrap(), [first.document]);
+    assert!(catalog.copy_to(&copy).is_err(), "a catalog is not written over");
+}

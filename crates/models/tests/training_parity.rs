@@ -62,41 +62,38 @@ fn check(net: &TrainNet, case: &Case, sequences: &training_fixtures::Sequences, 
     assert!(failures.is_empty(), "{}: too far off: {failures:#?}", case.name);
 }
 
-/// Checks every case that `which` takes.
-fn check_all(which: impl Fn(&Case) -> bool, net: impl Fn(&Case) -> TrainNet, gates: Gates, scale: f64) {
+/// Checks every case.
+fn check_all(net: impl Fn(&Case) -> TrainNet, gates: impl Fn(&Case) -> Gates, scale: f64) {
     let Cases { batch, cases } = json("cases.json");
     assert_eq!(cases.len(), 17);
-    for case in cases.iter().filter(|case| which(case)) {
-        check(&net(case), case, &batch, gates, scale);
+    for case in &cases {
+        check(&net(case), case, &batch, gates(case), scale);
     }
-}
-
-fn all(_: &Case) -> bool {
-    true
 }
 
 #[test]
 fn the_graph_in_f64_is_the_reference() {
     let gates = Gates { logits: 2e-7, loss: 2e-9, gradient: 5e-7 };
     let net = |case: &Case| open(&case.family, case.method.options(Precision::Fp32)).on_graph(DType::F64);
-    check_all(all, net, gates, 1.0);
+    check_all(net, |_| gates, 1.0);
 }
 
 #[test]
 fn the_graph_in_f32_is_as_near_as_pytorch() {
     let net = |case: &Case| open(&case.family, case.method.options(Precision::Fp32)).on_graph(DType::F32);
-    check_all(all, net, F32, 1.0);
+    check_all(net, |_| F32, 1.0);
 }
 
 #[test]
 fn the_graph_in_bf16_is_as_near_as_pytorch() {
     let net = |case: &Case| open(&case.family, case.method.options(Precision::Bf16)).on_graph(DType::BF16);
-    check_all(all, net, BF16, 1.0);
+    // PyTorch's logits of one case, with DoRA, are a little farther off than the gate.
+    check_all(net, |case| Gates { logits: BF16.logits.max(case.pytorch["bf16"].logits), ..BF16 }, 1.0);
 }
 
 #[test]
 fn the_cpu_in_fp32_is_as_near_as_pytorch() {
-    check_all(all, |case| open(&case.family, case.method.options(Precision::Fp32)), F32, 1.0);
+    check_all(|case| open(&case.family, case.method.options(Precision::Fp32)), |_| F32, 1.0);
 }
 
 #[test]
@@ -105,18 +102,18 @@ fn the_cpu_in_fp32_is_as_near_with_gradient_checkpointing() {
         let options = case.method.options(Precision::Fp32);
         open(&case.family, TrainOptions { gradient_checkpointing: true, ..options })
     };
-    check_all(all, net, F32, 1.0);
+    check_all(net, |_| F32, 1.0);
 }
 
 #[test]
 fn the_cpu_in_bf16_is_as_near_as_pytorch() {
-    check_all(all, |case| open(&case.family, case.method.options(Precision::Bf16)), BF16, 1.0);
+    check_all(|case| open(&case.family, case.method.options(Precision::Bf16)), |_| BF16, 1.0);
 }
 
 #[test]
 fn the_cpu_in_fp16_with_a_scaled_loss_is_nearer_than_bf16() {
     let gates = Gates { logits: 4e-3, loss: 5e-5, gradient: 1e-2 };
-    check_all(all, |case| open(&case.family, case.method.options(Precision::Fp16)), gates, 256.0);
+    check_all(|case| open(&case.family, case.method.options(Precision::Fp16)), |_| gates, 256.0);
 }
 
 #[test]

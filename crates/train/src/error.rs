@@ -80,7 +80,7 @@ pub enum TrainError {
     #[error("{0}")]
     Setup(String),
     /// A loss or gradient that is no number.
-    #[error("{what} is not finite at step {step} (examples {examples}); the last good checkpoint is {checkpoint}", examples = examples.join(", "), checkpoint = checkpoint.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string()))]
+    #[error("{what} is not finite at step {step} (examples {examples}); the last good checkpoint is {checkpoint}", examples = some(examples), checkpoint = checkpoint.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string()))]
     NotFinite {
         /// The loss or the gradient.
         what: &'static str,
@@ -97,4 +97,15 @@ pub enum TrainError {
     /// From a tensor operation.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// So many ids of a batch are printed.
+const PRINTED: usize = 20;
+
+fn some(ids: &[String]) -> String {
+    let printed = ids.iter().take(PRINTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match ids.len().checked_sub(PRINTED) {
+        Some(more) if more > 0 => format!("{printed} and {more} more"),
+        _ => printed,
+    }
 }

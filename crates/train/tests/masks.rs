@@ -1,7 +1,9 @@
 //! Token ids and label masks against transformers' `apply_chat_template`, made by `fixtures/masks/make.py`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use lore_models::text::{GeneratorText, TextOptions};
 use lore_train::config::Stage;
@@ -31,19 +33,23 @@ fn fixtures() -> PathBuf {
 fn cases() -> Vec<Case> {
     let cases: Vec<Case> =
         serde_json::from_slice(&std::fs::read(fixtures().join("expected.json")).unwrap()).unwrap();
-    assert_eq!(cases.len(), 25);
+    assert_eq!(cases.len(), 27);
     cases
 }
 
 /// The examples of one conversation as tokens and marks.
 fn examples(case: &Case, line: &Value, settings: DataSettings) -> Vec<(Vec<u32>, Vec<bool>)> {
-    let text = GeneratorText::open(&fixtures().join(&case.family), &TextOptions::default()).unwrap();
+    static TEXTS: LazyLock<HashMap<&str, GeneratorText>> = LazyLock::new(|| {
+        let open =
+            |name| (name, GeneratorText::open(&fixtures().join(name), &TextOptions::default()).unwrap());
+        ["qwen2.5", "qwen3", "llama3", "mistral"].map(open).into()
+    });
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chat.jsonl");
     std::fs::write(&file, format!("{line}\n")).unwrap();
     let settings =
         DataSettings { train: vec![DatasetSpec::file("chat", file)], thinking: case.thinking, ..settings };
-    let loaded = load(&settings, Stage::Sft, &text).unwrap();
+    let loaded = load(&settings, Stage::Sft, &TEXTS[case.family.as_str()]).unwrap();
     loaded.train.into_iter().map(|example| (example.tokens, example.labelled)).collect()
 }
 

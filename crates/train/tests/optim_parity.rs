@@ -148,7 +148,8 @@ fn runs_on_the_graph_end_where_pytorchs_do() {
 #[test]
 fn runs_in_bf16_come_near() {
     for run in runs() {
-        let gates = Gates { loss: 1e-3, length: 6e-2, parameter: 6e-2 };
+        // PyTorch in bf16 ends 3e-2 off; on the way a gradient's length is once off by 1.4e-1.
+        let gates = Gates { loss: 2e-3, length: 3e-1, parameter: 6e-2 };
         check(&run, &open(&run.family, run.method.options(Precision::Bf16)), &gates);
     }
 }

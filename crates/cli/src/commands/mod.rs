@@ -12,9 +12,11 @@ pub mod check;
 pub mod config;
 pub mod documents;
 pub mod eval;
+pub mod examples;
 pub mod health;
 pub mod ingest;
 pub mod keys;
+pub mod merge;
 pub mod models;
 pub mod reindex;
 pub mod releases;
@@ -41,9 +43,11 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Reindex(args) => args.run(settings).await,
         Command::Check(args) => args.run(settings).await,
         Command::Models(args) => args.run(settings).await,
+        Command::Merge(args) => args.run(settings).await,
         Command::Keys(args) => args.run(settings).await,
         Command::Releases(args) => args.run(settings).await,
         Command::Eval(args) => args.run(settings).await,
+        Command::Examples(args) => args.run(settings).await,
         Command::Bench(args) => args.run(settings).await,
         Command::Train(args) => args.run(settings).await,
         Command::Health(args) => args.run(settings).await,

@@ -109,6 +109,11 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Whether data folder `folder` has a catalog.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(DATABASE).is_file()
+    }
+
     /// The data folder.
     pub fn folder(&self) -> &Path {
         &self.inner.folder

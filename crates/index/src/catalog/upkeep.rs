@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use lore_core::ContentHash;
 
-use super::{Catalog, originals, rows};
+use super::{Catalog, DATABASE, originals, rows};
 use crate::error::{IndexError, Result};
+use crate::owner;
 
 /// How old a file that nothing refers to must be before it goes: younger ones may be in the making.
 const SETTLED: Duration = Duration::from_secs(3_600);
@@ -50,6 +51,21 @@ impl Catalog {
             .db
             .with_writer(|writer| Ok(writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?))?;
         Ok(Vacuumed { vectors, files })
+    }
+
+    /// Copies the catalog as it is now into the empty data folder `folder`, without the originals; other processes may
+    /// write meanwhile.
+    ///
+    /// # Errors
+    /// Fails where there is a catalog already, and where the folder cannot be written.
+    pub fn copy_to(&self, folder: &Path) -> Result<()> {
+        owner::make_private(folder)?;
+        let path = folder.join(DATABASE);
+        let name = path.to_string_lossy().into_owned();
+        self.inner.db.with_writer(|writer| {
+            writer.execute("VACUUM INTO ?1", [&name])?;
+            Ok(())
+        })
     }
 
     /// Checks the database and that each original is there; each difference in words, none when all is well.

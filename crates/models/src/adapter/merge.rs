@@ -183,15 +183,17 @@ impl Rounding {
             Self::Float(FloatType::F32) | Self::Gguf(GgufType::F32) => None,
             Self::Float(FloatType::F16) | Self::Gguf(GgufType::F16) => Some(5e-3),
             Self::Float(FloatType::Bf16) | Self::Gguf(GgufType::Bf16) => Some(4e-2),
-            Self::Gguf(GgufType::Q8_0) => Some(5e-2),
-            Self::Gguf(GgufType::Q4K) => Some(4e-1),
+            Self::Gguf(GgufType::Q8_0) => Some(1e-1),
+            Self::Gguf(GgufType::Q4K) => Some(5e-1),
         }
     }
 }
 
-/// The largest difference of f32 logits whose standard deviation is [`DEVIATION`]; for larger ones, as much more.
+/// The largest difference of f32 logits whose standard deviation is [`DEVIATION`], after [`LAYERS`] layers: for larger ones
+/// as much more, for more layers as much as rounding adds up by chance.
 const LARGEST: f64 = 2e-6;
 const DEVIATION: f64 = 0.16;
+const LAYERS: f64 = 2.0;
 
 /// Compares the logits of base and adapter side by side with those of the merged model at `merged`.
 fn compare(
@@ -217,7 +219,8 @@ fn compare(
         let decoder = Decoder::open(merged, &options)?;
         decoder.whole(&tokens, &lengths).map_err(failed)?.flatten_all()?.to_vec1()?
     };
-    let check = check(&unmerged, &merged, tokens.len(), rounding.tolerance());
+    let depth = (config.layers() as f64 / LAYERS).sqrt().max(1.0);
+    let check = check(&unmerged, &merged, tokens.len(), rounding.tolerance(), depth);
     let (off, what) = match rounding.tolerance() {
         None => (check.largest, "largest difference"),
         Some(_) => (check.relative, "relative difference"),
@@ -232,7 +235,7 @@ fn compare(
     Ok(check)
 }
 
-fn check(unmerged: &[f32], merged: &[f32], tokens: usize, tolerance: Option<f64>) -> Check {
+fn check(unmerged: &[f32], merged: &[f32], tokens: usize, tolerance: Option<f64>, depth: f64) -> Check {
     let count = unmerged.len().max(1) as f64;
     let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
     let (unmerged, merged) = (wide(unmerged), wide(merged));
@@ -243,6 +246,6 @@ fn check(unmerged: &[f32], merged: &[f32], tokens: usize, tolerance: Option<f64>
     let largest = off().fold(0.0, |most: f64, off| if off.is_nan() { f64::INFINITY } else { most.max(off) });
     let length = unmerged.iter().map(|value| value * value).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
     let relative = off().map(|off| off * off).sum::<f64>().sqrt() / length;
-    let tolerance = tolerance.unwrap_or_else(|| LARGEST * (deviation / DEVIATION).max(1.0));
+    let tolerance = tolerance.unwrap_or_else(|| LARGEST * depth * (deviation / DEVIATION).max(1.0));
     Check { tokens, largest, relative, deviation, tolerance }
 }

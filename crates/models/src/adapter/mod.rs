@@ -25,6 +25,8 @@ pub use merge::{BaseValues, Check, MergeOptions, MergeReport, OutputFormat, merg
 pub use peft::Adapter;
 pub use save::save;
 
+pub use crate::export::SHARD_BYTES;
+
 pub(crate) use adapted::Beside;
 pub(crate) use load::load_into;
 

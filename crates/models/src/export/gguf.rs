@@ -11,8 +11,10 @@ use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value;
 use serde::{Deserialize, Serialize};
 
+use super::NewFolder;
 use super::encode::{encode, encoded_bytes};
 use super::gguf_header;
+use crate::adapter::Adapted;
 use crate::decoder::{DecoderConfig, TensorSpec};
 use crate::error::ModelsError;
 use crate::weights::{DecoderWeights, RawMatrix, gguf_name};
@@ -42,6 +44,22 @@ const BUFFER: usize = 1 << 20;
 
 /// Where tensors come from.
 pub(crate) type Values<'a> = dyn FnMut(&TensorSpec) -> Result<RawMatrix, ModelsError> + 'a;
+
+/// Writes the model at `base` (a folder, or a GGUF file) as the new GGUF file `out`, which appears whole or not at all.
+///
+/// # Errors
+/// As merging: when the model, an option of it or its tokenizer has no place in a GGUF file, or a file cannot be read or
+/// written.
+pub fn export_gguf(base: &Path, out: &Path, kind: GgufType) -> Result<u64, ModelsError> {
+    const NAME: &str = "model.gguf";
+    let weights = DecoderWeights::open(base)?;
+    let adapted = Adapted::new(&weights, None, None)?;
+    let folder = NewFolder::create(out)?;
+    let mut values = |spec: &TensorSpec| adapted.merged(spec);
+    let bytes = write(&folder.path().join(NAME), &weights, adapted.config(), kind, &mut values)?;
+    folder.finish_as_file(NAME)?;
+    Ok(bytes)
+}
 
 /// Writes a model of this shape to `path`, with the tokenizer and the chat template of `base`.
 ///

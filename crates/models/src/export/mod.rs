@@ -4,7 +4,7 @@
 //! renamed once it is whole.
 //!
 //! - [`save_model`]: a net whose own weights were trained.
-//! - [`gguf`]: GGUF files for llama.cpp.
+//! - [`gguf`]: GGUF files for llama.cpp, which `lore merge` writes.
 
 mod encode;
 mod folder;
@@ -15,7 +15,7 @@ mod safetensors;
 mod side_files;
 
 pub use encode::FloatType;
-pub use model::{save_model, save_model_as};
+pub use model::{SHARD_BYTES, save_model, save_model_as};
 
 pub(crate) use encode::{encode, float_bytes};
 pub(crate) use folder::NewFolder;

@@ -13,7 +13,7 @@ use crate::training::{Method, Parameter, TrainNet};
 use crate::weights::{DecoderWeights, RawMatrix};
 
 /// Most bytes of a safetensors file, as in transformers.
-pub(crate) const SHARD_BYTES: u64 = 5_000_000_000;
+pub const SHARD_BYTES: u64 = 5_000_000_000;
 
 /// Writes the whole model after training all or some of its weights, in the type of the base's weights (of `config.json`
 /// where it has none, as for a net that began with random ones); settings, tokenizer and chat template come from

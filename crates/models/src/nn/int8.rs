@@ -2,12 +2,14 @@
 
 use candle_core::Result;
 
+use super::bytes::Bytes;
+
 /// A matrix `[rows, columns]` of 8-bit whole numbers: value `i` of row `r` is `codes[r][i] * scales[r]`.
 #[derive(Clone, PartialEq)]
 pub struct Int8Matrix {
     rows: usize,
     columns: usize,
-    codes: Vec<i8>,
+    codes: Bytes,
     scales: Vec<f32>,
 }
 
@@ -38,8 +40,19 @@ impl Int8Matrix {
             let inverse = most.recip() * 127.0;
             codes.extend(row.iter().map(|value| {
                 let code = if scale > 0.0 { (value * inverse).round_ties_even() } else { 0.0 };
-                code.clamp(-127.0, 127.0) as i8
+                (code.clamp(-127.0, 127.0) as i8).cast_unsigned()
             }));
+        }
+        Ok(Self { rows, columns, codes: Bytes::Owned(codes), scales })
+    }
+
+    /// From the whole numbers, row-major, and the scale of each row.
+    ///
+    /// # Errors
+    /// When the lengths do not fit each other.
+    pub(crate) fn from_stored(rows: usize, columns: usize, codes: Bytes, scales: Vec<f32>) -> Result<Self> {
+        if codes.is_empty() || rows.checked_mul(columns) != Some(codes.len()) || scales.len() != rows {
+            candle_core::bail!("the parts of an 8-bit matrix do not make one of {rows} by {columns}");
         }
         Ok(Self { rows, columns, codes, scales })
     }
@@ -54,9 +67,14 @@ impl Int8Matrix {
         self.columns
     }
 
+    /// The whole numbers as bytes, row-major.
+    pub(crate) fn stored(&self) -> &[u8] {
+        &self.codes
+    }
+
     /// The whole numbers, row-major, and the scale of each row.
     pub(crate) fn parts(&self) -> (&[i8], &[f32]) {
-        (&self.codes, &self.scales)
+        (self.codes.signed(), &self.scales)
     }
 
     /// Bytes in memory.
@@ -69,7 +87,7 @@ impl Int8Matrix {
     /// # Panics
     /// When there are fewer values than `out` holds.
     pub fn dequantise(&self, start: usize, out: &mut [f32]) {
-        let codes = &self.codes[start..start + out.len()];
+        let codes = &self.codes.signed()[start..start + out.len()];
         for (index, (out, code)) in out.iter_mut().zip(codes).enumerate() {
             *out = f32::from(*code) * self.scales[(start + index) / self.columns];
         }

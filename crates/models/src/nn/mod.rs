@@ -5,6 +5,7 @@
 
 pub(crate) mod attention;
 pub mod bottleneck;
+pub(crate) mod bytes;
 pub mod int8;
 pub mod linear;
 pub mod lora;

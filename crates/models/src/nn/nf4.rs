@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock};
 use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::bytes::Bytes;
+
 /// The sixteen values: quantiles of the normal distribution, scaled to -1 to 1, with an exact zero (appendix E).
 pub const NF4: [f32; 16] = [
     -1.0,
@@ -27,7 +29,7 @@ pub const NF4: [f32; 16] = [
 /// Values that share a scale.
 pub(crate) const BLOCK: usize = 64;
 /// Scales that share a scale of the second level.
-const SECOND: usize = 256;
+pub(crate) const SECOND: usize = 256;
 /// Rows that are dequantised at a time in a product.
 const PANEL: usize = 256;
 
@@ -71,14 +73,15 @@ pub struct Nf4Matrix {
     rows: usize,
     columns: usize,
     /// Two values each, the first in the upper half; blocks run over the ends of rows.
-    packed: Vec<u8>,
+    packed: Bytes,
     scales: Scales,
 }
 
+/// What blocks are multiplied by.
 #[derive(Clone, PartialEq)]
-enum Scales {
+pub(crate) enum Scales {
     Plain(Vec<f32>),
-    Double { codes: Vec<u8>, seconds: Vec<f32>, offset: f32 },
+    Double { codes: Bytes, seconds: Vec<f32>, offset: f32 },
 }
 
 impl std::fmt::Debug for Nf4Matrix {
@@ -116,7 +119,31 @@ impl Nf4Matrix {
             },
         );
         let scales = if double { Scales::doubled(&absmax) } else { Scales::Plain(absmax) };
+        Ok(Self { rows, columns, packed: Bytes::Owned(packed), scales })
+    }
+
+    /// From what [`Nf4Matrix::stored`] gave.
+    ///
+    /// # Errors
+    /// When the lengths do not fit each other.
+    pub(crate) fn from_stored(rows: usize, columns: usize, packed: Bytes, scales: Scales) -> Result<Self> {
+        let values = rows.saturating_mul(columns);
+        let blocks = values.div_ceil(BLOCK);
+        let fits = match &scales {
+            Scales::Plain(scales) => scales.len() == blocks,
+            Scales::Double { codes, seconds, .. } => {
+                codes.len() == blocks && seconds.len() == blocks.div_ceil(SECOND)
+            }
+        };
+        if values == 0 || packed.len() != values.div_ceil(2) || !fits {
+            candle_core::bail!("the parts of an NF4 matrix do not make one of {rows} by {columns}");
+        }
         Ok(Self { rows, columns, packed, scales })
+    }
+
+    /// The packed values and the scales, as a file keeps them.
+    pub(crate) fn stored(&self) -> (&[u8], &Scales) {
+        (&self.packed, &self.scales)
     }
 
     /// Number of rows.
@@ -199,7 +226,7 @@ impl Scales {
             }));
             seconds.push(most);
         }
-        Self::Double { codes, seconds, offset }
+        Self::Double { codes: Bytes::Owned(codes), seconds, offset }
     }
 
     fn at(&self, block: usize) -> f32 {

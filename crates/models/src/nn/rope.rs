@@ -136,11 +136,11 @@ impl Rotation {
     /// # Errors
     /// When the shape does not fit.
     pub fn differentiable(&self, x: &Tensor) -> Result<Tensor> {
-        self.tables(x.device(), x.dtype())?.rotate(x)
+        self.on(x.device(), x.dtype())?.rotate(x)
     }
 
-    /// Cosines and sines as tensors.
-    pub(crate) fn tables(&self, device: &Device, kind: DType) -> Result<Tables> {
+    /// Cosines and sines as tensors of a device.
+    pub(crate) fn on(&self, device: &Device, kind: DType) -> Result<Tables> {
         let half = self.half;
         let table = |values: &[f32]| {
             Tensor::from_slice(values, (values.len() / half.max(1), 1, half), &Device::Cpu)?

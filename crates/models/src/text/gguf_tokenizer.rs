@@ -23,7 +23,7 @@ const UNUSED: i64 = 5;
 ///
 /// # Errors
 /// When a file is damaged, or the tokenizer is of a kind that llama.cpp does not have.
-pub(crate) fn gguf_tokenizer(folder: &Path, vocabulary: usize) -> Result<Vec<(String, Value)>, ModelsError> {
+pub fn gguf_tokenizer(folder: &Path, vocabulary: usize) -> Result<Vec<(String, Value)>, ModelsError> {
     let path = folder.join("tokenizer.json");
     if !path.is_file() {
         tracing::warn!(folder = %folder.display(), "there is no tokenizer.json, so that the GGUF file has no tokenizer");

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use half::{bf16, f16};
 use sha2::{Digest, Sha256};
 
+use super::cache::QuantisedBase;
 use super::modules::{
     Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,
     Vector,
@@ -39,7 +40,12 @@ pub fn shape(path: &Path) -> Result<DecoderConfig, ModelsError> {
 pub(super) fn from_files(path: &Path, options: &TrainOptions) -> Result<Built, ModelsError> {
     let weights = DecoderWeights::open(path)?;
     let config = weights.config()?;
-    let (modules, parameters) = Builder::new(&config, path, options).build(&Values::Files(&weights))?;
+    let mut builder = Builder::new(&config, path, options);
+    if let (Some(quantization), Some(folder)) = (options.quantization, &options.quantization_cache) {
+        builder.check()?;
+        builder.cache = QuantisedBase::open_or_make(folder, &weights, &config, quantization)?;
+    }
+    let (modules, parameters) = builder.build(&Values::Files(&weights))?;
     Ok((config, modules, parameters))
 }
 
@@ -93,11 +99,21 @@ struct Builder<'a> {
     /// Modules of the options that were found.
     found: Vec<String>,
     streams: u64,
+    /// The layers' linears, quantised on disk.
+    cache: Option<QuantisedBase>,
 }
 
 impl<'a> Builder<'a> {
     fn new(config: &'a DecoderConfig, path: &Path, options: &'a TrainOptions) -> Self {
-        Self { config, path: path.to_owned(), options, parameters: Vec::new(), found: Vec::new(), streams: 0 }
+        Self {
+            config,
+            path: path.to_owned(),
+            options,
+            parameters: Vec::new(),
+            found: Vec::new(),
+            streams: 0,
+            cache: None,
+        }
     }
 
     fn build(mut self, values: &Values<'_>) -> Result<(Modules, Vec<Parameter>), ModelsError> {
@@ -216,7 +232,10 @@ impl<'a> Builder<'a> {
             false => None,
         };
         let lora = match &self.options.method {
-            Method::Lora(options) if self.targeted(&name, options) => {
+            // What is trained whole has no difference, as in PEFT.
+            Method::Lora(options)
+                if self.targeted(&name, options) && !matches!(weight, Matrix::Trained(_)) =>
+            {
                 Some(self.lora(&name, &weight, rows, columns, options)?)
             }
             _ => None,
@@ -340,6 +359,9 @@ impl<'a> Builder<'a> {
             };
             let values = floats(values.matrix(&tensor, rows, columns)?, rows, columns)?;
             return Ok(Matrix::Trained(self.add(tensor, kind, values, &[rows, columns])?));
+        }
+        if let (Some(cache), Some(_)) = (&self.cache, layer) {
+            return Ok(Matrix::Frozen(cache.matrix(&tensor, rows, columns)?));
         }
         let raw = values.matrix(&tensor, rows, columns)?;
         // Embedding and output layer keep their floats, as bitsandbytes leaves them.

@@ -1,6 +1,7 @@
 //! Gradients of all parameters, summed over batches.
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
+use rayon::prelude::*;
 
 /// One f32 gradient for each parameter, in the order of [`super::TrainNet::parameters`].
 #[derive(Clone, Debug, Default)]
@@ -80,7 +81,11 @@ fn squares(tensor: &Tensor) -> Result<f64> {
     if let (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) =
         (&*storage, layout.contiguous_offsets())
     {
-        return Ok(values[from..to].iter().map(|value| f64::from(*value) * f64::from(*value)).sum());
+        // Pieces are summed in their order, so that the sum does not depend on threads.
+        let piece =
+            |piece: &[f32]| piece.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>();
+        let sums: Vec<f64> = values[from..to].par_chunks(1 << 15).map(piece).collect();
+        return Ok(sums.iter().sum());
     }
     drop(storage);
     tensor.to_dtype(candle_core::DType::F64)?.sqr()?.sum_all()?.to_scalar()

@@ -27,7 +27,7 @@ use crate::nn::Frequencies;
 pub struct GraphNet {
     kind: DType,
     /// Made at the first call.
-    parts: OnceLock<Parts>,
+    parts: OnceLock<Box<Parts>>,
 }
 
 /// What is kept of a layer until its backward pass.
@@ -103,12 +103,12 @@ impl GraphNet {
             Some(parts) => parts,
             None => {
                 let made = Parts::new(view.modules, self.kind, device)?;
-                self.parts.get_or_init(|| made)
+                self.parts.get_or_init(|| Box::new(made))
             }
         };
         let positions: Vec<usize> = batch.lengths.iter().flat_map(|length| 0..*length).collect();
         let frequencies = Frequencies::new(&view.config.rope, view.config.head_dim);
-        let rotation = frequencies.rotation(&positions).tables(device, self.kind)?;
+        let rotation = frequencies.rotation(&positions).on(device, self.kind)?;
         let context = Context { config: view.config, kind: self.kind, rotation, dropout };
         Ok(Pass { view, parts, context, batch })
     }

@@ -12,6 +12,7 @@
 
 mod batch;
 mod build;
+mod cache;
 mod dropout;
 mod gradients;
 mod modules;

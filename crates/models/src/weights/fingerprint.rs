@@ -12,7 +12,7 @@ const STEP: u64 = 1 << 20;
 /// Adds a file of `length` bytes to `hash`: whole up to 64 MiB; above, its length, its header of `header` bytes, 4 KiB
 /// at each of `starts` (where tensors begin), and 4 KiB of each MiB. A training run changes almost every value of the
 /// tensors that it trains, so that a sample of each tensor sees it; damage elsewhere is for a checksum of the file.
-pub(super) fn sample<E>(
+pub(crate) fn sample<E>(
     hash: &mut Sha256,
     length: u64,
     header: u64,

@@ -9,6 +9,7 @@ mod raw;
 
 pub use decoder::DecoderWeights;
 pub(crate) use decoder::gguf_name;
+pub(crate) use fingerprint::sample;
 pub use gguf::GgufFile;
 pub use raw::RawMatrix;
 
@@ -216,7 +217,7 @@ pub(crate) fn hex(bytes: &[u8], count: usize) -> String {
 }
 
 #[allow(unsafe_code, reason = "a mapping is only sound while nobody changes the file")]
-fn map(path: &Path) -> Result<Mmap, ModelsError> {
+pub(crate) fn map(path: &Path) -> Result<Mmap, ModelsError> {
     let fail = |source| ModelsError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(fail)?;
     // SAFETY: model files are written under a temporary name, renamed once whole and never changed after.

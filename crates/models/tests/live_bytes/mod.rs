@@ -11,7 +11,22 @@ pub fn live_bytes() -> isize {
     LIVE.load(Ordering::Relaxed)
 }
 
+/// The most bytes that were so at any time in `work`, beyond those before it; nothing else may run meanwhile.
+#[allow(dead_code, reason = "some tests ask what stays only")]
+pub fn peak_bytes(work: impl FnOnce()) -> isize {
+    let before = live_bytes();
+    PEAK.store(before, Ordering::Relaxed);
+    work();
+    PEAK.load(Ordering::Relaxed) - before
+}
+
 static LIVE: AtomicIsize = AtomicIsize::new(0);
+static PEAK: AtomicIsize = AtomicIsize::new(0);
+
+fn more(bytes: usize) {
+    let bytes = bytes as isize;
+    PEAK.fetch_max(LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes, Ordering::Relaxed);
+}
 
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
@@ -20,13 +35,13 @@ static ALLOCATOR: Counted = Counted;
 // SAFETY: the system's allocator does the work.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        more(layout.size());
         // SAFETY: the caller's promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        more(layout.size());
         // SAFETY: the caller's promises.
         unsafe { System.alloc_zeroed(layout) }
     }

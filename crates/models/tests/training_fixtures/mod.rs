@@ -61,6 +61,14 @@ pub struct Case {
     pub labels: usize,
     /// Standard deviation of the logits.
     pub std: f64,
+    /// How far off PyTorch is in a type.
+    pub pytorch: HashMap<String, Off>,
+}
+
+/// The largest difference of a logit.
+#[derive(Deserialize)]
+pub struct Off {
+    pub logits: f64,
 }
 
 /// How a model is trained, as `make.py` writes it.

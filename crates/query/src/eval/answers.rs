@@ -100,7 +100,7 @@ pub async fn run(
 ) -> Result<(AnswersReport, Vec<QuestionOutcome>)> {
     let mut outcomes = Vec::with_capacity(questions.len());
     for (done, question) in questions.iter().enumerate() {
-        outcomes.push(ask(answerer, question).await?);
+        outcomes.push(ask(answerer, question).await?.0);
         progress(done + 1);
     }
     Ok((report(&outcomes), outcomes))
@@ -116,12 +116,13 @@ pub fn as_asked(question: &EvalQuestion) -> (Question, Caller) {
     (asked, Caller::with_groups("eval", question.groups.iter().cloned()))
 }
 
-pub(crate) async fn ask(answerer: &Answerer, question: &EvalQuestion) -> Result<QuestionOutcome> {
+/// The outcome of one question, and who answered it.
+pub(crate) async fn ask(answerer: &Answerer, question: &EvalQuestion) -> Result<(QuestionOutcome, String)> {
     let started = Instant::now();
     let (asked, caller) = as_asked(question);
     let summary = answerer.answer(&asked, &caller).await.map_err(|error| error.of_question(&question.id))?;
     let ms = started.elapsed().as_secs_f64() * 1e3;
-    Ok(judge(question, &summary, ms))
+    Ok((judge(question, &summary, ms), summary.model))
 }
 
 /// Compares an answer with what is known.

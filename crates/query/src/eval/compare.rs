@@ -38,19 +38,30 @@ pub async fn evaluate_pair(
     questions: &[EvalQuestion],
     progress: &(dyn Fn(usize) + Send + Sync),
 ) -> Result<(AnswerReport, AnswerReport)> {
-    let (mut of_candidate, mut of_incumbent) = (Vec::new(), Vec::new());
+    let (mut new, mut old) = (Side::default(), Side::default());
     for (done, question) in questions.iter().enumerate() {
-        of_candidate.push(answers::ask(candidate, question).await?);
-        of_incumbent.push(answers::ask(incumbent, question).await?);
+        new.ask(candidate, question).await?;
+        old.ask(incumbent, question).await?;
         progress(done + 1);
     }
-    Ok((
-        AnswerReport::new(model_of(candidate), of_candidate),
-        AnswerReport::new(model_of(incumbent), of_incumbent),
-    ))
+    Ok((new.report(), old.report()))
 }
 
-fn model_of(answerer: &Answerer) -> String {
-    let serving = answerer.live().now();
-    serving.map_or_else(|| "extractive".to_owned(), |serving| serving.generator.info().id.clone())
+#[derive(Default)]
+struct Side {
+    model: String,
+    outcomes: Vec<QuestionOutcome>,
+}
+
+impl Side {
+    async fn ask(&mut self, answerer: &Answerer, question: &EvalQuestion) -> Result<()> {
+        let (outcome, model) = answers::ask(answerer, question).await?;
+        self.outcomes.push(outcome);
+        self.model = model;
+        Ok(())
+    }
+
+    fn report(self) -> AnswerReport {
+        AnswerReport::new(self.model, self.outcomes)
+    }
 }

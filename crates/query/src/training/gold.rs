@@ -34,6 +34,11 @@ impl Gold {
             && self.places.iter().any(|place| passage.span.contains(place))
     }
 
+    /// The title of its document.
+    pub fn title(&self) -> &str {
+        self.chunks.first().map_or("", |live| live.document.title.as_str())
+    }
+
     /// Whether a chunk holds some of it.
     pub fn touches(&self, live: &LiveChunk) -> bool {
         let (chunk, span) = (&live.chunk, live.chunk.place.span);
@@ -99,6 +104,11 @@ impl Library {
             true => Ok(Err("it is answerable and names no source".to_owned())),
             false => Ok(Ok(golds)),
         }
+    }
+
+    /// Whether a name is that of a document.
+    pub fn has(&self, name: &str) -> bool {
+        self.document(name).is_ok()
     }
 
     /// The document of this name; where none has it, the only one whose path ends with it, or that it ends with.

@@ -7,24 +7,31 @@
 //! there, some questions come without their source; here the answer is then the sentence that says so, as it is for
 //! questions that the documents do not answer.
 //!
-//! Sources are found in the catalog by their quotes ([`gold`]), passages are chosen and packed in [`passages`], answers
-//! are worded in [`answer`], and what a model is later tested with is kept out in [`held_out`].
+//! Sources are found in the catalog by their quotes (`gold`), passages are chosen and packed (`passages`), answers are
+//! worded (`answer`), and checked as serving checks what a model writes (`check`): where it would flag an answer, the
+//! source's own sentence is taught instead. What a model is later tested with is kept out ([`refuse_held_out`]).
 
 mod answer;
+mod check;
 mod gold;
 mod held_out;
 mod passages;
+mod row;
 
 use std::collections::BTreeSet;
 
 use lore_core::{Generator, Message, Role};
+use lore_index::Catalog;
 use serde::{Deserialize, Serialize};
 
+use self::check::Checker;
 use self::gold::{Gold, Library};
 use self::passages::{Chosen, Shower};
 use crate::answer::Answerer;
 use crate::error::Result;
 use crate::eval::EvalQuestion;
+use crate::eval::answers::as_asked;
+use crate::eval::metrics::{contains, token_f1};
 use crate::pack::Packed;
 use crate::prompt::PromptLanguage;
 use crate::random::Random;
@@ -36,11 +43,11 @@ pub use self::held_out::refuse_held_out;
 #[serde(rename_all = "snake_case")]
 pub enum AnswerForm {
     /// The source's own sentence; of a table the cells that answer, with what they are about and their columns' names.
+    #[default]
     Quote,
     /// The right answer alone.
     Short,
     /// The right answer, a colon, and the source's sentence.
-    #[default]
     ShortThenQuote,
 }
 
@@ -139,6 +146,14 @@ pub struct RagReport {
     pub retrieved: f64,
     /// Share of them where a passage that answers stands first.
     pub first: f64,
+    /// Examples with an answer whose wording serving would flag, so that it is the source's own.
+    pub reworded: usize,
+    /// Those of them whose source serving would flag too.
+    pub flagged: usize,
+    /// Mean token F1 of the answers against the right ones: what a model that learned them all by heart would reach.
+    pub answer_f1: f64,
+    /// Share of the answers that hold the right one.
+    pub contains_gold: f64,
     /// Mean number of passages.
     pub passages: f64,
     /// Mean tokens of a prompt.
@@ -178,13 +193,25 @@ pub async fn build(
 ) -> Result<RagSet> {
     let library = Library::read(answerer.retriever.index().catalog()).await?;
     let twice = asked_twice(questions, config);
-    let mut builder = Builder { answerer, text, config, library, set: RagSet::default(), retrieved: 0 };
+    let mut builder =
+        Builder { answerer, text, config, library, set: RagSet::default(), sums: Sums::default() };
     for (done, question) in questions.iter().enumerate() {
         let again = twice.contains(question.id.as_str());
         builder.add(question, again).await.map_err(|error| error.of_question(&question.id))?;
         progress(done + 1);
     }
     Ok(builder.finish(questions.len()))
+}
+
+/// How many of the documents that `questions` name are not in `catalog`, and how many they name.
+///
+/// # Errors
+/// Fails where the catalog does.
+pub async fn missing_documents(catalog: &Catalog, questions: &[EvalQuestion]) -> Result<(usize, usize)> {
+    let library = Library::read(catalog).await?;
+    let named: BTreeSet<&str> =
+        questions.iter().flat_map(|q| &q.sources).map(|source| source.document.as_str()).collect();
+    Ok((named.iter().filter(|name| !library.has(name)).count(), named.len()))
 }
 
 /// The ids of the answerable questions that are asked again without their source.
@@ -203,7 +230,17 @@ struct Builder<'a> {
     config: &'a RagConfig,
     library: Library,
     set: RagSet,
+    sums: Sums,
+}
+
+/// What is counted of the examples with an answer.
+#[derive(Debug, Default)]
+struct Sums {
     retrieved: usize,
+    reworded: usize,
+    flagged: usize,
+    f1: f64,
+    holds: f64,
 }
 
 impl Builder<'_> {
@@ -218,7 +255,7 @@ impl Builder<'_> {
                 shower.pack(found, language.refusal()).await?,
             );
         }
-        let access = crate::eval::answers::as_asked(question).1.access;
+        let access = as_asked(question).1.access;
         let golds = match self.library.locate(question, &access).await? {
             Ok(golds) => golds,
             Err(reason) => {
@@ -229,7 +266,7 @@ impl Builder<'_> {
         let mut random = Random::of(self.config.seed, &format!("{} rank", question.id));
         let draft = answer::worded(self.config.answer, question, &golds, &vec![10; golds.len()]);
         match shower.with_sources(&golds, &mut random, &draft).await? {
-            Ok(chosen) => self.answer(question, &golds, chosen),
+            Ok(chosen) => self.answer(question, &golds, &shower, chosen).await?,
             Err(reason) => self.skip(question, reason),
         }
         if again {
@@ -240,16 +277,41 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn answer(&mut self, question: &EvalQuestion, golds: &[Gold], chosen: Chosen) {
+    async fn answer(
+        &mut self,
+        question: &EvalQuestion,
+        golds: &[Gold],
+        shower: &Shower<'_>,
+        chosen: Chosen,
+    ) -> Result<()> {
         let Chosen { packed, retrieved } = chosen;
         let marker = |gold: &Gold| {
             let held = packed.passages.iter().find(|found| gold.is_in(found));
             held.map_or(0, |found| found.passage.marker)
         };
         let markers: Vec<u32> = golds.iter().map(marker).collect();
-        let text = answer::worded(self.config.answer, question, golds, &markers);
-        self.retrieved += usize::from(retrieved);
-        self.push(question.id.clone(), RagKind::Answer, packed, text, markers.into_iter().collect());
+        let right: BTreeSet<u32> = markers.iter().copied().collect();
+        let checker = Checker::new(self.answerer, &shower.known(), &packed).await?;
+        let worded = |form| answer::worded(form, question, golds, &markers);
+        let mut text = worded(self.config.answer);
+        if !checker.accepts(&text, &right).await? {
+            text = worded(AnswerForm::Quote);
+            self.sums.reworded += 1;
+            if !checker.accepts(&text, &right).await? {
+                self.sums.flagged += 1;
+                tracing::debug!(id = question.id, text, "serving would flag the answer of an example");
+            }
+        }
+        let best = |score: &dyn Fn(&[String]) -> f64| {
+            question.answers.iter().map(|parts| score(parts)).fold(0.0, f64::max)
+        };
+        let plain = crate::cite::parse(&text, packed.passages.len() as u32).0;
+        self.sums.retrieved += usize::from(retrieved);
+        self.sums.f1 += best(&|parts| token_f1(&plain, &parts.join(" ")));
+        self.sums.holds += best(&|parts| f64::from(u8::from(parts.iter().all(|p| contains(&plain, p)))));
+        drop(checker);
+        self.push(question.id.clone(), RagKind::Answer, packed, text, right);
+        Ok(())
     }
 
     fn refuse(
@@ -298,22 +360,26 @@ impl Builder<'_> {
     }
 
     fn finish(self, questions: usize) -> RagSet {
-        let (mut set, retrieved) = (self.set, self.retrieved);
+        let (mut set, sums) = (self.set, self.sums);
         let all = &set.examples;
         let count = |kind: RagKind| all.iter().filter(|example| example.kind == kind).count();
         let mean = |of: fn(&RagExample) -> usize| {
             all.iter().map(|example| of(example) as f64).sum::<f64>() / all.len().max(1) as f64
         };
         let answers = count(RagKind::Answer);
-        let share = |part: usize| part as f64 / answers.max(1) as f64;
+        let of_answers = |sum: f64| sum / answers.max(1) as f64;
         set.report = RagReport {
             questions,
             answers,
             without_source: count(RagKind::WithoutSource),
             unanswerable: count(RagKind::Unanswerable),
             skipped: set.skipped.len(),
-            retrieved: share(retrieved),
-            first: share(all.iter().filter(|example| example.right.contains(&1)).count()),
+            retrieved: of_answers(sums.retrieved as f64),
+            first: of_answers(all.iter().filter(|example| example.right.contains(&1)).count() as f64),
+            reworded: sums.reworded,
+            flagged: sums.flagged,
+            answer_f1: of_answers(sums.f1),
+            contains_gold: of_answers(sums.holds),
             passages: mean(|example| example.passages),
             prompt_tokens: mean(|example| example.prompt_tokens),
             answer_tokens: mean(|example| example.answer_tokens),

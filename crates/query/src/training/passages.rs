@@ -48,6 +48,11 @@ impl<'a> Shower<'a> {
         Self { answerer, text, question, rewritten }
     }
 
+    /// What the question tells already, as serving knows it when it checks an answer.
+    pub fn known(&self) -> String {
+        format!("{} {}", self.question.question, self.rewritten)
+    }
+
     /// What serving would show.
     pub async fn found(&self) -> Result<Found> {
         let (hits, vector) = self.hits(self.answerer.config.passages).await?;

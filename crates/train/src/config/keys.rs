@@ -93,11 +93,6 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// An error of `key`, with the place where it stands.
     pub(super) fn error(&self, key: &str, message: impl Into<String>) -> TrainError {
         let place = match self.entries.get(key) {

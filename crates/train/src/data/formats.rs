@@ -55,8 +55,24 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The format of a file by its first object; `None` where its fields fit none.
-pub(super) fn detect(object: &Map<String, Value>, spec: &DatasetSpec) -> Option<Format> {
+/// A text as it may stand in a message: short, and without what steers a terminal.
+fn short(text: &str) -> String {
+    let mut chars = text.chars();
+    let shown: String = chars.by_ref().take(40).flat_map(char::escape_debug).collect();
+    if chars.next().is_some() { format!("{shown}...") } else { shown }
+}
+
+/// The names of an object's fields, the first of them.
+fn fields(object: &Map<String, Value>) -> String {
+    let names: Vec<String> = object.keys().take(12).map(|name| short(name)).collect();
+    names.join(", ")
+}
+
+/// The format of a file by its first object.
+///
+/// # Errors
+/// When its fields fit none.
+pub(super) fn detect(object: &Map<String, Value>, spec: &DatasetSpec) -> Result<Format, String> {
     let named =
         |role: &str| spec.columns.iter().find(|(known, _)| known == role).map(|(_, name)| name.as_str());
     let has = |name: &str| object.get(name).is_some_and(|value| !value.is_null());
@@ -67,16 +83,24 @@ pub(super) fn detect(object: &Map<String, Value>, spec: &DatasetSpec) -> Option<
             || turns.first().is_some_and(|turn| turn.get("role").is_some()),
             |role| role == "role",
         );
-        return Some(if openai { Format::Messages } else { Format::Sharegpt });
+        return Ok(if openai { Format::Messages } else { Format::Sharegpt });
     }
     let answered = ["output", "response", "completion", "answer"].into_iter().any(has)
         || named("response").is_some_and(has);
     let asked = ["instruction", "prompt"].into_iter().any(has) || named("prompt").is_some_and(has);
     match () {
-        () if asked && answered => Some(Format::Alpaca),
-        () if has(named("text").unwrap_or("text")) => Some(Format::Text),
-        () if asked => Some(Format::Alpaca),
-        () => None,
+        () if asked && answered => Ok(Format::Alpaca),
+        () if has(named("text").unwrap_or("text")) => Ok(Format::Text),
+        () if has("chosen") && has("rejected") => {
+            Err("its lines have chosen and rejected answers, which the stages rm and dpo learn from; stage: sft needs one \
+                 answer to a question"
+                .to_owned())
+        }
+        () if asked => Ok(Format::Alpaca),
+        () => Err(format!(
+            "its fields [{}] are of no known format; name the format, or the columns in dataset_info.json",
+            fields(object)
+        )),
     }
 }
 
@@ -260,7 +284,7 @@ impl Names {
         let name = required(message, &self.role)?;
         let Some((_, speaker)) = self.speakers.iter().find(|(known, _)| known == name) else {
             let known: Vec<&str> = self.speakers.iter().map(|(name, _)| name.as_str()).collect();
-            return Err(format!("{:?} is {name:?}; known are {}", self.role, known.join(", ")));
+            return Err(format!("{:?} is \"{}\"; known are {}", self.role, short(name), known.join(", ")));
         };
         if message
             .get("tool_calls")
@@ -310,6 +334,5 @@ fn required<'a>(object: &'a Map<String, Value>, name: &str) -> Result<&'a str, S
 }
 
 fn missing(object: &Map<String, Value>, name: &str) -> String {
-    let fields: Vec<&str> = object.keys().take(12).map(String::as_str).collect();
-    format!("has no {name:?}; its fields are [{}]", fields.join(", "))
+    format!("has no {name:?}; its fields are [{}]", fields(object))
 }

@@ -45,20 +45,17 @@ pub(super) fn held_out(digests: &[Hash], size: f64, seed: u64) -> Result<HashSet
     order.sort_unstable();
     let mut held = HashSet::new();
     let mut count = 0;
-    // One kind of example at least is trained on.
-    for (_, digest) in &order[..order.len() - 1] {
-        let more = counts[digest];
-        if count + more > wanted && count > 0 {
-            continue;
+    for (_, digest) in &order {
+        if count + counts[digest] <= wanted {
+            count += counts[digest];
+            held.insert(*digest);
         }
-        if count + more > wanted && more * 2 > digests.len() {
-            continue;
-        }
-        count += more;
-        held.insert(*digest);
-        if count >= wanted {
-            break;
-        }
+    }
+    // Where every kind has more copies than are wanted, the one with the fewest.
+    if held.is_empty() {
+        held.extend(
+            order.iter().min_by_key(|(rank, digest)| (counts[digest], *rank)).map(|(_, digest)| *digest),
+        );
     }
     Ok(held)
 }
@@ -190,7 +187,7 @@ mod tests {
             let all = digests(&kinds);
             if let Ok(held) = held_out(&all, size, seed) {
                 let eval = all.iter().filter(|digest| held.contains(*digest)).count();
-                prop_assert!(eval < all.len());
+                prop_assert!(eval > 0 && eval < all.len());
                 prop_assert_eq!(held_out(&all, size, seed).unwrap(), held);
             }
         }

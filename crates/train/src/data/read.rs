@@ -143,15 +143,8 @@ fn elements(
         let record = match value {
             Ok(Value::Object(object)) => {
                 if names.is_none() {
-                    let Some(format) = spec.format.or_else(|| detect(&object, spec)) else {
-                        let fields: Vec<&str> = object.keys().take(12).map(String::as_str).collect();
-                        let message = format!(
-                            "its fields [{}] are of no known format; name the format, or the columns, in \
-                             dataset_info.json",
-                            fields.join(", ")
-                        );
-                        return Err(failed(path, Some(line), message));
-                    };
+                    let format = spec.format.map_or_else(|| detect(&object, spec), Ok);
+                    let format = format.map_err(|what| failed(path, Some(line), what))?;
                     *names = Some((format, Names::new(format, spec, &object)));
                 }
                 names.as_ref().map_or_else(|| Err(String::new()), |(_, names)| names.record(&object, stage))

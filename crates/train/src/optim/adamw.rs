@@ -1,5 +1,6 @@
 //! AdamW, whose moments can be saved.
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
@@ -60,17 +61,26 @@ impl Moments {
         Self::new(0, vec![0.0; count], vec![0.0; count], like)
     }
 
-    /// Mean of the gradients and of their squares.
+    /// Mean of the gradients.
     ///
     /// # Errors
-    /// When they cannot be read from the device.
-    pub fn read(&self) -> Result<(Vec<f32>, Vec<f32>)> {
-        Ok(match &self.values {
-            Values::Host { first, second } => (first.clone(), second.clone()),
-            Values::Device { first, second } => {
-                (first.flatten_all()?.to_vec1()?, second.flatten_all()?.to_vec1()?)
-            }
-        })
+    /// When it cannot be read from the device.
+    pub fn first(&self) -> Result<Cow<'_, [f32]>> {
+        match &self.values {
+            Values::Host { first, .. } => Ok(first.into()),
+            Values::Device { first, .. } => Ok(first.flatten_all()?.to_vec1()?.into()),
+        }
+    }
+
+    /// Mean of their squares.
+    ///
+    /// # Errors
+    /// When it cannot be read from the device.
+    pub fn second(&self) -> Result<Cow<'_, [f32]>> {
+        match &self.values {
+            Values::Host { second, .. } => Ok(second.into()),
+            Values::Device { second, .. } => Ok(second.flatten_all()?.to_vec1()?.into()),
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lore_models::training::{Batch, Gradients, Precision, TrainNet};
-use serde_json::json;
 
 use super::checkpoint::{Checkpoints, restore};
 use super::events::EventFile;
@@ -60,7 +59,12 @@ pub(super) fn begin<'a>(
     if let Some(path) = &from {
         let restored = restore(path, &identity, net.parameters(), &mut optimiser)?;
         (state, metrics) = (restored.state, restored.metrics);
-        checkpoints.remove_after(state.step)?;
+    }
+    if from.as_deref().is_some_and(|path| within(path, folder)) {
+        // The steps after it are taken again, and come to the same.
+        checkpoints.remove_from(state.step + 1)?;
+    } else {
+        forget(folder, &checkpoints)?;
     }
     if let (BatchSize::Auto { memory_limit }, None) = (config.data.batch, state.batch_tokens) {
         state.batch_tokens = Some(probe(net, train, memory_limit, observer)?);
@@ -77,7 +81,9 @@ pub(super) fn begin<'a>(
         steps: plan.steps,
         batch_tokens: state.batch_tokens,
         resumed_from: from.clone(),
-        config: json!(config),
+        config: serde_json::to_value(config).map_err(|error| {
+            TrainError::Setup(format!("the settings cannot be written: {error}; name paths in UTF-8"))
+        })?,
     };
     write_file(disk, &folder.join(RECORD), record.to_yaml()?.as_bytes())?;
     let metrics = MetricsFile::begin(disk, folder.join(METRICS), &metrics)?;
@@ -97,9 +103,8 @@ pub(super) fn begin<'a>(
         rate: LearningRate::new(&config.optim, plan.steps),
         gradients: Gradients::new(net.parameters().len()),
         // A checkpoint of another folder is not one of this run's.
-        saved_at: from.filter(|path| *path == checkpoints.path(state.step)).map(|_| state.step),
+        saved_at: from.filter(|path| within(path, folder)).map(|_| state.step),
         since: Instant::now(),
-        last_eval: None,
         disk,
         net,
         inputs,
@@ -121,30 +126,31 @@ fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<Pat
     let folder = &config.run.output_dir;
     fs::create_dir_all(folder).map_err(|error| failed(folder, 0, error))?;
     clean(folder)?;
-    let from = match &config.run.resume {
-        Resume::From(path) => Some(path.clone()),
-        Resume::Last => checkpoints.last(),
-        Resume::No => {
-            let used = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-            if used && !config.run.overwrite {
-                return Err(TrainError::Setup(format!(
-                    "{} is not empty; name another output_dir, set overwrite_output_dir: true, or go on with \
-                     resume_from_checkpoint: true",
-                    folder.display()
-                )));
-            }
-            None
-        }
+    let (from, own) = match &config.run.resume {
+        Resume::From(path) => (Some(path.clone()), within(path, folder)),
+        Resume::Last => (checkpoints.last(), true),
+        Resume::No => (None, false),
     };
-    if from.is_none() {
-        forget(folder, checkpoints)?;
+    let used = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if used && !own && !config.run.overwrite {
+        return Err(TrainError::Setup(format!(
+            "{} is not empty; name another output_dir, set overwrite_output_dir: true, or go on with \
+             resume_from_checkpoint: true",
+            folder.display()
+        )));
     }
     Ok(from)
 }
 
+/// Whether a checkpoint is one of a run's folder.
+fn within(checkpoint: &Path, folder: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(checkpoint).is_some_and(|path| path.parent().map(Path::to_owned) == whole(folder))
+}
+
 /// Removes what an earlier run left in the folder.
 fn forget(folder: &Path, checkpoints: &Checkpoints) -> Result<(), TrainError> {
-    checkpoints.remove_after(0)?;
+    checkpoints.remove_from(0)?;
     OWN.iter().try_for_each(|name| remove(&folder.join(name)))
 }
 
@@ -161,18 +167,16 @@ fn probe(
     observer: &mut dyn Observer,
 ) -> Result<usize, TrainError> {
     let on_cpu = net.options().device.is_cpu();
+    let moments = MOMENTS * net.trained_values() as u64;
     let before = resident().filter(|_| on_cpu);
-    let limit = before.and_then(|now| {
-        let limit = limit.or_else(|| Some(now + (available()? as f64 * FREE) as u64))?;
-        Some(limit.saturating_sub(MOMENTS * net.trained_values() as u64))
-    });
+    let limit = before.and_then(|now| limit.or_else(|| Some(now + (available()? as f64 * FREE) as u64)));
     let mut longest: Vec<&Example> = examples.iter().collect();
     longest.sort_by_key(|example| std::cmp::Reverse(example.tokens.len()));
     let search = Search {
         smallest: longest.first().map_or(1, |example| example.tokens.len()),
         most: examples.iter().map(|example| example.tokens.len()).sum(),
         limit,
-        before: before.unwrap_or_default(),
+        before: before.unwrap_or_default() + moments,
     };
     let mut gradients = Gradients::new(net.parameters().len());
     let found = most_tokens(search, |tokens| {
@@ -186,7 +190,10 @@ fn probe(
         gradients.clear();
         forget_peak();
         let trial = match net.forward_backward(&batch, 1.0, 0, &mut gradients) {
-            Ok(_) => peak_memory().filter(|_| limit.is_some()).map_or(Trial::Unknown, Trial::Peak),
+            Ok(_) => {
+                let peak = peak_memory().filter(|_| limit.is_some());
+                peak.map_or(Trial::Unknown, |peak| Trial::Peak(peak + moments))
+            }
             // An accelerator that has no room says so; what else may be wrong shows with the smallest batch.
             Err(_) if !on_cpu && tokens > search.smallest => Trial::TooMuch,
             Err(error) => return Err(error.into()),

@@ -105,9 +105,9 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// Removes those after a step: a run that goes on from there does not need them.
-    pub fn remove_after(&self, step: usize) -> Result<(), TrainError> {
-        self.steps().into_iter().filter(|other| *other > step).try_for_each(|step| discard(&self.path(step)))
+    /// Removes those from a step on.
+    pub fn remove_from(&self, step: usize) -> Result<(), TrainError> {
+        self.steps().into_iter().filter(|other| *other >= step).try_for_each(|step| discard(&self.path(step)))
     }
 }
 
@@ -126,7 +126,7 @@ fn write(disk: &Disk, target: &Path, snapshot: &Snapshot<'_>) -> Result<PathBuf,
         .map(|parameter| Entry {
             name: parameter.name.clone(),
             shape: parameter.value.dims().to_vec(),
-            values: Box::new(|| parameter.value.flatten_all()?.to_vec1()),
+            values: Box::new(|| Ok(parameter.value.flatten_all()?.to_vec1()?.into())),
         })
         .collect();
     staged.file(PARAMETERS, |out| tensors::write(out, &entries))?;
@@ -136,15 +136,11 @@ fn write(disk: &Disk, target: &Path, snapshot: &Snapshot<'_>) -> Result<PathBuf,
             let shape = parameter.value.dims().to_vec();
             let (first, second) = (shape.clone(), shape);
             [
-                Entry {
-                    name: format!("{name}.exp_avg"),
-                    shape: first,
-                    values: Box::new(|| Ok(moments.read()?.0)),
-                },
+                Entry { name: format!("{name}.exp_avg"), shape: first, values: Box::new(|| moments.first()) },
                 Entry {
                     name: format!("{name}.exp_avg_sq"),
                     shape: second,
-                    values: Box::new(|| Ok(moments.read()?.1)),
+                    values: Box::new(|| moments.second()),
                 },
             ]
         })

@@ -62,9 +62,10 @@ fn points(lines: &[Line], pick: impl Fn(&Line) -> Option<(usize, f64)>) -> Vec<(
     lines.iter().filter_map(|line| finite(pick(line)?)).collect()
 }
 
-/// An exponential mean over about a twentieth of the points, without the pull of its start towards zero.
+/// An exponential mean over about a twentieth of the points and at least three, without the pull of its start towards
+/// zero.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let keep = 1.0 - (20.0 / points.len().max(1) as f64).min(1.0);
+    let keep = 1.0 - 1.0 / (points.len() as f64 / 20.0).max(3.0);
     let (mut sum, mut weight) = (0.0, 0.0);
     let smooth = |(step, value): &(f64, f64)| {
         sum = keep * sum + value;
@@ -145,7 +146,9 @@ fn chart(title: &str, unit: &str, series: &[Series]) -> String {
         put(format!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", LEFT - 8.0, at + 4.0));
     }
     let columns = ticks(x_low, x_high, 8);
-    for value in columns.iter().filter(|value| (x_low..=x_high).contains(value)) {
+    // There are no half steps.
+    let shown = |value: &&f64| (x_low..=x_high).contains(*value) && value.fract() == 0.0;
+    for value in columns.iter().filter(shown) {
         let (at, text) = (x(*value), label(*value, columns[1] - columns[0]));
         put(format!(
             "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{floor}\" y2=\"{}\" stroke=\"#94a3b8\"/>",

@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(records[0][9..], *b"\x10\x00\x1a\x0dbrain.Event:2");
         assert_eq!(records[1][9..], *b"\x10\xac\x02\x3a\x02\x08\x01");
         let loss = b"\x0a\x09eval/loss\x15\x00\x00\x00\x3f";
-        assert_eq!(records[2][9..14], *b"\x10\xac\x02\x2a\x2d");
+        assert_eq!(records[2][9..14], *b"\x10\xac\x02\x2a\x2a");
         assert_eq!(records[2][14..16], [0x0a, loss.len() as u8]);
         assert_eq!(records[2][16..16 + loss.len()], *loss);
         assert_eq!(records.len(), 3);

@@ -49,6 +49,10 @@ pub(super) struct Staged<'a> {
 
 /// What ends the names of folders that are not finished.
 const UNFINISHED: &str = ".unfinished";
+/// What ends the names of folders that are being removed.
+const REMOVED: &str = ".removed";
+/// What ends the names of unfinished adapters and models.
+const PART: &str = ".part";
 
 impl<'a> Staged<'a> {
     /// A new folder beside `target`, which stays as it is until [`Staged::commit`].
@@ -58,11 +62,6 @@ impl<'a> Staged<'a> {
         let staged = Self { disk, target: target.into(), temporary, expected, files: BTreeMap::new() };
         fs::create_dir_all(&staged.temporary).map_err(|e| staged.failed(e))?;
         Ok(staged)
-    }
-
-    /// Where its files lie until it is finished.
-    pub fn path(&self) -> &Path {
-        &self.temporary
     }
 
     /// Its files so far.
@@ -172,7 +171,7 @@ pub(super) fn discard(folder: &Path) -> Result<(), TrainError> {
     if !folder.exists() {
         return Ok(());
     }
-    let away = hidden(folder, UNFINISHED.trim_start_matches('.'));
+    let away = hidden(folder, REMOVED);
     remove(&away)?;
     fs::rename(folder, &away)
         .and_then(|()| fs::remove_dir_all(&away))
@@ -185,7 +184,7 @@ pub(super) fn clean(folder: &Path) -> Result<(), TrainError> {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with('.') && name.ends_with(UNFINISHED.trim_start_matches('.')) {
+        if name.starts_with('.') && [UNFINISHED, REMOVED, PART].iter().any(|end| name.ends_with(end)) {
             remove(&entry.path())?;
         }
     }

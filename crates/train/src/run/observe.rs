@@ -12,7 +12,8 @@ pub enum Event<'a> {
     Probing {
         /// Tokens of the batch.
         tokens: usize,
-        /// The process' peak in bytes while a step of them was computed; `None` where they did not fit or it is unknown.
+        /// The process' peak in bytes while a step of them was computed, with what the optimiser will add; `None` where
+        /// they did not fit or it is unknown.
         peak: Option<u64>,
     },
     /// The first step is about to begin.

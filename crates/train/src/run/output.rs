@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use lore_models::training::{Method, TrainNet};
+use lore_models::{ModelsError, adapter, export};
 
-use super::folder::{Disk, Staged};
+use super::folder::{discard, failed};
 use super::lineage::Base;
-use super::tensors::{self, Entry, bytes_of};
+use super::tensors::bytes_of;
 use crate::error::TrainError;
 
 /// Where an adapter lies in a run's folder.
@@ -15,21 +16,28 @@ pub const ADAPTER_FOLDER: &str = "adapter";
 pub const MODEL_FOLDER: &str = "model";
 
 /// Writes what `net` has learned on `base` into the run's folder; says where.
-pub(super) fn save(disk: &Disk, net: &TrainNet, _base: &Base, folder: &Path) -> Result<PathBuf, TrainError> {
-    let target = match net.options().method {
-        Method::Lora(_) | Method::Bottleneck(_) => folder.join(ADAPTER_FOLDER),
-        Method::Full | Method::Freeze(_) => folder.join(MODEL_FOLDER),
+///
+/// `None` for a whole model whose base has no files: there is no tokenizer to put beside it, and its values are in the
+/// last checkpoint.
+pub(super) fn save(net: &TrainNet, base: &Base, folder: &Path) -> Result<Option<PathBuf>, TrainError> {
+    let (target, bytes, result) = match (&net.options().method, &base.path) {
+        (Method::Lora(_) | Method::Bottleneck(_), _) => {
+            let target = folder.join(ADAPTER_FOLDER);
+            discard(&target)?;
+            let result = adapter::save(net, &base.name, &target);
+            (target, bytes_of(net.trained_values()), result)
+        }
+        (Method::Full | Method::Freeze(_), Some(path)) => {
+            let target = folder.join(MODEL_FOLDER);
+            discard(&target)?;
+            let result = export::save_model(net, path, &target);
+            (target, bytes_of(net.values()), result)
+        }
+        (Method::Full | Method::Freeze(_), None) => return Ok(None),
     };
-    let mut staged = Staged::new(disk, &target, bytes_of(net.trained_values()))?;
-    let entries: Vec<_> = net
-        .parameters()
-        .iter()
-        .map(|parameter| Entry {
-            name: parameter.name.clone(),
-            shape: parameter.value.dims().to_vec(),
-            values: Box::new(|| parameter.value.flatten_all()?.to_vec1()),
-        })
-        .collect();
-    staged.file("parameters.safetensors", |out| tensors::write(out, &entries))?;
-    staged.commit()
+    match result {
+        Ok(()) => Ok(Some(target)),
+        Err(ModelsError::Write { path, source }) => Err(failed(&path, bytes, source)),
+        Err(error) => Err(error.into()),
+    }
 }

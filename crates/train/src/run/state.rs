@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::metrics::EvalMetrics;
 use crate::optim::LossScaler;
 
 /// Everything that the next step depends on, and what was counted so far.
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub whole: Window,
     /// The step of the last evaluation.
     pub evaluated_at: Option<usize>,
+    /// Its figures.
+    pub last_eval: Option<EvalMetrics>,
     /// The best evaluation.
     pub best: Option<Best>,
     /// Evaluations since then.
@@ -99,14 +102,17 @@ impl State {
             window: Window::default(),
             whole: Window::default(),
             evaluated_at: None,
+            last_eval: None,
             best: None,
             worse: 0,
         }
     }
 
     /// Takes note of an evaluation; says whether it is the best.
-    pub fn evaluated(&mut self, loss: f64) -> bool {
+    pub fn evaluated(&mut self, metrics: EvalMetrics) -> bool {
+        let loss = metrics.eval_loss;
         self.evaluated_at = Some(self.step);
+        self.last_eval = Some(metrics);
         let better = self.best.is_none_or(|best| loss < best.loss);
         if better {
             self.best = Some(Best { step: self.step, loss });

@@ -16,6 +16,7 @@ impl Trainer<'_> {
     /// Takes a step; false where it was told to stop before the step was done, and nothing changed.
     pub fn step(&mut self) -> Result<bool, TrainError> {
         let begun = Instant::now();
+        let _span = tracing::debug_span!("step", step = self.state.step + 1).entered();
         let batches = self.plan.step(self.state.epoch, self.state.batch);
         let examples = self.inputs.train;
         // A step's loss is the mean over all its labels, however they are spread over its batches.

@@ -1,5 +1,6 @@
 //! safetensors files of f32, written a tensor at a time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,7 +15,7 @@ pub(super) struct Entry<'a> {
     pub name: String,
     pub shape: Vec<usize>,
     /// Its values, asked for when it is its turn.
-    pub values: Box<dyn Fn() -> candle_core::Result<Vec<f32>> + 'a>,
+    pub values: Box<dyn Fn() -> candle_core::Result<Cow<'a, [f32]>> + 'a>,
 }
 
 /// Bytes of `values` f32.
@@ -100,7 +101,8 @@ mod tests {
     fn what_was_written_is_read() {
         let entry = |name: &str, shape: &[usize]| {
             let count = shape.iter().product::<usize>();
-            let values = move || Ok((0..count).map(|value| value as f32 * 0.1 - 3.0).collect());
+            let values =
+                move || Ok((0..count).map(|value| value as f32 * 0.1 - 3.0).collect::<Vec<_>>().into());
             Entry { name: name.into(), shape: shape.to_vec(), values: Box::new(values) }
         };
         let mut bytes = Vec::new();

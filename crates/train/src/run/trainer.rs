@@ -69,7 +69,7 @@ pub struct Outcome {
     pub elapsed: f64,
     /// The last checkpoint.
     pub checkpoint: Option<PathBuf>,
-    /// Folder of the trained values; none where the run was told to stop.
+    /// Folder of the trained values; none where the run was told to stop, or where a whole model has no base with files.
     pub output: Option<PathBuf>,
 }
 
@@ -126,7 +126,6 @@ pub(super) struct Trainer<'a> {
     pub since: Instant,
     /// The step of the last checkpoint.
     pub saved_at: Option<usize>,
-    pub last_eval: Option<EvalMetrics>,
 }
 
 impl Trainer<'_> {
@@ -170,10 +169,9 @@ impl Trainer<'_> {
             return Ok(true);
         }
         let Some(metrics) = self.evaluate()? else { return Ok(false) };
-        let best = self.state.evaluated(metrics.eval_loss);
+        let best = self.state.evaluated(metrics.clone());
         self.log(&Line::Eval(metrics.clone()))?;
         self.observer.event(&Event::Evaluated { metrics: &metrics, best });
-        self.last_eval = Some(metrics);
         let run = &self.config.run;
         if best && (run.load_best_at_end || run.early_stopping.is_some()) {
             self.save()?;
@@ -231,14 +229,11 @@ impl Trainer<'_> {
     /// Writes what a run ends with.
     fn end(mut self, end: End) -> Result<Outcome, TrainError> {
         let folder = self.config.run.output_dir.clone();
-        if end == End::Stopped {
-            if self.state.step > 0 {
-                self.save()?;
-            }
-        } else if self.config.run.save_steps != Some(usize::MAX) {
+        let wanted = end == End::Stopped || self.config.run.save_steps != Some(usize::MAX);
+        if wanted && self.state.step > 0 {
             self.save()?;
         }
-        let output = if end == End::Stopped { None } else { Some(self.save_values(&folder)?) };
+        let output = if end == End::Stopped { None } else { self.save_values(&folder)? };
         if self.config.run.plot {
             self.draw(&folder)?;
         }
@@ -247,7 +242,7 @@ impl Trainer<'_> {
             steps: self.state.step,
             epochs: self.epochs(),
             train_loss: self.state.whole.mean(),
-            eval: self.last_eval.take(),
+            eval: self.state.last_eval.take(),
             best: self.state.best,
             tokens: self.state.tokens,
             tokens_per_s: self.state.whole.tokens_per_s(),
@@ -259,13 +254,13 @@ impl Trainer<'_> {
         Ok(outcome)
     }
 
-    fn save_values(&self, folder: &Path) -> Result<PathBuf, TrainError> {
+    fn save_values(&self, folder: &Path) -> Result<Option<PathBuf>, TrainError> {
         if let Some(best) = self.state.best.filter(|best| best.step != self.state.step)
             && self.config.run.load_best_at_end
         {
             restore_parameters(&self.checkpoints.path(best.step), self.net.parameters())?;
         }
-        output::save(self.disk, self.net, &self.inputs.base, folder)
+        output::save(self.net, &self.inputs.base, folder)
     }
 
     fn draw(&self, folder: &Path) -> Result<(), TrainError> {

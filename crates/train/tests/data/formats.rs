@@ -3,6 +3,7 @@
 use lore_train::TrainError;
 use lore_train::config::Stage;
 use lore_train::data::{DataSettings, DatasetSpec, Format, load};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{Files, chat, lines, sft, text, written};
@@ -218,6 +219,7 @@ fn what_is_no_data_set_says_what_to_do() {
         ("d.md", "# Text\n"),
         ("e.jsonl", "\n"),
         ("f.jsonl", "{\"text\": \"plain\"}\n"),
+        ("g.jsonl", "{\"prompt\": \"Q\", \"chosen\": \"A\", \"rejected\": \"B\"}\n"),
     ]);
     let told =
         |name: &str, stage| load(&files.settings(name), stage, text("qwen2.5")).unwrap_err().to_string();
@@ -236,6 +238,11 @@ fn what_is_no_data_set_says_what_to_do() {
     assert!(told("d.md", Stage::Sft).contains("is plain text, which stage: pt learns"));
     assert!(told("e.jsonl", Stage::Sft).starts_with("dataset: set gave no example to train on"));
     assert!(told("f.jsonl", Stage::Sft).contains("f.jsonl:1: is plain text, which stage: pt learns"));
+    let pairs = told("g.jsonl", Stage::Sft);
+    assert!(
+        pairs.contains("g.jsonl:1: its lines have chosen and rejected answers, which the stages rm and dpo"),
+        "{pairs}"
+    );
     assert!(told("none.jsonl", Stage::Sft).contains("cannot read"));
     let chat = Files::new(&[("data.jsonl", &lines(&[chat("", &["Q", "A"])]))]);
     let error = load(&chat.settings("data.jsonl"), Stage::Pt, text("qwen2.5")).unwrap_err().to_string();
@@ -254,4 +261,28 @@ fn a_format_that_is_given_is_not_guessed() {
     settings.train[0].format = Some(Format::Text);
     assert_eq!(formats(&settings, Stage::Pt), Some(Format::Text));
     assert!(load(&settings, Stage::Sft, text("qwen2.5")).is_err());
+}
+
+proptest! {
+    /// Whatever stands in a file, there is an answer and no panic.
+    #[test]
+    fn any_file_is_read_or_refused(
+        pieces in prop::collection::vec(prop::sample::select(vec![
+            "[", "]", "{", "}", ",", ":", "\"", "\\", "\n", " ", "1", "null", "\"messages\"", "\"role\"", "\"user\"",
+            "\"assistant\"", "\"content\"", "\"text\"", "{\"instruction\": \"Q\", \"output\": \"A\"}", "\u{feff}", "<|endoftext|>",
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"Q\"}, {\"role\": \"assistant\", \"content\": \"A\"}]}",
+        ]), 0..24),
+        name in prop::sample::select(vec!["a.json", "a.jsonl", "a.txt", "a"]),
+    ) {
+        let files = Files::new(&[(name, &pieces.concat())]);
+        for stage in [Stage::Sft, Stage::Pt] {
+            for skip_bad_lines in [true, false] {
+                let settings = DataSettings { skip_bad_lines, ..files.settings(name) };
+                match load(&settings, stage, text("qwen2.5")) {
+                    Ok(loaded) => prop_assert!(loaded.train.iter().all(|example| example.labels() > 0)),
+                    Err(error) => prop_assert!(!error.to_string().is_empty()),
+                }
+            }
+        }
+    }
 }

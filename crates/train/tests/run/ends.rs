@@ -2,23 +2,18 @@
 
 use std::fs;
 
-use candle_core::{DType, Var};
+use candle_core::DType;
 use lore_models::training::Method;
 use lore_train::TrainError;
-use lore_train::optim::Warmup;
 use lore_train::run::{End, Event, Resume};
 
-use crate::support::{bits, config, lora, names, net, net_in, run, run_watched};
-
-fn spoil(value: &Var, number: f32) {
-    value.set(&(value.as_tensor().zeros_like().unwrap() + f64::from(number)).unwrap()).unwrap();
-}
+use crate::support::{bits, config, lora, names, net, net_in, ruin, run, run_watched, spoil};
 
 #[test]
 fn a_nan_ends_the_run_and_says_where_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path(), lora());
-    let net = net();
+    let net = net_in(lora(), DType::F32);
     let result = run_watched(&net, &config, |event| {
         if let Event::Step { metrics, .. } = event
             && metrics.step == 6
@@ -38,7 +33,7 @@ fn a_nan_ends_the_run_and_says_where_to_go_on() {
     assert_eq!(found, ["checkpoint-4"]);
     // The good state is still there.
     config.run.resume = Resume::Last;
-    assert_eq!(run(&self::net(), &config).unwrap().steps, 10);
+    assert_eq!(run(&net, &config).unwrap().steps, 10);
 }
 
 /// Squares of numbers near the end of f32's range: the loss is finite, its gradient is not.
@@ -61,18 +56,24 @@ fn evaluations_that_become_worse_end_the_run() {
     config.run.eval_steps = Some(1);
     config.run.early_stopping = Some(2);
     config.run.load_best_at_end = true;
-    config.optim.learning_rate = 0.3;
+    config.optim.learning_rate = 1e-4;
     config.optim.max_steps = Some(50);
-    config.optim.warmup = Warmup::Steps(0);
-    let outcome = run(&net(), &config).unwrap();
+    let net = net();
+    let outcome = run_watched(&net, &config, |event| {
+        if matches!(event, Event::Step { metrics, .. } if metrics.step == 4) {
+            ruin(&net);
+        }
+        false
+    })
+    .unwrap();
     let best = outcome.best.unwrap();
     assert_eq!(outcome.end, End::Early);
     assert_eq!(outcome.steps, best.step + 2);
+    assert!(best.step < 4, "{best:?}");
     assert!(folder.path().join(format!("checkpoint-{}", best.step)).exists());
     // There is nothing to go on with.
     config.run.resume = Resume::Last;
-    let again = net();
-    let outcome = run(&again, &config).unwrap();
+    let outcome = run(&self::net(), &config).unwrap();
     assert_eq!((outcome.end, outcome.steps), (End::Early, best.step + 2));
 }
 

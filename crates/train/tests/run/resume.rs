@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use lore_models::training::TrainNet;
+use candle_core::DType;
+use lore_models::training::{
+    BottleneckActivation, BottleneckOptions, LoraOptions, Method, Precision, TrainNet,
+};
 use lore_train::config::TrainConfig;
 use lore_train::data::BatchSize;
 use lore_train::run::{End, Event, Resume};
 
-use crate::support::{bits, config, lora, names, net, run, run_watched, timeless};
+use crate::support::{bits, config, lora, names, net, net_with, run, run_watched, timeless};
 
 /// Ten steps with evaluations after every third, uninterrupted.
 fn whole(folder: &Path, change: impl Fn(&mut TrainConfig)) -> (TrainNet, TrainConfig, Vec<String>) {
@@ -51,12 +54,8 @@ fn a_run_that_is_stopped_anywhere_ends_in_the_same_bits() {
         for stop in stops {
             // Another process' net: only what is on the disk goes on.
             let outcome = run_watched(&net(), &config, |event| stop(event)).unwrap();
-            assert_eq!(
-                outcome.end,
-                if name == "after the last" { End::Finished } else { End::Stopped },
-                "{name}"
-            );
-            assert_eq!(outcome.output.is_some(), name == "after the last");
+            // Also after the last step, where an evaluation is due.
+            assert_eq!((outcome.end, outcome.output), (End::Stopped, None), "{name}");
             config.run.resume = Resume::Last;
         }
         let net = net();
@@ -136,5 +135,45 @@ fn without_a_checkpoint_the_run_begins() {
     let mut config = config(folder.path(), lora());
     config.run.resume = Resume::Last;
     assert_eq!(run(&net(), &config).unwrap().steps, 10);
-    assert_eq!(timeless(folder.path()).len(), 11);
+    // With evaluations at the ends of two epochs, and at the end.
+    assert_eq!(timeless(folder.path()).len(), 13);
+}
+
+/// Other methods, types and back ends than those of the tests above.
+#[test]
+fn whatever_is_trained_goes_on_in_the_same_bits() {
+    let bottleneck =
+        Method::Bottleneck(BottleneckOptions { size: 4, activation: BottleneckActivation::default() });
+    let dora = Method::Lora(LoraOptions { rank: 4, dora: true, dropout: 0.1, ..LoraOptions::default() });
+    let cases: [(Method, Precision, bool); 6] = [
+        (Method::Full, Precision::Fp32, false),
+        (Method::Full, Precision::Bf16, false),
+        (lora(), Precision::Bf16, false),
+        (dora, Precision::Fp32, false),
+        (bottleneck, Precision::Fp16, false),
+        (lora(), Precision::Fp32, true),
+    ];
+    for (method, precision, graph) in cases {
+        let name = format!("{method:?} {precision:?}");
+        let make = || {
+            let net = net_with(method.clone(), precision);
+            if graph { net.on_graph(DType::F32) } else { net }
+        };
+        let start = |folder: &Path| {
+            let mut config = config(folder, method.clone());
+            config.precision = precision;
+            config
+        };
+        let (reference, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let expected = make();
+        run(&expected, &start(reference.path())).unwrap();
+        let mut config = start(folder.path());
+        let stop = |event: &Event<'_>| matches!(event, Event::Step { metrics, .. } if metrics.step == 5);
+        run_watched(&make(), &config, stop).unwrap();
+        config.run.resume = Resume::Last;
+        let net = make();
+        run(&net, &config).unwrap();
+        assert!(bits(&net) == bits(&expected), "{name}: other parameters");
+        assert_eq!(timeless(folder.path()), timeless(reference.path()), "{name}");
+    }
 }

@@ -7,7 +7,7 @@ use candle_core::{DType, Var};
 use lore_models::decoder::{DecoderConfig, Rope, RopeScaling};
 use lore_models::training::{LoraOptions, Method, Precision, TrainNet, TrainOptions};
 use lore_train::TrainError;
-use lore_train::config::{ModelSettings, Stage, TrainConfig};
+use lore_train::config::{DeviceKind, ModelSettings, Stage, TemplateSettings, TrainConfig};
 use lore_train::data::{BatchSize, DataSettings, Example};
 use lore_train::optim::{OptimSettings, Schedule, Warmup};
 use lore_train::run::{Base, Event, Inputs, Line, Outcome, RunSettings, StepMetrics, read_metrics, train};
@@ -38,14 +38,18 @@ pub fn lora() -> Method {
     Method::Lora(LoraOptions { rank: 4, alpha: 8.0, dropout: 0.2, ..LoraOptions::default() })
 }
 
+/// A net with the CPU's own passes.
+pub fn net_with(method: Method, precision: Precision) -> TrainNet {
+    TrainNet::random(shape(), 0.2, TrainOptions { precision, ..TrainOptions::new(method) }).unwrap()
+}
+
 /// The reference net on candle's graph, in `kind`.
 pub fn net_in(method: Method, kind: DType) -> TrainNet {
-    let options = TrainOptions { precision: Precision::Fp32, ..TrainOptions::new(method) };
-    TrainNet::random(shape(), 0.2, options).unwrap().on_graph(kind)
+    net_with(method, Precision::Fp32).on_graph(kind)
 }
 
 pub fn net() -> TrainNet {
-    net_in(lora(), DType::F32)
+    net_with(lora(), Precision::Fp32)
 }
 
 /// `count` examples of 4 to 12 tokens; the first third of each is a prompt.
@@ -72,13 +76,19 @@ pub fn examples(count: usize, seed: u64) -> Vec<Example> {
 pub fn config(folder: &Path, method: Method) -> TrainConfig {
     TrainConfig {
         stage: Stage::Sft,
-        model: ModelSettings::Random { folder: "tiny".into(), deviation: 0.2 },
+        model: ModelSettings::Random { name: "tiny".into(), deviation: 0.2 },
         method,
         precision: Precision::Fp32,
         quantization: None,
         quantization_cache: None,
         gradient_checkpointing: false,
+        rag: None,
+        template: TemplateSettings::default(),
+        device: DeviceKind::Cpu,
         data: DataSettings { batch: BatchSize::Sequences(2), seed: 5, ..DataSettings::default() },
+        rag: None,
+        template: TemplateSettings::default(),
+        device: DeviceKind::Cpu,
         optim: OptimSettings {
             learning_rate: 1e-2,
             weight_decay: 0.01,
@@ -142,4 +152,14 @@ pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Sets all values of a parameter.
+pub fn spoil(value: &Var, number: f32) {
+    value.set(&(value.as_tensor().zeros_like().unwrap() + f64::from(number)).unwrap()).unwrap();
+}
+
+/// Makes the net so bad that it does not recover.
+pub fn ruin(net: &TrainNet) {
+    net.parameters().iter().for_each(|parameter| spoil(&parameter.value, 1.0));
 }

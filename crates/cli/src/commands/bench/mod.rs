@@ -9,6 +9,7 @@ mod ingest;
 mod random;
 mod search;
 mod switch;
+mod train;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ pub enum Bench {
     Ingest(ingest::Ingest),
     /// Writing: how fast a model reads prompts and writes, on raw token ids
     Generate(generate::Generate),
+    /// Training: how fast steps are and how much memory they take
+    Train(train::Train),
     /// A server: many people who ask one question after another
     Ask(ask::Ask),
 }
@@ -43,6 +46,7 @@ impl Bench {
             Bench::Search(args) => args.run(settings).await,
             Bench::Ingest(args) => args.run(settings).await,
             Bench::Generate(args) => args.run(settings).await,
+            Bench::Train(args) => args.run(settings).await,
             Bench::Ask(args) => args.run(settings).await,
         }
     }

@@ -10,7 +10,7 @@ use clap::Args;
 use lore_query::eval::{EvalQuestion, answers, calibrate, dataset, grounding};
 use serde::Serialize;
 
-use super::corpus::Corpus;
+use super::corpus::{Corpus, documents_of};
 use crate::asking::{Writer, without_generator};
 use crate::print;
 use crate::progress::{Progress, Unit};
@@ -166,34 +166,6 @@ pub(crate) async fn open(
     }
 }
 
-/// The folder of documents that the questions at `path` are about: the one `given`, or the one whose folder `questions`
-/// they lie in.
-fn documents_of(path: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let here = |path: &Path| path.canonicalize().with_context(|| format!("cannot read {}", path.display()));
-    let folder = match given {
-        Some(folder) => here(folder)?,
-        None => {
-            let path = here(path)?;
-            let questions = path.parent().filter(|folder| folder.ends_with("questions"));
-            match questions.and_then(Path::parent) {
-                Some(folder) => folder.to_owned(),
-                None => bail!(
-                    "{} does not lie in DIR/questions; name the folder of its documents with --documents DIR",
-                    path.display()
-                ),
-            }
-        }
-    };
-    let home = std::env::var_os("HOME").and_then(|home| Path::new(&home).canonicalize().ok());
-    if folder.parent().is_none() || home.as_ref() == Some(&folder) {
-        bail!(
-            "{} is not taken in as a whole; name a folder of documents with --documents DIR",
-            folder.display()
-        );
-    }
-    Ok(folder)
-}
-
 /// Closes the corpus, and gives out the report and, where a file is named for them, the outcomes behind it.
 async fn conclude(
     settings: &Settings,
@@ -217,29 +189,4 @@ fn write_outcomes(path: &Path, outcomes: &[impl Serialize]) -> anyhow::Result<()
         file.write_all(b"\n")?;
     }
     Ok(file.flush()?)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn questions_name_their_documents_by_where_they_lie_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().canonicalize().unwrap();
-        std::fs::create_dir(folder.join("questions")).unwrap();
-        let (inside, outside) = (folder.join("questions/q.jsonl"), folder.join("q.jsonl"));
-        for path in [&inside, &outside] {
-            std::fs::write(path, "").unwrap();
-        }
-        assert_eq!(documents_of(&inside, None).unwrap(), folder);
-        let refused = documents_of(&outside, None).unwrap_err().to_string();
-        assert!(refused.contains("--documents"), "{refused}");
-        assert_eq!(documents_of(&outside, Some(&folder)).unwrap(), folder);
-        for whole in ["/".into(), std::env::var("HOME").unwrap_or("/".into())] {
-            let refused = documents_of(&inside, Some(Path::new(&whole))).unwrap_err().to_string();
-            assert!(refused.contains("as a whole"), "{refused}");
-        }
-    }
 }

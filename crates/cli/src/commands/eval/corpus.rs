@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, bail};
 use lore_core::{DocumentMeta, Embedder, Format, Limits};
-use lore_index::{Catalog, Index, NewDocument, NewVersion, Owner, VectorBackend};
+use lore_index::{Catalog, Index, IndexError, NewDocument, NewVersion, Owner, VectorBackend};
 use lore_ingest::{ChunkConfig, IngestOptions, PIPELINE, Window, chunk, parse};
 use lore_query::eval::EvalDocument;
 use tempfile::TempDir;
@@ -98,6 +99,37 @@ impl Corpus {
         place.index(settings).await
     }
 
+    /// The documents of the data folder, whose catalog is `catalog`: with its own indexes where no other process has them,
+    /// else with indexes of a copy, beside a server that goes on. A copy embeds nothing anew: vectors are in the catalog.
+    ///
+    /// # Errors
+    /// As [`Corpus::of_texts`].
+    pub async fn of_data(settings: &Settings, catalog: Catalog) -> anyhow::Result<Self> {
+        match Owner::take(&settings.data_dir, "lore train") {
+            Ok(owner) => {
+                let embedder = open::embedder(settings).await?;
+                let index = Index::open(catalog, settings.config.index.clone(), embedder, owner).await?;
+                open::follow(&index).await?;
+                Ok(Self { parts: Parts::over(settings, index).await?, _folder: None })
+            }
+            Err(IndexError::Locked { .. }) => {
+                let temporary = tempfile::Builder::new().prefix("lore-train-").tempdir()?;
+                let folder = temporary.path().to_owned();
+                let at = folder.clone();
+                let catalog = open::blocking(move || {
+                    catalog.copy_to(&at)?;
+                    Catalog::open(&at)
+                })
+                .await?;
+                let owner = Owner::take(&folder, "lore train")?;
+                let embedder = open::embedder(settings).await?;
+                let place = Place { folder, temporary: Some(temporary), owner, catalog, embedder };
+                place.index(settings).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Closes the indexes.
     ///
     /// # Errors
@@ -138,4 +170,60 @@ fn write(
     };
     catalog.commit_version(&document, &version)?;
     Ok(())
+}
+
+/// The folder of documents that the questions at `path` are about: the one `given`, or the one whose folder `questions`
+/// they lie in.
+///
+/// # Errors
+/// Fails where there is no such folder, and where it is a home or the root.
+pub fn documents_of(path: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let here = |path: &Path| path.canonicalize().with_context(|| format!("cannot read {}", path.display()));
+    let folder = match given {
+        Some(folder) => here(folder)?,
+        None => {
+            let path = here(path)?;
+            let questions = path.parent().filter(|folder| folder.ends_with("questions"));
+            match questions.and_then(Path::parent) {
+                Some(folder) => folder.to_owned(),
+                None => bail!(
+                    "{} does not lie in DIR/questions; name the folder of its documents with --documents DIR",
+                    path.display()
+                ),
+            }
+        }
+    };
+    let home = std::env::var_os("HOME").and_then(|home| Path::new(&home).canonicalize().ok());
+    if folder.parent().is_none() || home.as_ref() == Some(&folder) {
+        bail!(
+            "{} is not taken in as a whole; name a folder of documents with --documents DIR",
+            folder.display()
+        );
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn questions_name_their_documents_by_where_they_lie_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(folder.join("questions")).unwrap();
+        let (inside, outside) = (folder.join("questions/q.jsonl"), folder.join("q.jsonl"));
+        for path in [&inside, &outside] {
+            std::fs::write(path, "").unwrap();
+        }
+        assert_eq!(documents_of(&inside, None).unwrap(), folder);
+        let refused = documents_of(&outside, None).unwrap_err().to_string();
+        assert!(refused.contains("--documents"), "{refused}");
+        assert_eq!(documents_of(&outside, Some(&folder)).unwrap(), folder);
+        for whole in ["/".into(), std::env::var("HOME").unwrap_or("/".into())] {
+            let refused = documents_of(&inside, Some(Path::new(&whole))).unwrap_err().to_string();
+            assert!(refused.contains("as a whole"), "{refused}");
+        }
+    }
 }

@@ -3,8 +3,9 @@
 //! Each command builds its indexes in a temporary folder and leaves the data folder alone. The metrics are defined, with
 //! their sources, in `lore_query::eval`.
 
-pub(crate) mod answers;
-pub(crate) mod corpus;
+pub mod answers;
+pub mod corpus;
+mod gate;
 mod retrieval;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ pub enum Eval {
     Grounding(answers::Grounding),
     /// Compute the weights of the extractive answerer from questions with known sources
     Calibrate(answers::Calibrate),
+    /// Judge a candidate by two files of outcomes; exit code 1 where it fails
+    Gate(gate::Gate),
 }
 
 impl Eval {
@@ -37,6 +40,7 @@ impl Eval {
             Eval::Answers(args) => args.run(settings).await,
             Eval::Grounding(args) => args.run(settings).await,
             Eval::Calibrate(args) => args.run(settings).await,
+            Eval::Gate(args) => args.run(&settings),
         }
     }
 }

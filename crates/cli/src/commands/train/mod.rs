@@ -1,5 +1,6 @@
 //! `lore train`: a configuration becomes a run.
 
+mod questions;
 mod watch;
 
 use std::io::IsTerminal as _;
@@ -15,9 +16,10 @@ use lore_models::text::TextOptions;
 use lore_train::config::{self, ModelSettings, TrainConfig};
 use lore_train::data::{self, Example, Loaded};
 use lore_train::plan::{Plan, plan};
-use lore_train::run::{self, Base, End, Inputs, Outcome, Resume};
+use lore_train::run::{self, Base, End, Event, Inputs, Observer as _, Outcome, Resume};
 use serde_json::json;
 
+use self::questions::Made;
 use self::watch::Watch;
 use crate::settings::Settings;
 use crate::{open, print, proc, progress, signals};
@@ -52,6 +54,8 @@ struct Ready {
     path: PathBuf,
     text: Arc<GeneratorText>,
     loaded: Loaded,
+    /// Examples that were made of questions.
+    made: Option<Made>,
 }
 
 impl Train {
@@ -106,12 +110,12 @@ impl Train {
             config.run.resume = Resume::Last;
         }
         let path = open::training_base(settings, name_of(&config)).await?;
-        let text = text(&config, &path).await?;
-        let text = Arc::new(text);
-        let (settings, stage, reader) = (config.data.clone(), config.stage, text.clone());
-        let loaded = open::blocking(move || data::load(&settings, stage, &reader)).await?;
+        let text = Arc::new(text(&config, &path).await?);
+        let (data, made) = questions::made(settings, &config, &text, name_of(&config)).await?;
+        let (stage, reader) = (config.stage, text.clone());
+        let loaded = open::blocking(move || data::load(&data, stage, &reader)).await?;
         tell(&loaded);
-        Ok(Ready { config, path, text, loaded })
+        Ok(Ready { config, path, text, loaded, made })
     }
 }
 
@@ -188,7 +192,7 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
 
 /// Opens the net and trains it; blocks.
 fn train(ready: Ready, stop: &AtomicBool) -> anyhow::Result<Outcome> {
-    let Ready { config, path, loaded, .. } = ready;
+    let Ready { config, path, loaded, made, .. } = ready;
     progress::say(&format!("loading {}", name_of(&config)));
     let net = config.open_net(&path).with_context(|| format!("cannot train {}", name_of(&config)))?;
     let base = Base {
@@ -198,7 +202,16 @@ fn train(ready: Ready, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     };
     let inputs = Inputs { train: &loaded.train, held_out: &loaded.eval, base };
     let mut watch = Watch::new(net.values());
-    Ok(run::train(&net, &inputs, &config, &mut watch, stop)?)
+    let mut observer = |event: &Event<'_>| {
+        // Not before, since a run begins in an empty folder.
+        if let (Event::Begun { .. }, Some(made)) = (event, &made)
+            && let Err(error) = made.keep(&config.run.output_dir)
+        {
+            progress::say(&format!("warning: {}", print::chain(&error)));
+        }
+        watch.event(event);
+    };
+    Ok(run::train(&net, &inputs, &config, &mut observer, stop)?)
 }
 
 /// Prints the first examples in the order in which they would be seen.

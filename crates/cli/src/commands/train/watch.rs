@@ -120,7 +120,7 @@ pub fn summary(outcome: &Outcome) -> Vec<String> {
     if let Some(eval) = &outcome.eval {
         let best = match &outcome.best {
             Some(best) if best.step != eval.step => {
-                format!(", the best {:.4} at step {}", best.eval_loss, best.step)
+                format!(", the best {:.4} at step {}", best.loss, best.step)
             }
             _ => String::new(),
         };

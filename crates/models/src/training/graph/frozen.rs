@@ -140,3 +140,35 @@ fn product<S: BackendStorage>(x: &S, layout: &Layout, weight: &S, at: &Layout) -
     let y = x.matmul(weight, (1, tokens, outputs, inputs), layout, &at.transpose(0, 1)?)?;
     Ok((y, (tokens, outputs).into()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_the_matrix_to_the_last_bit() {
+        // Rows that end within a block, a last block that is not full, and blocks whose every value is the largest, so that
+        // bytes of all ones are among them.
+        let (rows, columns) = (9, 41);
+        let values: Vec<f32> = (0..rows * columns)
+            .map(|i| if i < 128 { 2.0 } else { ((i * 37 % 61) as f32 - 30.0) / (1 + i / 50) as f32 })
+            .collect();
+        let dense = FrozenMatrix::Dense { columns, values: RawMatrix::F32(values.clone()) };
+        let mut matrices =
+            vec![dense, FrozenMatrix::Int8(Int8Matrix::quantise(&values, rows, columns).unwrap())];
+        for double in [false, true] {
+            let matrix = Nf4Matrix::quantise(&values, rows, columns, double).unwrap();
+            assert_eq!(matrix.packed()[0], 255);
+            matrices.push(FrozenMatrix::Nf4(matrix));
+        }
+        for matrix in matrices {
+            let mut expected = vec![0.0; rows * columns];
+            matrix.copy(0, &mut expected);
+            let frozen = Frozen::new(&matrix, DType::F32, &Device::Cpu).unwrap();
+            let own = frozen.values().unwrap();
+            assert_eq!(own.dims(), [rows, columns]);
+            assert_eq!(own.flatten_all().unwrap().to_vec1::<f32>().unwrap(), expected, "{matrix:?}");
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! The parts of a layer in differentiable operations. Sums are taken, and vectors applied, in f32 (or f64); products and what
 //! is kept are in the type of the activations.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
+use rayon::prelude::*;
 
 use super::leaves::{Leaves, wide};
 use super::parts::{LayerParts, LinearPart, MatrixPart, VectorPart};
@@ -132,14 +133,12 @@ impl Graph<'_> {
         let Some(Dropout { seed, step }) = self.context.dropout.filter(|_| lora.dropout > 0.0) else {
             return Ok(None);
         };
-        let kept = 1.0 / (1.0 - lora.dropout);
-        let factor = |element| {
-            if keeps(seed, step, lora.stream, element, lora.dropout) { kept } else { 0.0 }
-        };
-        let factors: Vec<f64> = (0..x.elem_count() as u64).map(factor).collect();
+        let count = x.elem_count() as u64;
+        let kept = (0..count).into_par_iter();
+        let kept = kept.map(|element| u8::from(keeps(seed, step, lora.stream, element, lora.dropout)));
+        let kept = Tensor::from_vec(kept.collect::<Vec<_>>(), x.shape(), x.device())?;
         let kind = wide(self.context.kind);
-        let factors = Tensor::from_vec(factors, x.shape(), &Device::Cpu)?.to_dtype(kind)?;
-        let factors = factors.to_device(x.device())?;
+        let factors = (kept.to_dtype(kind)? / (1.0 - lora.dropout))?;
         (x.to_dtype(kind)? * factors)?.to_dtype(self.context.kind).map(Some)
     }
 

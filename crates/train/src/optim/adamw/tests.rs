@@ -158,7 +158,8 @@ fn seven_steps_are_torchs() {
         let factor = clipping(gradients.norm().unwrap(), 1.0);
         optimiser.step(&parameters, &gradients, 1e-2 / step as f64, factor).unwrap();
     }
-    let (first, second) = optimiser.moments()[0].as_ref().unwrap().read().unwrap();
+    let moments = optimiser.moments()[0].as_ref().unwrap();
+    let (first, second) = (moments.first().unwrap(), moments.second().unwrap());
     for (own, torch) in [(first, FIRST), (second, SECOND)] {
         for (own, torch) in own.iter().zip(torch.map(f32::from_bits)) {
             if Isa::detect() == Isa::Portable {
@@ -224,7 +225,7 @@ fn moments_that_were_saved_go_on_as_if_nothing_had_been() {
         optimiser.step(&whole, &gradients, 1e-2, 0.5).unwrap();
         other.step(&parts, &gradients, 1e-2, 0.5).unwrap();
         let moments = other.moments()[0].as_ref().unwrap();
-        let (first, second) = moments.read().unwrap();
+        let (first, second) = (moments.first().unwrap().to_vec(), moments.second().unwrap().to_vec());
         let saved = Moments::new(moments.steps, first, second, &parts[0].value).unwrap();
         other = AdamW::new(&settings, 1);
         other.restore(0, saved);

@@ -1,0 +1,149 @@
+//! Data sets of questions: examples are made of them before a training reads its data.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use lore_models::GeneratorText;
+use lore_query::training::{AnswerForm, RagConfig};
+use lore_train::config::{RagSettings, TrainConfig};
+use lore_train::data::{DataSettings, DatasetSpec};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::examples::{self, Wanted};
+use crate::progress;
+use crate::settings::Settings;
+
+/// Folder of a run with the examples that it learned from.
+const EXAMPLES: &str = "examples";
+
+/// Files of examples that were made of questions; removed at the end.
+#[derive(Debug)]
+pub struct Made {
+    folder: TempDir,
+    files: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Copies the files into the folder of a run.
+    ///
+    /// # Errors
+    /// Fails where they cannot be written.
+    pub fn keep(&self, run: &Path) -> anyhow::Result<()> {
+        let folder = run.join(EXAMPLES);
+        let copied = || {
+            std::fs::create_dir_all(&folder)?;
+            for file in &self.files {
+                std::fs::copy(file, folder.join(file.file_name().unwrap_or_default()))?;
+            }
+            std::io::Result::Ok(())
+        };
+        copied().with_context(|| format!("cannot write {}", folder.display()))
+    }
+}
+
+/// The data that `config` names, with files of examples in the place of questions.
+///
+/// # Errors
+/// As [`examples::make`].
+pub async fn made(
+    settings: &Settings,
+    config: &TrainConfig,
+    text: &Arc<GeneratorText>,
+    model: &str,
+) -> anyhow::Result<(DataSettings, Option<Made>)> {
+    let mut data = config.data.clone();
+    let Some(rag) = &config.rag else { return Ok((data, None)) };
+    let mut settings = settings.clone();
+    if let Some(passages) = rag.passages {
+        settings.config.answer.passages = passages;
+    }
+    let reader = examples::reader(text, model, data.cutoff_len);
+    let mut made =
+        Made { folder: tempfile::Builder::new().prefix("lore-train-").tempdir()?, files: Vec::new() };
+    for (sets, which, prefix) in [(&mut data.train, &rag.train, ""), (&mut data.eval, &rag.eval, "eval-")] {
+        for (index, set) in sets.iter_mut().enumerate().filter(|(index, _)| which.contains(index)) {
+            let wanted = wanted(rag, set, config.data.seed)?;
+            let examples = examples::make(&settings, &wanted, &reader).await?;
+            let report = &examples.report;
+            progress::say(&format!(
+                "{} questions became {} examples: {} with an answer, {} without the passages for it, {} of questions that \
+                 the documents do not answer; prompts of {:.0} tokens on average",
+                report.questions,
+                examples.examples.len(),
+                report.answers,
+                report.without_source,
+                report.unanswerable,
+                report.prompt_tokens
+            ));
+            let stem = set.path.file_stem().unwrap_or_default().to_string_lossy();
+            let file = made.folder.path().join(format!("{prefix}{}-{stem}.jsonl", index + 1));
+            examples::write(&file, &examples)?;
+            set.path.clone_from(&file);
+            made.files.push(file);
+        }
+    }
+    Ok((data, Some(made)))
+}
+
+fn wanted(rag: &RagSettings, set: &DatasetSpec, seed: u64) -> anyhow::Result<Wanted> {
+    let default = RagConfig::default();
+    let answer = match &rag.answer {
+        // One of the words that the configuration allows, which are those of the form.
+        Some(word) => serde_json::from_value::<AnswerForm>(json!(word)).context("rag_answer")?,
+        None => default.answer,
+    };
+    Ok(Wanted {
+        questions: vec![set.path.clone()],
+        documents: rag.documents.clone(),
+        held_out: None,
+        rag: RagConfig {
+            answer,
+            no_answer_share: rag.no_answer_share.unwrap_or(default.no_answer_share),
+            seed,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn rag(answer: Option<&str>) -> RagSettings {
+        RagSettings {
+            train: vec![0],
+            eval: Vec::new(),
+            documents: Some("docs".into()),
+            answer: answer.map(str::to_owned),
+            no_answer_share: Some(0.5),
+            passages: None,
+        }
+    }
+
+    #[test]
+    fn settings_reach_the_making_of_examples() {
+        let set = DatasetSpec::file("q", "q.jsonl");
+        for (word, form) in [
+            ("short_then_quote", AnswerForm::ShortThenQuote),
+            ("quote", AnswerForm::Quote),
+            ("short", AnswerForm::Short),
+        ] {
+            let wanted = wanted(&rag(Some(word)), &set, 7).unwrap();
+            assert_eq!(wanted.rag, RagConfig { answer: form, no_answer_share: 0.5, seed: 7 });
+            assert_eq!((wanted.documents, wanted.questions), (Some("docs".into()), vec!["q.jsonl".into()]));
+        }
+        assert_eq!(wanted(&rag(None), &set, 7).unwrap().rag.answer, AnswerForm::default());
+    }
+
+    #[test]
+    fn examples_are_kept_in_the_run() {
+        let made = tempfile::tempdir().unwrap();
+        let file = made.path().join("1-train.jsonl");
+        std::fs::write(&file, "{}").unwrap();
+        let run = tempfile::tempdir().unwrap();
+        Made { folder: made, files: vec![file] }.keep(run.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(run.path().join("examples/1-train.jsonl")).unwrap(), "{}");
+    }
+}

@@ -1,0 +1,178 @@
+//! Training examples made of questions, over the documents that these are about.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use lore_core::{Generator, GeneratorInfo};
+use lore_index::Catalog;
+use lore_models::GeneratorText;
+use lore_query::eval::{EvalQuestion, dataset};
+use lore_query::training::{self, RagConfig, RagSet};
+
+use crate::asking::without_generator;
+use crate::commands::eval::corpus::{Corpus, documents_of};
+use crate::open;
+use crate::progress::{self, Progress, Unit};
+use crate::settings::Settings;
+
+/// The held-out questions, where they lie beside those that are learned and no other file is named.
+const HELD_OUT: &str = "test.jsonl";
+/// Most skipped questions that are told one by one.
+const TOLD: usize = 20;
+
+/// What examples are made of.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Files of questions.
+    pub questions: Vec<PathBuf>,
+    /// The folder of their documents; `None`: the data folder, where it has them, else the folder whose folder `questions`
+    /// the first file lies in.
+    pub documents: Option<PathBuf>,
+    /// Questions that must not be learned; `None`: `test.jsonl` beside each file, where there is one.
+    pub held_out: Option<PathBuf>,
+    /// How questions become examples.
+    pub rag: RagConfig,
+}
+
+/// A handle to the tokenizer and the chat template of the model that learns; it writes nothing. An example has at most
+/// `cutoff_len` tokens.
+pub fn reader(text: &Arc<GeneratorText>, name: &str, cutoff_len: usize) -> Generator {
+    let info = GeneratorInfo { id: name.to_owned(), context_tokens: cutoff_len };
+    Generator::channel(info, text.counter(), text.chat_encoder(name.to_owned()), 1).0
+}
+
+/// Makes the examples; `text` is as [`reader`] gives it. What was skipped is said.
+///
+/// # Errors
+/// Fails where a file cannot be read, a question is held out, the documents cannot be had, or a search fails.
+pub async fn make(settings: &Settings, wanted: &Wanted, text: &Generator) -> anyhow::Result<RagSet> {
+    let questions = questions(wanted)?;
+    let settings = without_generator(settings);
+    let corpus = corpus(&settings, wanted, &questions).await?;
+    let shown = Progress::new("making examples", Unit::Count("questions"));
+    let total = questions.len() as u64;
+    let progress = |done: usize| shown.set(done as u64, total);
+    let set = training::build(&corpus.parts.answerer, text, &questions, &wanted.rag, &progress).await?;
+    shown.finish("");
+    corpus.close().await?;
+    for skipped in set.skipped.iter().take(TOLD) {
+        progress::say(&format!("skipped {}: {}", skipped.id, skipped.reason));
+    }
+    if set.skipped.len() > TOLD {
+        progress::say(&format!("skipped {} more", set.skipped.len() - TOLD));
+    }
+    if set.examples.is_empty() {
+        bail!("none of the {total} questions became an example");
+    }
+    Ok(set)
+}
+
+/// Writes the examples as JSON lines; the file is there whole or not at all.
+///
+/// # Errors
+/// Fails where it cannot be written.
+pub fn write(path: &Path, set: &RagSet) -> anyhow::Result<()> {
+    let writing = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut lines = std::io::BufWriter::new(&mut file);
+        for example in &set.examples {
+            serde_json::to_writer(&mut lines, example)?;
+            lines.write_all(b"\n")?;
+        }
+        lines.flush()?;
+        drop(lines);
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        anyhow::Ok(())
+    };
+    writing().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The questions, none of which is held out.
+fn questions(wanted: &Wanted) -> anyhow::Result<Vec<EvalQuestion>> {
+    let mut questions: Vec<EvalQuestion> = Vec::new();
+    for path in &wanted.questions {
+        let read = dataset::own_questions(path)?;
+        let beside = path.with_file_name(HELD_OUT);
+        let held_out = wanted.held_out.clone().or_else(|| beside.is_file().then_some(beside));
+        if let Some(held_out) = held_out {
+            if same_file(path, &held_out) {
+                bail!(
+                    "{} holds the questions that models are tested with, which are never learned; name another file",
+                    path.display()
+                );
+            }
+            training::refuse_held_out(&read, &dataset::own_questions(&held_out)?)
+                .with_context(|| format!("{} and {}", path.display(), held_out.display()))?;
+        }
+        questions.extend(read);
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = questions.iter().find(|question| !seen.insert(question.id.as_str())) {
+        bail!("two questions have the id {}; give each its own", twice.id);
+    }
+    Ok(questions)
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
+}
+
+/// The documents that the questions are about, indexed.
+async fn corpus(settings: &Settings, wanted: &Wanted, questions: &[EvalQuestion]) -> anyhow::Result<Corpus> {
+    if let Some(folder) = &wanted.documents {
+        return Corpus::of_folder(settings, folder, None).await;
+    }
+    if Catalog::is_in(&settings.data_dir) {
+        let catalog = open::catalog(settings).await?;
+        let (missing, named) = training::missing_documents(&catalog, questions).await?;
+        if missing < named {
+            return Corpus::of_data(settings, catalog).await;
+        }
+    }
+    let first = wanted.questions.first().context("no file of questions is named")?;
+    let folder = documents_of(first, None)?;
+    progress::say(&format!("the data folder has none of their documents; taking in {}", folder.display()));
+    Corpus::of_folder(settings, &folder, None).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const LINE: &str = r#"{"id":"ID","lang":"en","question":"How many days?","answer":"30","sources":[],"answerable":true,"kind":"lookup"}"#;
+
+    #[test]
+    fn what_models_are_tested_with_is_not_learned() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, id: &str, question: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, LINE.replace("ID", id).replace("How many days?", question)).unwrap();
+            path
+        };
+        let (train, test) = (file("train.jsonl", "a", "How many?"), file("test.jsonl", "b", "How far?"));
+        let wanted = |path: &Path, held_out: Option<&Path>| Wanted {
+            questions: vec![path.to_owned()],
+            documents: None,
+            held_out: held_out.map(Path::to_owned),
+            rag: RagConfig::default(),
+        };
+        assert_eq!(questions(&wanted(&train, None)).unwrap().len(), 1);
+        let refused = |wanted: &Wanted| format!("{:#}", questions(wanted).unwrap_err());
+        assert!(refused(&wanted(&test, None)).contains("which are never learned"));
+        // Also by what is in the file, wherever it lies.
+        let copy = file("copy.jsonl", "c", "how FAR");
+        assert!(refused(&wanted(&copy, None)).contains("training question c is held-out question b"));
+        let other = file("other.jsonl", "a", "How high?");
+        assert!(
+            refused(&wanted(&train, Some(&other))).contains("training question a is held-out question a")
+        );
+        let twice = Wanted { questions: vec![train.clone(), other], ..wanted(&train, None) };
+        assert!(refused(&twice).contains("two questions have the id a"));
+    }
+}
