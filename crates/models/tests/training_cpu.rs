@@ -198,7 +198,7 @@ fn checkpointing_changes_nothing() {
 
 #[test]
 fn precisions_are_near_each_other() {
-    for quantization in [None, Some(Quantization::Nf4 { double: true }), Some(Quantization::Int8)] {
+    for quantization in [None, Some(Quantization::nf4(true)), Some(Quantization::Int8)] {
         for (name, method, tied) in methods() {
             if quantization.is_some() && matches!(method, Method::Full | Method::Freeze(_)) {
                 continue;

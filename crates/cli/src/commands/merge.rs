@@ -175,8 +175,8 @@ impl Merge {
 impl Through {
     fn quantization(self) -> Quantization {
         match self {
-            Self::Nf4 => Quantization::Nf4 { double: false },
-            Self::Nf4Double => Quantization::Nf4 { double: true },
+            Self::Nf4 => Quantization::nf4(false),
+            Self::Nf4Double => Quantization::nf4(true),
             Self::Int8 => Quantization::Int8,
         }
     }
