@@ -15,8 +15,7 @@ use lore_models::training::{
 use lore_models::weights::DecoderWeights;
 use safetensors::SafeTensors;
 
-const TYPES: [Quantization; 3] =
-    [Quantization::nf4(false), Quantization::nf4(true), Quantization::Int8];
+const TYPES: [Quantization; 3] = [Quantization::nf4(false), Quantization::nf4(true), Quantization::Int8];
 
 fn open(base: &Path, quantization: Quantization, cache: Option<&Path>) -> Result<TrainNet, ModelsError> {
     let options = TrainOptions {

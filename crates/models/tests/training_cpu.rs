@@ -188,7 +188,11 @@ fn what_is_no_number_is_no_loss() {
             let mut values: Vec<f32> = value.flatten_all().unwrap().to_vec1().unwrap();
             values[1] = f32::NAN;
             value.set(&Tensor::from_vec(values, value.shape(), value.device()).unwrap()).unwrap();
-            assert!(net.loss(&batch()).unwrap().sum.is_nan(), "{kind:?} {}", net.parameters()[parameter].name);
+            assert!(
+                net.loss(&batch()).unwrap().sum.is_nan(),
+                "{kind:?} {}",
+                net.parameters()[parameter].name
+            );
         }
     }
 }

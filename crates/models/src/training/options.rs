@@ -197,7 +197,7 @@ pub enum Quantization {
 
 impl Quantization {
     /// NF4 of the layers' linears.
-    pub fn nf4(double: bool) -> Self {
+    pub const fn nf4(double: bool) -> Self {
         Self::Nf4 { double, embedding: false }
     }
 
