@@ -33,7 +33,7 @@ pub struct Examples {
     #[arg(long, default_value_t = 2048)]
     cutoff_len: usize,
     /// How answers are worded
-    #[arg(long, value_enum, default_value = "short-then-quote")]
+    #[arg(long, value_enum, default_value = "quote")]
     answer: Form,
     /// Share of the answerable questions that are asked again without their passages
     #[arg(long, default_value_t = RagConfig::default().no_answer_share)]

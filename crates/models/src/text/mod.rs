@@ -49,6 +49,10 @@ pub struct TextOptions {
     pub fallback_template: Option<String>,
 }
 
+/// Tokens of texts that were encoded before, by the text and whether it began a prompt; it grows with every new text.
+#[derive(Debug, Default)]
+pub struct KnownTexts(std::collections::HashMap<(bool, String), Vec<u32>>);
+
 /// The tokenizer, the end-of-text tokens and the chat template of a generator; immutable.
 pub struct GeneratorText {
     plain: Plain,
@@ -126,7 +130,7 @@ impl GeneratorText {
             return self.plain.encode(text, true);
         }
         let mut ids = self.frame.0.clone();
-        self.tokens(text, Cow::Borrowed, &mut ids)?;
+        self.tokens(text, Cow::Borrowed, None, &mut ids)?;
         ids.extend(&self.frame.1);
         Ok(ids)
     }
@@ -139,12 +143,35 @@ impl GeneratorText {
     /// # Errors
     /// When the model has no template, the template refuses the messages or asks for what is not implemented.
     pub fn encode_chat(&self, messages: &[Message], options: &ChatOptions) -> Result<Vec<u32>, ModelsError> {
+        self.encode_chat_part(messages, options, None)
+    }
+
+    /// As [`encode_chat`](Self::encode_chat), for chats of which one begins like the other: their contents are turned into
+    /// tokens once, and kept in `known`.
+    ///
+    /// # Errors
+    /// As `encode_chat`.
+    pub fn encode_chat_again(
+        &self,
+        messages: &[Message],
+        options: &ChatOptions,
+        known: &mut KnownTexts,
+    ) -> Result<Vec<u32>, ModelsError> {
+        self.encode_chat_part(messages, options, Some(known))
+    }
+
+    fn encode_chat_part(
+        &self,
+        messages: &[Message],
+        options: &ChatOptions,
+        mut known: Option<&mut KnownTexts>,
+    ) -> Result<Vec<u32>, ModelsError> {
         let template = self.template.as_ref().ok_or_else(|| ModelsError::Template {
             message: "the model has no chat template; choose a model that is tuned for chats, or name a file with a \
                       template in the settings (generator.chat_template)"
                 .to_owned(),
         })?;
-        let refused = match (self.chat(template, messages, options), messages) {
+        let refused = match (self.chat(template, messages, options, known.as_deref_mut()), messages) {
             (Err(refused @ ModelsError::Template { .. }), [system, question, ..])
                 if system.role == Role::System && question.role == Role::User =>
             {
@@ -154,7 +181,7 @@ impl GeneratorText {
         };
         let mut folded = messages[1..].to_vec();
         folded[0].content = format!("{}\n\n{}", messages[0].content, messages[1].content);
-        self.chat(template, &folded, options).map_err(|_| refused)
+        self.chat(template, &folded, options, known).map_err(|_| refused)
     }
 
     fn chat(
@@ -162,6 +189,7 @@ impl GeneratorText {
         template: &ChatTemplate,
         messages: &[Message],
         options: &ChatOptions,
+        known: Option<&mut KnownTexts>,
     ) -> Result<Vec<u32>, ModelsError> {
         if messages.is_empty() {
             return Err(ModelsError::Template { message: "the chat has no messages; send one".to_owned() });
@@ -182,7 +210,7 @@ impl GeneratorText {
             }
         }
         let mut ids = Vec::new();
-        self.tokens(&text, |fragment| veil.lift(fragment), &mut ids)?;
+        self.tokens(&text, |fragment| veil.lift(fragment), known, &mut ids)?;
         Ok(ids)
     }
 
@@ -201,13 +229,26 @@ impl GeneratorText {
         &self,
         text: &'a str,
         lift: impl Fn(&'a str) -> Cow<'a, str>,
+        mut known: Option<&mut KnownTexts>,
         ids: &mut Vec<u32>,
     ) -> Result<(), ModelsError> {
         for (range, id) in self.splitter.split(text) {
-            match id {
-                Some(id) => ids.push(id),
-                None => ids.extend(self.plain.encode(&lift(&text[range.clone()]), range.start == 0)?),
-            }
+            let Some(id) = id else {
+                let (fragment, first) = (lift(&text[range.clone()]), range.start == 0);
+                match known.as_deref_mut() {
+                    Some(KnownTexts(known)) => match known.get(&(first, fragment.to_string())) {
+                        Some(known) => ids.extend(known),
+                        None => {
+                            let new = self.plain.encode(&fragment, first)?;
+                            ids.extend(&new);
+                            known.insert((first, fragment.into_owned()), new);
+                        }
+                    },
+                    None => ids.extend(self.plain.encode(&fragment, first)?),
+                }
+                continue;
+            };
+            ids.push(id);
         }
         Ok(())
     }

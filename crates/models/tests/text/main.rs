@@ -1,6 +1,7 @@
 //! Tokenizers and chat templates against transformers, and against hostile contents.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod export;
 mod families;
 mod hostile;
 mod refusals;

@@ -54,7 +54,7 @@ pub fn scattered(net: &TrainNet) {
         let values = numbers(parameter.value.elem_count(), seed as u64);
         let values = values.into_iter().map(|value| middle + value / 2.0).collect();
         let values = Tensor::from_vec(values, parameter.value.shape(), &Device::Cpu).unwrap();
-        parameter.value.set(&values).unwrap();
+        parameter.value.set(&values.to_device(parameter.value.device()).unwrap()).unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-use lore_core::{Block, DocumentId, Parsed, Span};
+use lore_core::{Block, BlockKind, DocumentId, Parsed, Span};
 
 use super::*;
 use crate::eval::GoldSource;
@@ -67,7 +67,18 @@ fn a_row_is_what_it_is_about_and_the_cells_that_answer() {
     let question = asked("How many antennas for 868 MHz does Munich have?", "175");
     let worded = |question: &EvalQuestion| worded(AnswerForm::ShortThenQuote, question, &golds, &[1]);
     assert_eq!(worded(&question), "SP-1007, LoRa antenna 868 MHz, Munich: 175 [1].");
-    assert_eq!(worded(&asked("What is SP-1007?", "28.00; 175")), "SP-1007, EUR: 28.00; Munich: 175 [1].");
+    assert_eq!(
+        worded(&asked("What is SP-1007?", "28.00; 175")),
+        "SP-1007, LoRa antenna 868 MHz, EUR: 28.00; Munich: 175 [1]."
+    );
+    let sheet = "| Property | Value |\n|---|---|\n| Burst pressure | 75 bar |\n";
+    let single = [gold(sheet, "| Burst pressure | 75 bar |", BlockKind::Table)];
+    let said = super::worded(AnswerForm::Quote, &asked("When does it burst?", "75 bar"), &single, &[1]);
+    assert_eq!(said, "Burst pressure: 75 bar [1].");
+    let days = "| Event | Munich | Leeds |\n|---|---|---|\n| Moving house | 1 day | 1 day |\n";
+    let single = [gold(days, "| Moving house | 1 day | 1 day |", BlockKind::Table)];
+    let said = super::worded(AnswerForm::Quote, &asked("Days for moving in Leeds?", "1 day"), &single, &[1]);
+    assert_eq!(said, "Moving house, Leeds: 1 day [1].");
     let all = "Part: SP-1007; Name: LoRa antenna 868 MHz; EUR: 28.00; Munich: 175; Suzhou: 0 [1].";
     assert_eq!(worded(&asked("What is SP-1007?", "no cell")), all);
     let table = "| 折扣 | 审批人 | 时限 |\n|---|---|---|\n| 超过12% | 陈伟明 | 4个工作日 |\n";

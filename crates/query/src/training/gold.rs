@@ -34,6 +34,11 @@ impl Gold {
             && self.places.iter().any(|place| passage.span.contains(place))
     }
 
+    /// The title of its document.
+    pub fn title(&self) -> &str {
+        self.chunks.first().map_or("", |live| live.document.title.as_str())
+    }
+
     /// Whether a chunk holds some of it.
     pub fn touches(&self, live: &LiveChunk) -> bool {
         let (chunk, span) = (&live.chunk, live.chunk.place.span);

@@ -16,6 +16,7 @@ mod check;
 mod gold;
 mod held_out;
 mod passages;
+mod row;
 
 use std::collections::BTreeSet;
 
@@ -42,11 +43,11 @@ pub use self::held_out::refuse_held_out;
 #[serde(rename_all = "snake_case")]
 pub enum AnswerForm {
     /// The source's own sentence; of a table the cells that answer, with what they are about and their columns' names.
+    #[default]
     Quote,
     /// The right answer alone.
     Short,
     /// The right answer, a colon, and the source's sentence.
-    #[default]
     ShortThenQuote,
 }
 
@@ -296,7 +297,10 @@ impl Builder<'_> {
         if !checker.accepts(&text, &right).await? {
             text = worded(AnswerForm::Quote);
             self.sums.reworded += 1;
-            self.sums.flagged += usize::from(!checker.accepts(&text, &right).await?);
+            if !checker.accepts(&text, &right).await? {
+                self.sums.flagged += 1;
+                tracing::debug!(id = question.id, text, "serving would flag the answer of an example");
+            }
         }
         let best = |score: &dyn Fn(&[String]) -> f64| {
             question.answers.iter().map(|parts| score(parts)).fold(0.0, f64::max)

@@ -72,13 +72,13 @@ pub(super) fn shorten(
     }
     let mut removed = removed.into_iter().peekable();
     let mut starts = Vec::with_capacity(end);
-    for at in 0..end {
+    for (at, token) in tokens.iter().enumerate().take(end) {
         starts.push(cut.tokens.len());
         while removed.peek().is_some_and(|(_, to)| *to <= at) {
             removed.next();
         }
         if removed.peek().is_none_or(|(from, _)| at < *from) {
-            cut.tokens.push(tokens[at]);
+            cut.tokens.push(*token);
         }
     }
     starts.push(cut.tokens.len());

@@ -49,7 +49,6 @@ pub fn load(settings: &DataSettings, stage: Stage, text: &GeneratorText) -> Resu
         settings,
         stage,
         text,
-        renderer: Renderer::new(settings, text),
         frame: Frame::new(text)?,
         report: LoadReport::default(),
         ends: false,
@@ -149,7 +148,6 @@ struct Loader<'a> {
     settings: &'a DataSettings,
     stage: Stage,
     text: &'a GeneratorText,
-    renderer: Renderer<'a>,
     frame: Frame<'a>,
     report: LoadReport,
     /// Whether a learned answer has an end token.
@@ -183,13 +181,14 @@ impl Loader<'_> {
     }
 
     fn render(&mut self, lines: Vec<Line>, units: &mut Vec<Unit>) {
+        let (settings, text, frame) = (self.settings, self.text, &self.frame);
         let one = |Line { path, line, id, record }: Line| {
             let done = record.map_err(Refused::Bad).and_then(|record| {
                 let digest = record.body.digest();
                 let parts = match &record.body {
-                    Body::Chat(turns) => self.renderer.chat(turns)?,
-                    Body::Text(text) => {
-                        vec![Rendered { tokens: self.frame.encode(text)?, ..Rendered::default() }]
+                    Body::Chat(turns) => Renderer::new(settings, text).chat(turns)?,
+                    Body::Text(body) => {
+                        vec![Rendered { tokens: frame.encode(body)?, ..Rendered::default() }]
                     }
                 };
                 Ok(Unit { id: record.id.unwrap_or(id), documents: record.documents, digest, parts })

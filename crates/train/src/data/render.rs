@@ -7,17 +7,21 @@
 //! than the last one (they leave out earlier thoughts, or put the instructions before the last question): then each answer
 //! is an example of its own, as the model will be asked for it.
 
+use std::cell::RefCell;
+
 use lore_core::generate::{ChatOptions, Message, Role};
 use lore_models::ModelsError;
-use lore_models::text::GeneratorText;
+use lore_models::text::{GeneratorText, KnownTexts};
 
 use super::DataSettings;
 use super::cut::{self, Cut};
 use super::record::Turn;
 
-/// What becomes of conversations.
+/// What becomes of a conversation.
 pub(super) struct Renderer<'a> {
     text: &'a GeneratorText,
+    /// The conversation's texts, each of which is written in many prompts.
+    known: RefCell<KnownTexts>,
     cutoff: usize,
     train_on_prompt: bool,
     mask_history: bool,
@@ -55,6 +59,7 @@ impl<'a> Renderer<'a> {
     pub(super) fn new(settings: &DataSettings, text: &'a GeneratorText) -> Self {
         Self {
             text,
+            known: RefCell::default(),
             cutoff: settings.cutoff_len,
             train_on_prompt: settings.train_on_prompt,
             mask_history: settings.mask_history,
@@ -86,7 +91,8 @@ impl<'a> Renderer<'a> {
         thinking: Option<bool>,
     ) -> Result<Vec<u32>, ModelsError> {
         let messages: Vec<Message> = turns.iter().map(|turn| turn.message.clone()).collect();
-        self.text.encode_chat(&messages, &ChatOptions { open_answer, thinking })
+        let options = ChatOptions { open_answer, thinking };
+        self.text.encode_chat_again(&messages, &options, &mut self.known.borrow_mut())
     }
 
     /// Tokens up to and with the last turn, an answer, and where that begins.

@@ -59,11 +59,17 @@ pub(super) fn begin<'a>(
     if let Some(path) = &from {
         let restored = restore(path, &identity, net.parameters(), &mut optimiser)?;
         (state, metrics) = (restored.state, restored.metrics);
+        let there = state.best.is_none_or(|best| checkpoints.find(best.step, Some(path)).is_some());
+        if config.run.load_best_at_end && !there {
+            // Made under settings that did not keep it: the best is looked for from here on.
+            tracing::warn!(step = ?state.best.map(|best| best.step), "the best checkpoint so far is gone");
+            (state.best, state.worse) = (None, 0);
+        }
     }
     if from.as_deref().is_some_and(|path| within(path, folder)) {
         // The steps after it are taken again, and come to the same.
         checkpoints.remove_from(state.step + 1)?;
-    } else {
+    } else if config.run.overwrite || folder.join(RECORD).exists() {
         forget(folder, &checkpoints)?;
     }
     if let (BatchSize::Auto { memory_limit }, None) = (config.data.batch, state.batch_tokens) {
@@ -103,7 +109,8 @@ pub(super) fn begin<'a>(
         rate: LearningRate::new(&config.optim, plan.steps),
         gradients: Gradients::new(net.parameters().len()),
         // A checkpoint of another folder is not one of this run's.
-        saved_at: from.filter(|path| within(path, folder)).map(|_| state.step),
+        saved_at: from.as_deref().filter(|path| within(path, folder)).map(|_| state.step),
+        from,
         since: Instant::now(),
         disk,
         net,
@@ -127,6 +134,11 @@ fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<Pat
     fs::create_dir_all(folder).map_err(|error| failed(folder, 0, error))?;
     clean(folder)?;
     let (from, own) = match &config.run.resume {
+        Resume::From(path) if !path.is_dir() => {
+            let message =
+                "there is no such folder; name a checkpoint, or set resume_from_checkpoint: true".into();
+            return Err(TrainError::Checkpoint { path: path.clone(), message });
+        }
         Resume::From(path) => (Some(path.clone()), within(path, folder)),
         Resume::Last => (checkpoints.last(), true),
         Resume::No => (None, false),
@@ -137,6 +149,15 @@ fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<Pat
             "{} is not empty; name another output_dir, set overwrite_output_dir: true, or go on with \
              resume_from_checkpoint: true",
             folder.display()
+        )));
+    }
+    // Those are replaced at the end.
+    let results = [ADAPTER_FOLDER, MODEL_FOLDER].map(|name| folder.join(name));
+    let foreign = results.iter().find(|path| path.exists() && !folder.join(RECORD).exists());
+    if let Some(path) = foreign.filter(|_| !config.run.overwrite) {
+        return Err(TrainError::Setup(format!(
+            "{} is there and no run made it; name another output_dir, or set overwrite_output_dir: true",
+            path.display()
         )));
     }
     Ok(from)

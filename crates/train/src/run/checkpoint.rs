@@ -79,6 +79,13 @@ impl Checkpoints {
         self.folder.join(format!("{PREFIX}{step}"))
     }
 
+    /// The checkpoint of a step, here or beside the one that the run went on from.
+    pub fn find(&self, step: usize, from: Option<&Path>) -> Option<PathBuf> {
+        let own = self.path(step);
+        let other = from.map(|from| from.with_file_name(format!("{PREFIX}{step}")));
+        [Some(own), other].into_iter().flatten().find(|path| path.is_dir())
+    }
+
     /// Steps of the checkpoints there, ascending.
     pub fn steps(&self) -> Vec<usize> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };

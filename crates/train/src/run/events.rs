@@ -101,16 +101,16 @@ fn message(fields: &[Field<'_>]) -> Vec<u8> {
                 varint(&mut out, value);
             }
             Field::Double(number, value) => {
-                varint(&mut out, u64::from(number) << 3 | 1);
+                varint(&mut out, (u64::from(number) << 3) | 1);
                 out.extend(value.to_le_bytes());
             }
             Field::Bytes(number, value) => {
-                varint(&mut out, u64::from(number) << 3 | 2);
+                varint(&mut out, (u64::from(number) << 3) | 2);
                 varint(&mut out, value.len() as u64);
                 out.extend(value);
             }
             Field::Float(number, value) => {
-                varint(&mut out, u64::from(number) << 3 | 5);
+                varint(&mut out, (u64::from(number) << 3) | 5);
                 out.extend(value.to_le_bytes());
             }
         }

@@ -115,6 +115,8 @@ pub(super) struct Trainer<'a> {
     pub stop: &'a AtomicBool,
     pub identity: Identity,
     pub checkpoints: Checkpoints,
+    /// The checkpoint that it goes on from.
+    pub from: Option<PathBuf>,
     pub optimiser: AdamW,
     pub rate: LearningRate,
     pub gradients: Gradients,
@@ -255,10 +257,10 @@ impl Trainer<'_> {
     }
 
     fn save_values(&self, folder: &Path) -> Result<Option<PathBuf>, TrainError> {
-        if let Some(best) = self.state.best.filter(|best| best.step != self.state.step)
-            && self.config.run.load_best_at_end
-        {
-            restore_parameters(&self.checkpoints.path(best.step), self.net.parameters())?;
+        let best = self.state.best.filter(|best| best.step != self.state.step);
+        let best = best.and_then(|best| self.checkpoints.find(best.step, self.from.as_deref()));
+        if let Some(best) = best.filter(|_| self.config.run.load_best_at_end) {
+            restore_parameters(&best, self.net.parameters())?;
         }
         output::save(self.net, &self.inputs.base, folder)
     }

@@ -36,7 +36,7 @@ fn answers_are_what_the_template_adds_to_their_prompts() {
     );
     for family in ["qwen2.5", "llama3", "smollm2", "gpt2"] {
         let text = text(family);
-        let loaded = sft(&lines(&[line.clone()]), family, |_| ()).unwrap();
+        let loaded = sft(&lines(std::slice::from_ref(&line)), family, |_| ()).unwrap();
         let [example] = loaded.train.as_slice() else { panic!("{family}: {:?}", loaded.train) };
         let (tokens, labelled) = by_prefixes(text, &messages(&line));
         assert_eq!(example.tokens, tokens, "{family}");
@@ -57,7 +57,7 @@ fn a_template_that_writes_earlier_turns_otherwise_makes_an_example_of_each_answe
     let line = chat("Be brief.", &["One?", "1", "Two?", "2", "Three?", "3"]);
     for family in ["qwen3", "mistral"] {
         let text = text(family);
-        let loaded = sft(&lines(&[line.clone()]), family, |_| ()).unwrap();
+        let loaded = sft(&lines(std::slice::from_ref(&line)), family, |_| ()).unwrap();
         let all = messages(&line);
         assert_eq!((loaded.train.len(), loaded.report.split), (3, 1));
         for (example, end) in loaded.train.iter().zip([3, 5, 7]) {

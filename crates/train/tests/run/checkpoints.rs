@@ -3,11 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use lore_models::training::{LoraOptions, Method};
+use lore_models::training::{LoraOptions, Method, Precision};
 use lore_train::TrainError;
 use lore_train::run::{Event, Inputs, Resume, train};
 
-use crate::support::{base, bits, config, examples, lora, names, net, net_in, ruin, run, run_watched};
+use crate::support::{
+    base, bits, config, examples, lora, names, net, net_in, net_with, ruin, run, run_watched,
+};
 
 fn refused(result: Result<lore_train::run::Outcome, TrainError>, words: &[&str]) {
     let error = result.unwrap_err();
@@ -85,13 +87,13 @@ fn a_damaged_checkpoint_is_refused_with_the_one_before() {
 #[test]
 fn the_last_few_and_the_best_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = config(folder.path(), lora());
+    let mut config = config(folder.path(), Method::Full);
     config.run.save_steps = Some(1);
     config.run.eval_steps = Some(1);
     config.run.save_total_limit = Some(2);
     config.run.load_best_at_end = true;
     config.optim.learning_rate = 1e-4;
-    let net = net();
+    let net = net_with(Method::Full, Precision::Fp32);
     let mut at_best = Vec::new();
     let outcome = run_watched(&net, &config, |event| {
         match event {

@@ -3,11 +3,11 @@
 use std::fs;
 
 use candle_core::DType;
-use lore_models::training::Method;
+use lore_models::training::{Method, Precision};
 use lore_train::TrainError;
 use lore_train::run::{End, Event, Resume};
 
-use crate::support::{bits, config, lora, names, net, net_in, ruin, run, run_watched, spoil};
+use crate::support::{bits, config, lora, names, net, net_in, net_with, ruin, run, run_watched, spoil};
 
 #[test]
 fn a_nan_ends_the_run_and_says_where_to_go_on() {
@@ -52,13 +52,13 @@ fn a_gradient_that_is_not_finite_ends_the_run_where_nothing_is_scaled() {
 #[test]
 fn evaluations_that_become_worse_end_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = config(folder.path(), lora());
+    let mut config = config(folder.path(), Method::Full);
     config.run.eval_steps = Some(1);
     config.run.early_stopping = Some(2);
     config.run.load_best_at_end = true;
     config.optim.learning_rate = 1e-4;
     config.optim.max_steps = Some(50);
-    let net = net();
+    let net = net_with(Method::Full, Precision::Fp32);
     let outcome = run_watched(&net, &config, |event| {
         if matches!(event, Event::Step { metrics, .. } if metrics.step == 4) {
             ruin(&net);
@@ -73,7 +73,7 @@ fn evaluations_that_become_worse_end_the_run() {
     assert!(folder.path().join(format!("checkpoint-{}", best.step)).exists());
     // There is nothing to go on with.
     config.run.resume = Resume::Last;
-    let outcome = run(&self::net(), &config).unwrap();
+    let outcome = run(&net_with(Method::Full, Precision::Fp32), &config).unwrap();
     assert_eq!((outcome.end, outcome.steps), (End::Early, best.step + 2));
 }
 
@@ -92,4 +92,17 @@ fn a_folder_with_other_files_is_not_used_unless_told_so() {
     assert!(bits(&first) == bits(&second), "a run with the same seed ends elsewhere");
     assert_eq!(fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "mine");
     assert_eq!(names(&folder.path().join("tensorboard")).len(), 1);
+}
+
+#[test]
+fn a_folder_that_no_run_made_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = folder.path().join("adapter").join("theirs.txt");
+    fs::create_dir(folder.path().join("adapter")).unwrap();
+    fs::write(&theirs, "").unwrap();
+    let mut config = config(folder.path(), lora());
+    config.run.resume = Resume::Last;
+    let error = run(&net(), &config).unwrap_err().to_string();
+    assert!(error.contains("adapter is there and no run made it"), "{error}");
+    assert!(theirs.exists());
 }

@@ -1,5 +1,6 @@
 //! A run that stopped goes on in the same bits.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use candle_core::DType;
@@ -23,30 +24,26 @@ fn whole(folder: &Path, change: impl Fn(&mut TrainConfig)) -> (TrainNet, TrainCo
     (net, config, lines)
 }
 
+/// When to stop, one after the other.
+type Stops = Vec<Box<dyn Fn(&Event<'_>) -> bool>>;
+
 #[test]
 fn a_run_that_is_stopped_anywhere_ends_in_the_same_bits() {
     let reference = tempfile::tempdir().unwrap();
     let (expected, config, lines) = whole(reference.path(), |_| {});
-    // After a step, after each of several, within a step's second batch, and within an evaluation.
-    type Stop = fn(&Event<'_>, &mut usize) -> bool;
+    // After a step, after each of several, and within an evaluation.
     let at = |step: usize| move |event: &Event<'_>| matches!(event, Event::Step { metrics, .. } if metrics.step == step);
-    let in_evaluation: Stop = |event, seen| {
-        *seen += usize::from(matches!(event, Event::Evaluating { done: 1, .. }));
-        *seen == 2
+    let seen = Cell::new(0);
+    let in_second_evaluation = move |event: &Event<'_>| {
+        seen.set(seen.get() + usize::from(matches!(event, Event::Evaluating { done: 1, .. })));
+        seen.get() == 2
     };
-    let mut cases: Vec<(Vec<Box<dyn Fn(&Event<'_>) -> bool>>, &str)> = vec![
+    let cases: Vec<(Stops, &str)> = vec![
         (vec![Box::new(at(5))], "after 5"),
         (vec![Box::new(at(1)), Box::new(at(2)), Box::new(at(9))], "after 1, 2 and 9"),
         (vec![Box::new(at(10))], "after the last"),
+        (vec![Box::new(in_second_evaluation)], "in the second evaluation"),
     ];
-    let seen = std::cell::Cell::new(0);
-    let stop = move |event: &Event<'_>| {
-        let mut count = seen.get();
-        let stop = in_evaluation(event, &mut count);
-        seen.set(count);
-        stop
-    };
-    cases.push((vec![Box::new(stop)], "in the second evaluation"));
     for (stops, name) in cases {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config.clone();

@@ -86,9 +86,6 @@ pub fn config(folder: &Path, method: Method) -> TrainConfig {
         template: TemplateSettings::default(),
         device: DeviceKind::Cpu,
         data: DataSettings { batch: BatchSize::Sequences(2), seed: 5, ..DataSettings::default() },
-        rag: None,
-        template: TemplateSettings::default(),
-        device: DeviceKind::Cpu,
         optim: OptimSettings {
             learning_rate: 1e-2,
             weight_decay: 0.01,
@@ -159,7 +156,8 @@ pub fn spoil(value: &Var, number: f32) {
     value.set(&(value.as_tensor().zeros_like().unwrap() + f64::from(number)).unwrap()).unwrap();
 }
 
-/// Makes the net so bad that it does not recover.
+/// Makes a net that is trained whole so sure of itself that it does not recover.
 pub fn ruin(net: &TrainNet) {
-    net.parameters().iter().for_each(|parameter| spoil(&parameter.value, 1.0));
+    let norm = net.parameters().iter().find(|parameter| parameter.name == "model.norm.weight").unwrap();
+    spoil(&norm.value, 50.0);
 }

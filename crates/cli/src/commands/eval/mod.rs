@@ -3,8 +3,8 @@
 //! Each command builds its indexes in a temporary folder and leaves the data folder alone. The metrics are defined, with
 //! their sources, in `lore_query::eval`.
 
-pub(crate) mod answers;
-pub(crate) mod corpus;
+pub mod answers;
+pub mod corpus;
 mod gate;
 mod retrieval;
 

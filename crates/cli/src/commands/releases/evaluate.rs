@@ -10,7 +10,7 @@ use clap::Args;
 use jiff::Timestamp;
 use lore_core::{Live, OpenError, Serving};
 use lore_index::{Catalog, Release, ReleaseVerdict};
-use lore_query::eval::{AnswerReport, GateConfig, GateVerdict, evaluate_pair, gate};
+use lore_query::eval::{AnswerReport, GateVerdict, evaluate_pair, gate};
 use serde_json::json;
 
 use super::Named;
@@ -18,7 +18,7 @@ use crate::asking::without_generator;
 use crate::commands::eval::answers;
 use crate::progress::{Progress, Unit};
 use crate::settings::Settings;
-use crate::{open, print, progress, writer};
+use crate::{open, print, progress, verdict, writer};
 
 /// The word for the model of the settings.
 const BASE: &str = "base";
@@ -44,9 +44,6 @@ pub struct Evaluate {
     /// Only the first so many questions
     #[arg(long)]
     limit: Option<usize>,
-    /// What it must reach, as YAML: metric, min_gain, tolerance, limit, min_questions, ...
-    #[arg(long, value_name = "FILE")]
-    gate: Option<PathBuf>,
     /// Keep catalog and indexes in this folder, to measure again without building them
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -59,12 +56,8 @@ impl Evaluate {
     /// Runs the command.
     ///
     /// # Errors
-    /// Fails where a side cannot be run, where the questions or the gate cannot be read, and where a question fails.
+    /// Fails where a side cannot be run, where the questions cannot be read, and where a question fails.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        let config = match &self.gate {
-            Some(path) => gate_config(path)?,
-            None => GateConfig::default(),
-        };
         let catalog = open::catalog(&settings).await?;
         let (looking, wanted) = (catalog.clone(), self.named.release.clone());
         let release = open::blocking(move || looking.release(&wanted)).await?.release;
@@ -100,8 +93,8 @@ impl Evaluate {
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
 
-        let found = gate(&new, &old, &config)?;
-        let verdict = ReleaseVerdict {
+        let found = gate(&new, &old, &settings.config.gate)?;
+        let kept_verdict = ReleaseVerdict {
             passed: found.passed,
             reasons: found.reasons.clone(),
             against: found.incumbent.clone(),
@@ -115,7 +108,7 @@ impl Evaluate {
             "dataset": self.dataset.file_name().map(|name| name.to_string_lossy()),
         });
         let kept = report.clone();
-        let judged = open::blocking(move || catalog.judge_release(&release.id, &verdict, &kept)).await?;
+        let judged = open::blocking(move || catalog.judge_release(&release.id, &kept_verdict, &kept)).await?;
         if settings.json {
             print::json(&json!({"release": judged, "report": report}))?;
         } else {
@@ -123,15 +116,6 @@ impl Evaluate {
         }
         Ok(if found.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-fn gate_config(path: &Path) -> anyhow::Result<GateConfig> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let wrong = |error: String| anyhow::anyhow!("{}: {error}", path.display());
-    let config: GateConfig = serde_saphyr::from_str(&text)
-        .map_err(|error| wrong(error.to_string().lines().next().unwrap_or("not valid YAML").to_owned()))?;
-    config.check().map_err(wrong)?;
-    Ok(config)
 }
 
 /// Whom the candidate is compared with; `None` where no language model writes.
@@ -164,26 +148,7 @@ async fn incumbent(
 }
 
 fn tell(release: &Release, found: &GateVerdict) -> anyhow::Result<()> {
-    let rows: Vec<Vec<String>> = found
-        .metrics
-        .iter()
-        .map(|metric| {
-            let number = |value: f64| format!("{value:.4}");
-            vec![
-                metric.metric.name().to_owned(),
-                number(metric.candidate),
-                number(metric.incumbent),
-                format!("{:+.4}", metric.difference),
-                format!("{:+.4} to {:+.4}", metric.low, metric.high),
-            ]
-        })
-        .collect();
-    print::table(&["metric", "candidate", "incumbent", "difference", "interval"], &rows)?;
-    for reason in &found.reasons {
-        print::line(reason)?;
-    }
-    let passed = if found.passed { "passes" } else { "does not pass" };
-    print::line(&format!("{} {passed} against {}", release.label(), found.incumbent))?;
+    verdict::print(false, found)?;
     if found.passed {
         progress::say(&format!("`lore releases promote {}` makes it live", release.label()));
     }

@@ -117,15 +117,17 @@ impl Graph<'_> {
         let whole = (whole + b.detach().matmul(&a.detach())?)?;
         let norm = whole.sqr()?.sum(1)?.sqrt()?;
         let ratio = (self.leaves.wide(magnitude)? / norm)?;
-        let times = |y: Tensor, ratio: &Tensor| y.to_dtype(a.dtype())?.broadcast_mul(ratio)?.to_dtype(kind);
-        match dropped {
-            None => times((base + delta)?, &ratio),
+        let (base, delta) = (base.to_dtype(a.dtype())?, delta.to_dtype(a.dtype())?);
+        let y = match dropped {
+            None => (base + delta)?.broadcast_mul(&ratio)?,
             // With dropout the weight's own part of the difference sees what is left of the input too.
             Some(dropped) => {
-                let own = times(self.product(weight, &dropped)?, &(&ratio - 1.0)?)?;
-                base + (own + times(delta, &ratio)?)?
+                let own = self.product(weight, &dropped)?.to_dtype(a.dtype())?;
+                let own = own.broadcast_mul(&(&ratio - 1.0)?)?;
+                ((base + own)? + delta.broadcast_mul(&ratio)?)?
             }
-        }
+        };
+        y.to_dtype(kind)
     }
 
     /// What dropout leaves of `[tokens, columns]`; `None` where there is none.
