@@ -139,7 +139,11 @@ impl<'a> Builder<'a> {
         for wanted in self.wanted() {
             if !self.found.contains(&wanted) {
                 let mut what = format!("a module named `{wanted}`: the model has none");
-                if wanted == "lm_head" {
+                if wanted == "lm_head" && !self.config.tied {
+                    what = "a low-rank difference of `lm_head`: those are for the layers' linears (additional_target: \
+                            lm_head trains it whole)"
+                        .into();
+                } else if wanted == "lm_head" {
                     what = "`lm_head` apart from the embedding: this model has one matrix for both (name `embed_tokens`)".into();
                 }
                 return Err(ModelsError::unsupported(&self.path, what));
