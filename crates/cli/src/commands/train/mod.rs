@@ -72,6 +72,7 @@ impl Train {
         }
         let plan = {
             let shape = lore_train::model_shape(&ready.path)?;
+            ready.config.method.check_names(&shape)?;
             plan(&ready.config, &shape, &ready.loaded, free_memory())
         };
         if self.dry_run {
