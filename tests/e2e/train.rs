@@ -90,3 +90,33 @@ fn a_run_that_is_stopped_goes_on() {
     let plan = house.json(&["train", &config, long[0], long[1], "--resume", "--dry-run"]);
     assert_eq!(plan["resumes_from"].as_str(), Some(checkpoint));
 }
+
+#[test]
+fn a_model_is_made_from_nothing_and_begins_to_learn() {
+    let house = House::new();
+    house.write("a.md", &"# Leave\n\nEmployees in Munich have 30 days of leave.\n".repeat(10));
+    house.write("secret.md", "Zzyzx zzyzx zzyzx zzyzx.");
+    house.write(".lore.yaml", "rules:\n  - path: secret.md\n    acl: [board]\n");
+    house.write("q.jsonl", "{\"question\": \"上海员工有多少天年假？\"}\n{\"question\": \"上海员工有多少天年假？\"}\n");
+    let (docs, model) = (house.docs().display().to_string(), house.docs().join("model"));
+    let (out, questions) = (model.display().to_string(), format!("{docs}/q.jsonl"));
+    let shape = ["--vocabulary", "300", "--hidden", "32", "--layers", "2", "--heads", "2", "--context", "256"];
+    let new = ["models", "new", "--out", &out, "--text", &docs, &questions];
+    let made = house.json(&[new.as_slice(), shape.as_slice()].concat());
+    assert_eq!(made["vocabulary"].as_u64(), Some(300));
+    let words = std::fs::read_to_string(model.join("tokenizer.json")).unwrap();
+    assert!(words.contains("Employees") && !words.contains("zzyzx"), "{words}");
+    let told = house.fails(&[new.as_slice(), shape.as_slice()].concat());
+    assert!(told.contains("exists already"), "{told}");
+    let told = house.fails(&["models", "new", "--out", "x", "--text", &docs, "--heads", "3"]);
+    assert!(told.contains("choose a multiple of 6"), "{told}");
+
+    let config = format!(
+        "model_name_or_path: {out}\ninit: random\nstage: pt\ndataset: {docs}/a.md\noutput_dir: {docs}/run\n\
+         cutoff_len: 64\nmax_steps: 3\nlearning_rate: 1.0e-2\nreport_to: none\n"
+    );
+    house.write("pretrain.yaml", &config);
+    let outcome = house.json(&["train", &format!("{docs}/pretrain.yaml")]);
+    assert_eq!(outcome["output"].as_str(), Some(format!("{docs}/run/model").as_str()));
+    assert!(house.docs().join("run/model/model.safetensors").is_file());
+}
