@@ -234,9 +234,9 @@ pub async fn begin(settings: &Settings, catalog: &Catalog) -> anyhow::Result<Wri
                         "THE LIVE RELEASE CANNOT BE RUN; another writes in its place: promote a release that is whole, or \
                          `lore releases rollback`"
                     );
-                    trouble = Some(format!(
-                        "the live release {label} cannot be run; {instead} writes in its place"
-                    ));
+                    // Without the name, which may be a path.
+                    trouble =
+                        Some(format!("the live release {label} cannot be run; another writes in its place"));
                 }
             }
         }

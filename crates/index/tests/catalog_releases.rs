@@ -176,7 +176,7 @@ fn what_is_pruned_is_neither_live_nor_a_candidate_nor_the_way_back() {
     let ids = |keep| -> Vec<String> {
         catalog.prunable_releases(keep).unwrap().into_iter().map(|r| r.id).collect()
     };
-    assert_eq!(ids(0), [a.clone()], "b is the way back, c is live, d is a candidate");
+    assert_eq!(ids(0), std::slice::from_ref(&a), "b is the way back, c is live, d is a candidate");
     assert_eq!(ids(2), Vec::<String>::new());
     let removed = catalog.remove_release::<IndexError>(&a, || Ok(7)).unwrap();
     assert_eq!(removed, Some(7));

@@ -44,7 +44,7 @@ fn served_logits(base: &Path, adapter: Option<&Path>) -> Vec<f64> {
 fn served_logits_are_those_of_training() {
     let lora = |dora| LoraOptions { rank: 3, dora, ..LoraOptions::default() };
     let saved = LoraOptions { modules_to_save: vec!["norm".into(), "embed_tokens".into()], ..lora(false) };
-    let nf4 = Some(Quantization::Nf4 { double: true });
+    let nf4 = Some(Quantization::nf4(true));
     for (name, method, quantization) in [
         ("llama", Method::Bottleneck(bottleneck(BottleneckActivation::Silu)), None),
         ("qwen3", Method::Bottleneck(bottleneck(BottleneckActivation::Relu)), None),

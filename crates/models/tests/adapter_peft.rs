@@ -298,7 +298,7 @@ fn an_adapter_of_a_quantised_base_is_merged_into_what_it_was_trained_on() {
     let case = &cases()[0];
     let own = Adapter::open(&case.adapter()).unwrap();
     let lora = own.lora_options().unwrap();
-    let quantization = Some(Quantization::Nf4 { double: true });
+    let quantization = Some(Quantization::nf4(true));
     let options_of =
         TrainOptions { precision: Precision::Fp32, quantization, ..TrainOptions::new(Method::Lora(lora)) };
     let mut net = TrainNet::open(&case.base(), options_of).unwrap();
@@ -318,7 +318,7 @@ fn an_adapter_of_a_quantised_base_is_merged_into_what_it_was_trained_on() {
     assert_eq!(trained.changed, 14);
     let beside = logits(&open(&case.base(), Some(&saved)), &case.prompt, 20);
     assert!(apart(&dequantised, &beside) <= 2.0 * case.most());
-    let through = BaseValues::Through(Quantization::Nf4 { double: true });
+    let through = BaseValues::Through(Quantization::nf4(true));
     assert_eq!(merge_as("through", &case.adapter(), through).1, dequantised);
     let (report, original) = merge_as("original", &saved, BaseValues::Original);
     assert_eq!(report.quantization, None);

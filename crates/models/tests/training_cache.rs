@@ -15,8 +15,7 @@ use lore_models::training::{
 use lore_models::weights::DecoderWeights;
 use safetensors::SafeTensors;
 
-const TYPES: [Quantization; 3] =
-    [Quantization::Nf4 { double: false }, Quantization::Nf4 { double: true }, Quantization::Int8];
+const TYPES: [Quantization; 3] = [Quantization::nf4(false), Quantization::nf4(true), Quantization::Int8];
 
 fn open(base: &Path, quantization: Quantization, cache: Option<&Path>) -> Result<TrainNet, ModelsError> {
     let options = TrainOptions {
@@ -102,7 +101,7 @@ fn a_start_from_the_cache_reads_no_linear_of_the_base() {
 #[test]
 fn a_damaged_or_foreign_file_is_made_anew() {
     let base = fixtures().join("llama");
-    let quantization = Quantization::Nf4 { double: true };
+    let quantization = Quantization::nf4(true);
     let cache = tempfile::tempdir().unwrap();
     let plain = values(&open(&base, quantization, Some(cache.path())).unwrap());
     let file = files(cache.path()).remove(0);

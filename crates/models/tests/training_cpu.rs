@@ -180,6 +180,24 @@ fn both_back_ends_say_the_same() {
 }
 
 #[test]
+fn what_is_no_number_is_no_loss() {
+    for kind in [DType::F32, DType::BF16, DType::F64] {
+        for parameter in 0..14 {
+            let net = net(Method::Lora(LoraOptions { rank: 2, ..LoraOptions::default() }), true).on_cpu(kind);
+            let value = &net.parameters()[parameter].value;
+            let mut values: Vec<f32> = value.flatten_all().unwrap().to_vec1().unwrap();
+            values[1] = f32::NAN;
+            value.set(&Tensor::from_vec(values, value.shape(), value.device()).unwrap()).unwrap();
+            assert!(
+                net.loss(&batch()).unwrap().sum.is_nan(),
+                "{kind:?} {}",
+                net.parameters()[parameter].name
+            );
+        }
+    }
+}
+
+#[test]
 fn checkpointing_changes_nothing() {
     for (name, method, tied) in methods() {
         let run = |lean: bool| {
@@ -198,7 +216,7 @@ fn checkpointing_changes_nothing() {
 
 #[test]
 fn precisions_are_near_each_other() {
-    for quantization in [None, Some(Quantization::Nf4 { double: true }), Some(Quantization::Int8)] {
+    for quantization in [None, Some(Quantization::nf4(true)), Some(Quantization::Int8)] {
         for (name, method, tied) in methods() {
             if quantization.is_some() && matches!(method, Method::Full | Method::Freeze(_)) {
                 continue;

@@ -38,7 +38,7 @@ fn a_device_computes_what_the_cpu_computes() {
     let Some(device) = device() else { return };
     let lora = |dora, dropout| Method::Lora(LoraOptions { dora, dropout, ..LoraOptions::default() });
     let bottleneck = |activation| Method::Bottleneck(BottleneckOptions { size: 3, activation });
-    let nf4 = |double| Some(Quantization::Nf4 { double });
+    let nf4 = |double| Some(Quantization::nf4(double));
     for (method, quantization) in [
         (Method::Full, None),
         (lora(false, 0.0), None),

@@ -177,9 +177,7 @@ fn the_rank_stabilised_scale_is_that_of_a_greater_alpha() {
 
 #[test]
 fn low_rank_differences_over_quantised_weights() {
-    for quantization in
-        [Quantization::Int8, Quantization::Nf4 { double: false }, Quantization::Nf4 { double: true }]
-    {
+    for quantization in [Quantization::Int8, Quantization::nf4(false), Quantization::nf4(true)] {
         let own = options(lora(LoraOptions::default()));
         let quantised = net_with(tiny(), TrainOptions { quantization: Some(quantization), ..own.clone() });
         hold(&quantised);

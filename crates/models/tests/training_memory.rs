@@ -28,7 +28,7 @@ fn peak(layers: usize, gradient_checkpointing: bool) -> isize {
         let tokens: Vec<u32> = numbers(64, seed).into_iter().map(|v| (v * 32.0 + 32.0) as u32).collect();
         batch.push(&tokens, &[true; 64]);
     }
-    let mut pass = || {
+    let pass = || {
         let mut gradients = Gradients::new(net.parameters().len());
         net.forward_backward(&batch, 1.0, 0, &mut gradients).unwrap();
     };

@@ -162,7 +162,7 @@ fn dequantised(net: &TrainNet, family: &str) -> tempfile::TempDir {
 fn a_quantised_base_trains_as_its_dequantised_weights_do() {
     let Cases { batch: sequences, cases } = json("cases.json");
     let sequences = batch(&sequences);
-    let double = Quantization::Nf4 { double: true };
+    let double = Quantization::nf4(true);
     for case in
         cases.iter().filter(|case| ["qwen2-lora", "qwen2-dora", "qwen3-lora"].contains(&case.name.as_str()))
     {

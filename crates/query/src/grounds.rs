@@ -8,6 +8,7 @@ use crate::asked::Asked;
 use crate::claim::{self, Definite};
 use crate::measure::measures;
 use crate::passages::FoundPassage;
+use crate::prompt::table_header;
 use crate::text;
 use crate::units::{Unit, term_set, units};
 
@@ -49,7 +50,9 @@ impl Grounds {
     pub fn of(index: &Index, found: &FoundPassage) -> Self {
         let passage = &found.passage;
         let headings = passage.headings.join(" ");
-        let all = format!("{} {} {headings} {}", passage.name, passage.title, passage.text);
+        // What the model is shown above a table that is cut belongs to the passage.
+        let header = table_header(&found.parsed, passage.span).unwrap_or_default();
+        let all = format!("{} {} {headings} {header} {}", passage.name, passage.title, passage.text);
         let ground = |unit: Unit| Ground {
             measures: measures(&unit.haystack),
             entities: claim::entities(&unit.text),

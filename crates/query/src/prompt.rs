@@ -162,7 +162,7 @@ pub(crate) fn passage_block(found: &FoundPassage) -> String {
 }
 
 /// The header row of the table that `span` begins in the middle of.
-fn table_header(parsed: &Parsed, span: Span) -> Option<String> {
+pub(crate) fn table_header(parsed: &Parsed, span: Span) -> Option<String> {
     let at = parsed.blocks.partition_point(|b| b.span.end <= span.start);
     let block = parsed.blocks.get(at).filter(|b| b.kind == BlockKind::Table)?;
     if span.start <= block.span.start {

@@ -112,8 +112,8 @@ async fn answers_cite_the_passages_that_hold_their_sources() {
         }
         assert!(!example.documents.is_empty());
     }
-    assert!(said(of(&set, "munich")).starts_with("30 days: A full-time employee in Munich"));
-    assert!(said(of(&set, "shanghai")).starts_with("12 天：上海全职员工每年享有 12 天年假["));
+    assert!(said(of(&set, "munich")).starts_with("A full-time employee in Munich is entitled to 30 days"));
+    assert!(said(of(&set, "shanghai")).starts_with("上海全职员工每年享有 12 天年假["));
     let refusal = of(&set, "parking");
     assert_eq!(said(refusal), "I could not find this in the documents.");
     assert_eq!(refusal.kind, RagKind::Unanswerable);

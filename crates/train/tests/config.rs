@@ -144,9 +144,11 @@ fn other_published_examples_load_too() {
     let folder = Folder::new();
     let with = |overrides: &[&str]| folder.load(LORA_SFT, overrides).unwrap().config;
     let qlora = with(&["quantization_bit=4", "quantization_method=bnb"]);
-    assert_eq!(qlora.quantization, Some(Quantization::Nf4 { double: true }));
+    assert_eq!(qlora.quantization, Some(Quantization::nf4(true)));
     let plain = with(&["quantization_bit=4", "double_quantization=false", "quantization_cache_dir=q"]);
-    assert_eq!(plain.quantization, Some(Quantization::Nf4 { double: false }));
+    assert_eq!(plain.quantization, Some(Quantization::nf4(false)));
+    let all = with(&["quantization_bit=4", "quantize_embedding=true"]);
+    assert_eq!(all.quantization, Some(Quantization::Nf4 { double: true, embedding: true }));
     assert_eq!(plain.quantization_cache, Some("q".into()));
     let eight = with(&["quantization_bit=8", "quantization_method=bitsandbytes"]);
     assert_eq!(eight.quantization, Some(Quantization::Int8));

@@ -40,7 +40,8 @@ pub struct Merge {
     /// Type of the weights [default: the base's for safetensors, f16 for gguf]
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     kind: Option<Kind>,
-    /// Merge into what this type leaves of the base's linears [default with no TYPE: nf4-double]
+    /// Merge into what this type leaves of the base's linears, which is what an adapter that `lore train` made on a
+    /// quantised base is merged into anyway [default with no TYPE: nf4-double]
     #[arg(long, value_enum, value_name = "TYPE", num_args = 0..=1, default_missing_value = "nf4-double")]
     dequantized_base: Option<Through>,
     /// Merge into the base's own weights, whatever the adapter was trained on
@@ -175,8 +176,8 @@ impl Merge {
 impl Through {
     fn quantization(self) -> Quantization {
         match self {
-            Self::Nf4 => Quantization::Nf4 { double: false },
-            Self::Nf4Double => Quantization::Nf4 { double: true },
+            Self::Nf4 => Quantization::nf4(false),
+            Self::Nf4Double => Quantization::nf4(true),
             Self::Int8 => Quantization::Int8,
         }
     }

@@ -25,7 +25,7 @@ const EMBEDDING: &str = "model.embed_tokens.weight";
 const OUTPUT: &str = "lm_head.weight";
 
 impl<'a> Adapted<'a> {
-    /// Over `weights`; with `quantization`, over what quantising leaves of the layers' linears.
+    /// Over `weights`; with `quantization`, over what quantising leaves of the matrices that it covers.
     ///
     /// # Errors
     /// When the adapter is not for this base.
@@ -86,7 +86,7 @@ impl<'a> Adapted<'a> {
         let replaced = self.adapter.is_some_and(|adapter| {
             adapter.replaces(&spec.name) || spec.is_layer_linear() && adapter.has_low_rank(spec.module())
         });
-        replaced || self.quantization.is_some() && spec.is_layer_linear()
+        replaced || self.quantization.is_some_and(|own| covers(own, spec))
     }
 
     /// A tensor without low-rank differences.
@@ -102,11 +102,16 @@ impl<'a> Adapted<'a> {
         let name = if spec.name == OUTPUT && self.base_tied { EMBEDDING } else { spec.name.as_str() };
         let (rows, columns) = spec.sides();
         let raw = self.weights.matrix(name, rows, columns)?;
-        match self.quantization.filter(|_| spec.is_layer_linear()) {
+        match self.quantization.filter(|own| covers(*own, spec)) {
             Some(quantization) => Ok(RawMatrix::F32(through(quantization, raw, rows, columns)?)),
             None => Ok(raw),
         }
     }
+}
+
+/// Whether a matrix was kept in a quantised type.
+fn covers(quantization: Quantization, spec: &TensorSpec) -> bool {
+    spec.shape.len() == 2 && quantization.covers(spec.is_layer_linear())
 }
 
 /// What is left of a matrix that went through a quantised type.
@@ -118,7 +123,7 @@ fn through(
 ) -> Result<Vec<f32>, ModelsError> {
     let mut values = raw.into_f32(rows, columns)?;
     match quantization {
-        Quantization::Nf4 { double } => {
+        Quantization::Nf4 { double, .. } => {
             Nf4Matrix::quantise(&values, rows, columns, double)?.dequantise(0, &mut values);
         }
         Quantization::Int8 => Int8Matrix::quantise(&values, rows, columns)?.dequantise(0, &mut values),

@@ -99,6 +99,12 @@ fn shape(base: &DecoderWeights, config: &DecoderConfig) -> Result<Metadata, Mode
     add("rope.dimension_count", number(config.head_dim));
     add("rope.freq_base", Value::F32(config.rope.theta as f32));
     if let Some(window) = window {
+        if window < config.context && arch == "llama" {
+            tracing::warn!(
+                window,
+                "llama.cpp looks back over all tokens in this family; this model looks over a window"
+            );
+        }
         add("attention.sliding_window", number(window));
     }
     match &config.rope.scaling {

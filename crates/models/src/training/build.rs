@@ -364,15 +364,15 @@ impl<'a> Builder<'a> {
             return Ok(Matrix::Frozen(cache.matrix(&tensor, rows, columns)?));
         }
         let raw = values.matrix(&tensor, rows, columns)?;
-        // Embedding and output layer keep their floats, as bitsandbytes leaves them.
-        Ok(Matrix::Frozen(match (self.options.quantization, layer) {
-            (Some(Quantization::Nf4 { double }), Some(_)) => {
+        let quantization = self.options.quantization.filter(|own| own.covers(layer.is_some()));
+        Ok(Matrix::Frozen(match quantization {
+            Some(Quantization::Nf4 { double, .. }) => {
                 FrozenMatrix::Nf4(Nf4Matrix::quantise(&floats(raw, rows, columns)?, rows, columns, double)?)
             }
-            (Some(Quantization::Int8), Some(_)) => {
+            Some(Quantization::Int8) => {
                 FrozenMatrix::Int8(Int8Matrix::quantise(&floats(raw, rows, columns)?, rows, columns)?)
             }
-            _ => {
+            None => {
                 let values = in_precision(raw, self.options.precision, rows, columns)?;
                 FrozenMatrix::Dense { columns, values }
             }

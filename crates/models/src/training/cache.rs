@@ -116,11 +116,11 @@ impl QuantisedBase {
         let failed = |error: candle_core::Error| ModelsError::tensor(&self.path, name, error.to_string());
         let values = self.bytes(name)?;
         Ok(match self.quantization {
-            Quantization::Nf4 { double: false } => {
+            Quantization::Nf4 { double: false, .. } => {
                 let scales = Scales::Plain(self.floats(&format!("{name}.absmax"))?);
                 FrozenMatrix::Nf4(Nf4Matrix::from_stored(rows, columns, values, scales).map_err(failed)?)
             }
-            Quantization::Nf4 { double: true } => {
+            Quantization::Nf4 { double: true, .. } => {
                 let seconds = self.floats(&format!("{name}.nested_absmax"))?;
                 let offset =
                     self.floats(&format!("{name}.nested_offset"))?.first().copied().unwrap_or_default();
@@ -148,8 +148,8 @@ impl QuantisedBase {
 /// The type in a file's name.
 fn name(quantization: Quantization) -> &'static str {
     match quantization {
-        Quantization::Nf4 { double: false } => "nf4",
-        Quantization::Nf4 { double: true } => "nf4-double",
+        Quantization::Nf4 { double: false, .. } => "nf4",
+        Quantization::Nf4 { double: true, .. } => "nf4-double",
         Quantization::Int8 => "int8",
     }
 }
@@ -190,7 +190,7 @@ fn write(
         let (rows, columns) = spec.sides();
         let values = weights.matrix(&spec.name, rows, columns)?.into_f32(rows, columns)?;
         match quantization {
-            Quantization::Nf4 { double } => {
+            Quantization::Nf4 { double, .. } => {
                 let matrix = Nf4Matrix::quantise(&values, rows, columns, double)?;
                 let (packed, scales) = matrix.stored();
                 out.write(packed)?;
@@ -221,8 +221,8 @@ fn entries(spec: &TensorSpec, quantization: Quantization) -> Vec<Entry> {
     let packed = Entry::new(name, DType::U8, &[spec.values().div_ceil(2), 1]);
     let absmax = format!("{name}.absmax");
     match quantization {
-        Quantization::Nf4 { double: false } => vec![packed, Entry::new(&absmax, DType::F32, &[blocks])],
-        Quantization::Nf4 { double: true } => vec![
+        Quantization::Nf4 { double: false, .. } => vec![packed, Entry::new(&absmax, DType::F32, &[blocks])],
+        Quantization::Nf4 { double: true, .. } => vec![
             packed,
             Entry::new(&absmax, DType::U8, &[blocks]),
             Entry::new(&format!("{name}.nested_absmax"), DType::F32, &[blocks.div_ceil(SECOND)]),

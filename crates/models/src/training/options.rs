@@ -187,9 +187,24 @@ pub enum Quantization {
     Nf4 {
         /// Whether the scales are quantised too.
         double: bool,
+        /// Whether the embedding, and the output layer, are kept in this type too; bitsandbytes leaves them.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        embedding: bool,
     },
     /// 8-bit whole numbers with a scale for each row (Dettmers et al. 2022, "LLM.int8()", vector-wise).
     Int8,
+}
+
+impl Quantization {
+    /// NF4 of the layers' linears.
+    pub const fn nf4(double: bool) -> Self {
+        Self::Nf4 { double, embedding: false }
+    }
+
+    /// Whether a matrix is kept in this type: one of the layers' linears, or the embedding or output layer.
+    pub fn covers(self, in_layer: bool) -> bool {
+        in_layer || matches!(self, Self::Nf4 { embedding: true, .. })
+    }
 }
 
 /// How a net is made ready for training.

@@ -122,7 +122,7 @@ impl MethodSpec {
 
     pub fn options(&self, precision: Precision) -> TrainOptions {
         let quantization = self.base.as_ref().map(|base| match base.as_str() {
-            "nf4" => Quantization::Nf4 { double: false },
+            "nf4" => Quantization::nf4(false),
             "int8" => Quantization::Int8,
             other => panic!("{other}"),
         });

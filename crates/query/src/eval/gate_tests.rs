@@ -43,10 +43,10 @@ fn judged(candidate: &AnswerReport, incumbent: &AnswerReport) -> GateVerdict {
 }
 
 fn middling(number: usize) -> (bool, f64) {
-    (number % 3 != 0, 0.4 + (number % 5) as f64 / 20.0)
+    (!number.is_multiple_of(3), 0.4 + (number % 5) as f64 / 20.0)
 }
 
-fn of<'a>(verdict: &'a GateVerdict, metric: Metric) -> &'a MetricVerdict {
+fn of(verdict: &GateVerdict, metric: Metric) -> &MetricVerdict {
     verdict.metrics.iter().find(|m| m.metric == metric).unwrap()
 }
 
@@ -86,10 +86,11 @@ fn one_that_never_refuses_fails_however_good_its_answers_are() {
 
 #[test]
 fn a_large_fall_over_few_questions_fails_and_a_single_question_does_not() {
-    let old = |n: usize| (true, if n % 2 == 0 { 0.5 } else { 0.6 });
+    let old = |n: usize| (true, if n.is_multiple_of(2) { 0.5 } else { 0.6 });
     // Of ten unanswerable ones the candidate gets `missed` wrong, and everything else better.
-    let lost =
-        |missed: usize| move |n: usize| (n % 4 != 3 || n / 4 >= missed, if n % 2 == 0 { 0.8 } else { 0.7 });
+    let lost = |missed: usize| {
+        move |n: usize| (n % 4 != 3 || n / 4 >= missed, if n.is_multiple_of(2) { 0.8 } else { 0.7 })
+    };
     let verdict = judged(&report("new", lost(2), 40), &report("old", old, 40));
     assert!(!verdict.passed && verdict.reasons[0].contains("refusal_recall is worse by more than 0.1000"));
     let verdict = judged(&report("new", lost(1), 40), &report("old", old, 40));

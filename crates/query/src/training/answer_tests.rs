@@ -67,7 +67,10 @@ fn a_row_is_what_it_is_about_and_the_cells_that_answer() {
     let question = asked("How many antennas for 868 MHz does Munich have?", "175");
     let worded = |question: &EvalQuestion| worded(AnswerForm::ShortThenQuote, question, &golds, &[1]);
     assert_eq!(worded(&question), "SP-1007, LoRa antenna 868 MHz, Munich: 175 [1].");
-    assert_eq!(worded(&asked("What is SP-1007?", "28.00; 175")), "SP-1007, EUR: 28.00; Munich: 175 [1].");
+    assert_eq!(
+        worded(&asked("What is SP-1007?", "28.00; 175")),
+        "SP-1007, LoRa antenna 868 MHz, EUR: 28.00; Munich: 175 [1]."
+    );
     let sheet = "| Property | Value |\n|---|---|\n| Burst pressure | 75 bar |\n";
     let single = [gold(sheet, "| Burst pressure | 75 bar |", BlockKind::Table)];
     let said = super::worded(AnswerForm::Quote, &asked("When does it burst?", "75 bar"), &single, &[1]);

@@ -112,14 +112,19 @@ impl Row {
         found.into_iter().collect()
     }
 
-    /// The cells that say what the row is about: the first that names something, and those with further words of what is
-    /// asked.
+    /// The cells that say what the row is about: the first that names something, the next where that is a code, and those
+    /// with further words of what is asked.
     fn subjects(&self, told: &[usize], asked: &BTreeSet<String>) -> Vec<usize> {
         let rest: Vec<usize> =
             (0..self.values.len()).filter(|at| !told.contains(at) && !self.value(*at).is_empty()).collect();
-        let names = |at: &&usize| self.value(**at).chars().any(char::is_alphabetic);
-        let head = rest.iter().find(names).or(rest.first()).copied();
-        let mut said = head.map(|at| matter(self.value(at))).unwrap_or_default();
+        let names = |at: &usize| self.value(*at).chars().any(char::is_alphabetic);
+        let mut named = rest.iter().copied().filter(names);
+        let mut head: Vec<usize> = named.next().or(rest.first().copied()).into_iter().collect();
+        // An article's number tells a person little.
+        if head.iter().all(|at| is_code(self.value(*at))) {
+            head.extend(named.next());
+        }
+        let mut said: BTreeSet<String> = head.iter().flat_map(|at| matter(self.value(*at))).collect();
         let mut adds = |at: usize| {
             let words = matter(self.value(at));
             let further = words.iter().any(|word| asked.contains(word) && !said.contains(word));
@@ -128,8 +133,12 @@ impl Row {
             }
             further
         };
-        rest.into_iter().filter(|at| Some(*at) == head || adds(*at)).collect()
+        rest.into_iter().filter(|at| head.contains(at) || adds(*at)).collect()
     }
+}
+
+fn is_code(value: &str) -> bool {
+    value.chars().any(|c| c.is_ascii_digit()) && !value.contains(char::is_whitespace)
 }
 
 /// The words of a text that carry its matter.

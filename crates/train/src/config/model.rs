@@ -64,6 +64,7 @@ pub(super) struct Raw {
     fp4: Option<bool>,
     backend: Option<Backend>,
     double: Option<bool>,
+    quantize_embedding: Option<bool>,
     cache: Option<String>,
     bf16: Option<bool>,
     fp16: Option<bool>,
@@ -147,6 +148,7 @@ impl Raw {
             fp4: keys.choice("quantization_type", &[("nf4", false), ("fp4", true)])?,
             backend: keys.choice("quantization_method", &backends)?,
             double: keys.flag("double_quantization")?,
+            quantize_embedding: keys.flag("quantize_embedding")?,
             cache: keys.text("quantization_cache_dir")?,
             bf16: keys.flag("bf16")?,
             fp16: keys.flag("fp16")?,
@@ -263,8 +265,13 @@ impl Raw {
     }
 
     fn quantization(&self, kind: Kind, keys: &mut Keys) -> Result<Option<Quantization>, TrainError> {
-        let others =
-            ["quantization_type", "quantization_method", "double_quantization", "quantization_cache_dir"];
+        let others = [
+            "quantization_type",
+            "quantization_method",
+            "double_quantization",
+            "quantization_cache_dir",
+            "quantize_embedding",
+        ];
         let bits = self.bits.unwrap_or(0);
         if bits == 0 {
             keys.without_effect(&others, "they are for quantization_bit: 4 or 8");
@@ -282,7 +289,7 @@ impl Raw {
         }
         if bits == 8 {
             keys.without_effect(
-                &["quantization_type", "double_quantization"],
+                &["quantization_type", "double_quantization", "quantize_embedding"],
                 "they are for quantization_bit: 4",
             );
             return Ok(Some(Quantization::Int8));
@@ -290,7 +297,8 @@ impl Raw {
         if self.fp4 == Some(true) {
             return Err(keys.error("quantization_type", "quantization_type fp4 is not supported; use nf4"));
         }
-        Ok(Some(Quantization::Nf4 { double: self.double.unwrap_or(true) }))
+        let (double, embedding) = (self.double.unwrap_or(true), self.quantize_embedding == Some(true));
+        Ok(Some(Quantization::Nf4 { double, embedding }))
     }
 
     fn precision(&self, keys: &mut Keys) -> Result<Precision, TrainError> {

@@ -173,8 +173,10 @@ fn base(config: &TrainConfig, shape: &DecoderConfig, counts: &Counts) -> Base {
         values: counts.base,
         kind: match config.quantization {
             None => precision.to_owned(),
-            Some(Quantization::Nf4 { double: false }) => format!("nf4 and {precision}"),
-            Some(Quantization::Nf4 { double: true }) => format!("nf4 with quantised scales and {precision}"),
+            Some(Quantization::Nf4 { double: false, .. }) => format!("nf4 and {precision}"),
+            Some(Quantization::Nf4 { double: true, .. }) => {
+                format!("nf4 with quantised scales and {precision}")
+            }
             Some(Quantization::Int8) => format!("int8 and {precision}"),
         },
         bytes: counts.frozen_bytes,

@@ -128,16 +128,17 @@ fn added(method: &Method, part: &Part) -> usize {
 /// Bytes of a tensor that is not trained.
 fn bytes(part: &Part, precision: Precision, quantization: Option<Quantization>) -> u64 {
     let values = part.values();
-    let bytes = match (part.columns, quantization, part.layer) {
+    let quantization = quantization.filter(|own| own.covers(part.layer.is_some()));
+    let bytes = match (part.columns, quantization) {
         // Norms and biases are kept in 32 bits.
-        (None, ..) => 4 * values,
-        (Some(_), Some(Quantization::Nf4 { double }), Some(_)) => {
+        (None, _) => 4 * values,
+        (Some(_), Some(Quantization::Nf4 { double, .. })) => {
             let scales = values.div_ceil(NF4_BLOCK);
             let scales = if double { scales + 4 * scales.div_ceil(NF4_SCALES) + 4 } else { 4 * scales };
             values.div_ceil(2) + scales
         }
-        (Some(_), Some(Quantization::Int8), Some(_)) => values + 4 * part.rows,
-        (Some(_), ..) => precision.dtype().size_in_bytes() * values,
+        (Some(_), Some(Quantization::Int8)) => values + 4 * part.rows,
+        (Some(_), None) => precision.dtype().size_in_bytes() * values,
     };
     bytes as u64
 }

@@ -94,6 +94,8 @@ enum PrecisionArg {
 enum QuantizationArg {
     Nf4,
     Nf4Double,
+    /// The embedding, too
+    Nf4All,
     Int8,
 }
 
@@ -155,8 +157,9 @@ impl Train {
                 PrecisionArg::Fp16 => Precision::Fp16,
             },
             quantization: self.quantization.map(|quantization| match quantization {
-                QuantizationArg::Nf4 => Quantization::Nf4 { double: false },
-                QuantizationArg::Nf4Double => Quantization::Nf4 { double: true },
+                QuantizationArg::Nf4 => Quantization::nf4(false),
+                QuantizationArg::Nf4Double => Quantization::nf4(true),
+                QuantizationArg::Nf4All => Quantization::Nf4 { double: true, embedding: true },
                 QuantizationArg::Int8 => Quantization::Int8,
             }),
             gradient_checkpointing: self.gradient_checkpointing,

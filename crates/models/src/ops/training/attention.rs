@@ -267,7 +267,7 @@ pub(crate) fn backward<E: Element>(
                             for i in range.clone() {
                                 let exponent = scores[i] * factor - lse;
                                 let zero = E::Wide::default();
-                                let own = (if exponent < zero { exponent } else { zero }).exp_negative();
+                                let own = (if exponent > zero { zero } else { exponent }).exp_negative();
                                 p[i] = E::narrow(own);
                                 ds[i] = E::narrow(own * (more[i] - along) * factor);
                             }

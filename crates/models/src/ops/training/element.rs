@@ -49,7 +49,9 @@ impl Real for f32 {
     }
     #[inline(always)]
     fn exp_negative(self) -> Self {
-        exp2::<false>(self * std::f32::consts::LOG2_E)
+        let power = exp2::<false>(self * std::f32::consts::LOG2_E);
+        // The power of two takes what is no number for a very small one.
+        if self.is_nan() { self } else { power }
     }
     #[inline(always)]
     fn fused(self, a: Self, b: Self) -> Self {

@@ -17,6 +17,12 @@ pub(crate) const PANEL: usize = 32;
 /// Most rows of a tile.
 const ROWS: usize = 12;
 
+/// The sums of a row and a panel.
+pub(crate) type Sums<E> = [<E as Element>::Wide; PANEL];
+
+/// Adds rows, of so many inner values, times a packed panel to the sums.
+type Block<E> = fn(Rows<'_, E>, usize, &[Line], &mut [Sums<E>]);
+
 /// The functions of one type's product.
 pub(crate) struct Kernel<E: Element> {
     /// Inner values of a step.
@@ -30,7 +36,7 @@ pub(crate) struct Kernel<E: Element> {
     /// Packs rows of `A` where they cannot be.
     pub pack_rows: fn(&View<'_, E>, Range<usize>, &mut Vec<Line>),
     /// Adds rows times a packed panel to the sums, 32 a row. Rows come packed where they are given so.
-    pub block: fn(Rows<'_, E>, usize, &[Line], &mut [[E::Wide; PANEL]]),
+    pub block: Block<E>,
 }
 
 /// Rows of `A`.
