@@ -60,6 +60,18 @@ fn a_model_learns_what_a_configuration_says() {
     assert!(losses.last() < losses.first(), "{losses:?}");
     assert_eq!(losses.len(), 5);
 
+    // What was learned can be made a release: merged, with the record of its run.
+    let again = run.with_file_name("school");
+    let place = format!("output_dir={}", again.display());
+    let outcome = house.json(&["train", &config, &place, "--release"]);
+    assert_eq!(outcome["release"]["state"].as_str(), Some("candidate"), "{outcome}");
+    assert_eq!(outcome["release"]["name"].as_str(), Some("school"));
+    let id = outcome["release"]["id"].as_str().unwrap().to_owned();
+    let shown = house.json(&["releases", "show", &id]);
+    assert!(shown.to_string().contains("rank: 4"), "{shown}");
+    let left = std::fs::read_dir(&again).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+
     // What is there is not written over, unless that is wished.
     let refused = house.fails(&["train", &config]);
     assert!(refused.contains("is not empty"), "{refused}");
@@ -100,12 +112,12 @@ fn a_model_is_made_from_nothing_and_begins_to_learn() {
     house.write("q.jsonl", "{\"question\": \"上海员工有多少天年假？\"}\n{\"question\": \"上海员工有多少天年假？\"}\n");
     let (docs, model) = (house.docs().display().to_string(), house.docs().join("model"));
     let (out, questions) = (model.display().to_string(), format!("{docs}/q.jsonl"));
-    let shape = ["--vocabulary", "300", "--hidden", "32", "--layers", "2", "--heads", "2", "--context", "256"];
+    let shape = ["--vocabulary", "400", "--hidden", "32", "--layers", "2", "--heads", "2", "--context", "256"];
     let new = ["models", "new", "--out", &out, "--text", &docs, &questions];
     let made = house.json(&[new.as_slice(), shape.as_slice()].concat());
-    assert_eq!(made["vocabulary"].as_u64(), Some(300));
+    assert!(made["vocabulary"].as_u64().is_some_and(|tokens| (280..=400).contains(&tokens)), "{made}");
     let words = std::fs::read_to_string(model.join("tokenizer.json")).unwrap();
-    assert!(words.contains("Employees") && !words.contains("zzyzx"), "{words}");
+    assert!(words.contains("Ġdays") && !words.contains("zzy"));
     let told = house.fails(&[new.as_slice(), shape.as_slice()].concat());
     assert!(told.contains("exists already"), "{told}");
     let told = house.fails(&["models", "new", "--out", "x", "--text", &docs, "--heads", "3"]);
