@@ -109,10 +109,14 @@ fn a_model_is_made_from_nothing_and_begins_to_learn() {
     house.write("a.md", &"# Leave\n\nEmployees in Munich have 30 days of leave.\n".repeat(10));
     house.write("secret.md", "Zzyzx zzyzx zzyzx zzyzx.");
     house.write(".lore.yaml", "rules:\n  - path: secret.md\n    acl: [board]\n");
-    house.write("q.jsonl", "{\"question\": \"上海员工有多少天年假？\"}\n{\"question\": \"上海员工有多少天年假？\"}\n");
+    house.write(
+        "q.jsonl",
+        "{\"question\": \"上海员工有多少天年假？\"}\n{\"question\": \"上海员工有多少天年假？\"}\n",
+    );
     let (docs, model) = (house.docs().display().to_string(), house.docs().join("model"));
     let (out, questions) = (model.display().to_string(), format!("{docs}/q.jsonl"));
-    let shape = ["--vocabulary", "400", "--hidden", "32", "--layers", "2", "--heads", "2", "--context", "256"];
+    let shape =
+        ["--vocabulary", "400", "--hidden", "32", "--layers", "2", "--heads", "2", "--context", "256"];
     let new = ["models", "new", "--out", &out, "--text", &docs, &questions];
     let made = house.json(&[new.as_slice(), shape.as_slice()].concat());
     assert!(made["vocabulary"].as_u64().is_some_and(|tokens| (280..=400).contains(&tokens)), "{made}");

@@ -94,7 +94,10 @@ impl NewModel {
             return Ok(ExitCode::SUCCESS);
         }
         if made.vocabulary < shape.vocabulary {
-            progress::say(&format!("the texts hold no more than {} tokens that are seen twice", made.vocabulary));
+            progress::say(&format!(
+                "the texts hold no more than {} tokens that are seen twice",
+                made.vocabulary
+            ));
         }
         print::line(&format!(
             "{}: {} tokens, {:.1} M values to be trained; the texts have {} tokens, of {:.1} characters each",

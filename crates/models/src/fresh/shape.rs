@@ -32,10 +32,11 @@ pub struct FreshShape {
 impl FreshShape {
     /// Refuses what no net can be; the message names the flag of `lore models new`.
     pub(super) fn check(&self) -> Result<(), ModelsError> {
-        let within = |name: &str, value: usize, least: usize, most: usize| match (least..=most).contains(&value) {
-            true => Ok(()),
-            false => Err(refused(format!("{name} is {value}; it must lie between {least} and {most}"))),
-        };
+        let within =
+            |name: &str, value: usize, least: usize, most: usize| match (least..=most).contains(&value) {
+                true => Ok(()),
+                false => Err(refused(format!("{name} is {value}; it must lie between {least} and {most}"))),
+            };
         within("vocabulary", self.vocabulary, LEAST, 1 << 20)?;
         within("hidden", self.hidden, 2, 1 << 16)?;
         within("layers", self.layers, 1, 1 << 10)?;
