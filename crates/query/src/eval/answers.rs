@@ -139,7 +139,8 @@ pub fn judge(question: &EvalQuestion, summary: &AnswerSummary, ms: f64) -> Quest
         names.dedup();
         names
     };
-    let citations = &summary.citations;
+    // What is withdrawn cites nothing.
+    let citations = if summary.answered { summary.citations.as_slice() } else { &[] };
     let share = |count: usize, of: usize| if of == 0 { 0.0 } else { count as f64 / of as f64 };
     let right_document = |name: &str| gold_documents.contains(&name);
     let right_quote = |document: &str, quote: &str| {
@@ -231,5 +232,56 @@ pub fn report(outcomes: &[QuestionOutcome]) -> AnswersReport {
         p95_ms: percentile(&times, 0.95),
         by_kind: means(by_kind),
         by_language: means(by_language),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use lore_core::{Citation, DocumentId, Span};
+
+    use super::*;
+    use crate::eval::dataset::GoldSource;
+
+    #[test]
+    fn what_is_withdrawn_cites_nothing() {
+        let citation = Citation {
+            marker: 1,
+            answer_span: Span::new(0, 7),
+            document: DocumentId::from_source("upload:a.md"),
+            name: "a.md".into(),
+            title: "A".into(),
+            version: 1,
+            source_span: Span::new(0, 7),
+            page: None,
+            headings: Vec::new(),
+            quote: "30 days".into(),
+            score: 0.9,
+            verdict: Verdict::Supported,
+        };
+        let question = EvalQuestion {
+            id: "q".into(),
+            lang: "en".into(),
+            question: "How long?".into(),
+            history: Vec::new(),
+            groups: std::collections::BTreeSet::new(),
+            answers: vec![vec!["30 days".into()]],
+            sources: vec![GoldSource { document: "a.md".into(), quote: "30 days".into() }],
+            answerable: true,
+            kind: "lookup".into(),
+        };
+        let given = AnswerSummary {
+            answered: true,
+            answer: "30 days".into(),
+            citations: vec![citation],
+            ..AnswerSummary::default()
+        };
+        let kept = judge(&question, &given, 1.0);
+        assert_eq!((kept.citation_recall, kept.citation_precision, kept.cited.len()), (1.0, 1.0, 1));
+        let withdrawn = judge(&question, &AnswerSummary { answered: false, ..given }, 1.0);
+        assert_eq!(
+            (withdrawn.citation_recall, withdrawn.quote_precision, withdrawn.cited.len()),
+            (0.0, 0.0, 0)
+        );
     }
 }
