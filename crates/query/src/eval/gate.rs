@@ -5,7 +5,7 @@
 //!
 //! 1. There are at least `min_questions` questions.
 //! 2. The main metric rose by more than `min_gain`, and the lower end of its interval is not below `-tolerance`: the gain
-//!    is no accident that hides a loss.
+//!    is no accident that hides a loss. A gain within the tolerance has to be sure, its whole interval above zero.
 //! 3. No metric fell by more than its tolerance where the whole interval lies on the worse side of zero: what is surely
 //!    worse is refused.
 //! 4. No metric fell by more than `limit`, whatever its interval: a fall that large is not excused by few questions; one
@@ -328,6 +328,9 @@ fn main_reason(main: &MetricVerdict, config: &GateConfig) -> Result<String, Stri
         return Err(format!(
             "{name} got better, but chance may hide a loss of more than {tolerance:.4} {told}"
         ));
+    }
+    if low <= 0.0 && gain <= tolerance {
+        return Err(format!("{name} got better by no more than chance may give {told}"));
     }
     Ok(format!("{name} got better {told}"))
 }

@@ -74,6 +74,18 @@ fn a_better_candidate_passes_and_says_why() {
 }
 
 #[test]
+fn a_small_gain_has_to_be_sure() {
+    let old = report("old", |_| (true, 0.5), 120);
+    // Two answers of ninety are better: on average by less than the tolerance, in many draws by nothing.
+    let lucky = judged(&report("new", |n| (true, if n < 2 { 0.9 } else { 0.5 }), 120), &old);
+    assert!(!lucky.passed, "{:?}", lucky.reasons);
+    assert!(lucky.reasons.iter().any(|reason| reason.contains("no more than chance")), "{:?}", lucky.reasons);
+    // Every answer is better by a little.
+    let steady = judged(&report("new", |_| (true, 0.51), 120), &old);
+    assert!(steady.passed, "{:?}", steady.reasons);
+}
+
+#[test]
 fn one_that_never_refuses_fails_however_good_its_answers_are() {
     let chatty = report("new", |n| (n % 4 != 3, 0.95), 120);
     let verdict = judged(&chatty, &report("old", |_| (true, 0.5), 120));
