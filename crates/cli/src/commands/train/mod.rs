@@ -15,7 +15,7 @@ use lore_models::GeneratorText;
 use lore_models::text::TextOptions;
 use lore_train::config::{self, ModelSettings, TrainConfig};
 use lore_train::data::{self, Example, Loaded};
-use lore_train::plan::{Plan, plan};
+use lore_train::plan::{Plan, context_note, plan};
 use lore_train::run::{self, Base, End, Event, Inputs, Observer as _, Outcome, Resume};
 use serde_json::json;
 
@@ -72,6 +72,9 @@ impl Train {
         }
         let plan = {
             let shape = lore_train::model_shape(&ready.path)?;
+            if let Some(note) = context_note(&ready.config, &shape) {
+                progress::say(&format!("note: {note}"));
+            }
             plan(&ready.config, &shape, &ready.loaded, free_memory())
         };
         if self.dry_run {
@@ -106,7 +109,8 @@ impl Train {
         if let Some(note) = config.take_adapter()? {
             progress::say(&format!("note: {note}"));
         }
-        if self.resume {
+        // A checkpoint that the configuration names stays.
+        if self.resume && config.run.resume == Resume::No {
             config.run.resume = Resume::Last;
         }
         let path = open::training_base(settings, name_of(&config)).await?;
