@@ -29,7 +29,8 @@ pub(super) fn groups(kin: &[Kin<'_>]) -> Vec<Hash> {
     };
     let (mut digests, mut stems) = (HashMap::new(), HashMap::new());
     for (at, (digest, stem)) in kin.iter().enumerate() {
-        let with = [Some(*digests.entry(*digest).or_insert(at)), stem.map(|stem| *stems.entry(stem).or_insert(at))];
+        let with =
+            [Some(*digests.entry(*digest).or_insert(at)), stem.map(|stem| *stems.entry(stem).or_insert(at))];
         for other in with.into_iter().flatten() {
             let (one, other) = (root(&mut parent, at), root(&mut parent, other));
             parent[one.max(other)] = one.min(other);

@@ -220,3 +220,31 @@ fn documents(path: &Path, give: Give<'_>) -> Result<ControlFlow<()>, TrainError>
         begin = line + 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn an_enormous_line_is_cut_between_characters() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        // Three bytes each, which the limit is no multiple of.
+        let long = "字".repeat(LONGEST / 3 + 10);
+        std::fs::write(&path, format!("{long}\nLast.\n")).unwrap();
+        let mut found = Vec::new();
+        let flow = documents(&path, &mut |line, record| {
+            let Body::Text(text) = record.unwrap().body else { panic!() };
+            found.push((line, text));
+            Ok(ControlFlow::Continue(()))
+        });
+        assert!(flow.unwrap().is_continue());
+        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 1]);
+        assert!(found.iter().all(|(_, text)| text.len() <= LONGEST));
+        assert!(
+            found.iter().map(|(_, text)| text.as_str()).collect::<String>() == format!("{long}\nLast.\n")
+        );
+    }
+}

@@ -59,7 +59,8 @@ pub(super) fn begin<'a>(
     };
     let (mut state, mut metrics) = (State::new(scaler), Vec::new());
     if let Some(path) = &from {
-        let restored = restore(path, &identity, net.parameters(), &mut optimiser).map_err(|error| explained(error, path, config))?;
+        let restored = restore(path, &identity, net.parameters(), &mut optimiser)
+            .map_err(|error| explained(error, path, config))?;
         (state, metrics) = (restored.state, restored.metrics);
         let there = state.best.is_none_or(|best| checkpoints.find(best.step, Some(path)).is_some());
         if config.run.load_best_at_end && !there {

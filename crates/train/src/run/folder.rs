@@ -188,7 +188,8 @@ pub(super) fn clean(folder: &Path) -> Result<(), TrainError> {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let own = name.strip_prefix('.').is_some_and(|name| WRITTEN.iter().any(|start| name.starts_with(start)));
+        let own =
+            name.strip_prefix('.').is_some_and(|name| WRITTEN.iter().any(|start| name.starts_with(start)));
         if own && [UNFINISHED, REMOVED, PART].iter().any(|end| name.ends_with(end)) {
             remove(&entry.path())?;
         }
