@@ -56,7 +56,7 @@ pub enum ModelsError {
         what: String,
     },
     /// A text or token list that the model cannot take.
-    #[error("the model cannot take this input: {message}")]
+    #[error("the model cannot take this: {message}")]
     Input {
         /// What is wrong.
         message: String,

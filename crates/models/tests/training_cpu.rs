@@ -198,6 +198,34 @@ fn what_is_no_number_is_no_loss() {
 }
 
 #[test]
+fn a_module_that_is_not_there_is_named_with_those_that_are() {
+    let refused = |method: Method, tied| {
+        method.check_names(&config(tied)).map_err(|error| error.to_string()).unwrap_err()
+    };
+    let lora =
+        |target: &str| LoraOptions { targets: Targets::Named(vec![target.into()]), ..LoraOptions::default() };
+    let text = refused(Method::Lora(lora("q_prj")), true);
+    assert!(
+        text.contains("lora_target") && text.contains("`q_prj`") && text.contains("q_proj, k_proj"),
+        "{text}"
+    );
+    assert!(refused(Method::Lora(lora("lm_head")), false).contains("additional_target"));
+    let saved = LoraOptions { modules_to_save: vec!["lm_head".into()], ..LoraOptions::default() };
+    assert!(refused(Method::Lora(saved.clone()), true).contains("embed_tokens"));
+    assert!(Method::Lora(saved).check_names(&config(false)).is_ok());
+    let frozen = |modules: &str, extra: &str| {
+        Method::Freeze(FreezeOptions {
+            layers: Layers::All,
+            modules: vec![modules.into()],
+            extra: vec![extra.into()],
+        })
+    };
+    assert!(refused(frozen("mlp", "mlp"), true).contains("freeze_extra_modules"));
+    assert!(refused(frozen("norm", "norm"), true).contains("freeze_trainable_modules"));
+    assert!(frozen("self_attn.q_proj", "norm").check_names(&config(true)).is_ok());
+}
+
+#[test]
 fn checkpointing_changes_nothing() {
     for (name, method, tied) in methods() {
         let run = |lean: bool| {

@@ -109,16 +109,21 @@ impl Merge {
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(quantization) = report.quantization {
-            progress::say(&format!("merged into the base's weights as {quantization:?} leaves them"));
+            let name = match quantization {
+                Quantization::Nf4 { double: true, .. } => "NF4 with quantised scales",
+                Quantization::Nf4 { .. } => "NF4",
+                Quantization::Int8 => "8 bits",
+            };
+            progress::say(&format!("merged into what {name} leaves of the base's weights"));
         }
         if report.untied {
             progress::say("embedding and output layer are two matrices now; the base has one for both");
         }
         match report.check {
             Some(check) => print::line(&format!(
-                "merged and unmerged logits agree over {} tokens: largest difference {:.1e} (standard deviation {:.2}), \
-                 relative difference {:.1e}",
-                check.tokens, check.largest, check.deviation, check.relative
+                "merged and unmerged logits differ by {:.1e} at most (standard deviation {:.2}), and by {:.1e} of their \
+                 length, over {} tokens; the limit for this type is {:.0e}",
+                check.largest, check.deviation, check.relative, check.tokens, check.tolerance
             ))?,
             None => progress::say("merged and unmerged logits were not compared"),
         }
@@ -133,6 +138,13 @@ impl Merge {
     }
 
     fn output(&self) -> anyhow::Result<OutputFormat> {
+        let gguf = self.out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"));
+        if gguf && self.format == Format::Safetensors {
+            bail!(
+                "{} would be a folder of safetensors; add --format gguf, or name a folder",
+                self.out.display()
+            );
+        }
         Ok(match (self.format, self.kind) {
             (Format::Safetensors, None) => OutputFormat::Safetensors(None),
             (Format::Safetensors, Some(Kind::F32)) => OutputFormat::Safetensors(Some(FloatType::F32)),

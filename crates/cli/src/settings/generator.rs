@@ -82,7 +82,10 @@ impl GeneratorConfig {
     /// # Errors
     /// Fails where the name is none.
     pub fn spec(&self) -> anyhow::Result<ModelSpec> {
-        let spec = ModelSpec::parse(&self.model).context("generator.model")?;
+        // What lies here goes before a name for a source, as for a training's base.
+        let here = ["config.json", ""].iter().any(|file| Path::new(&self.model).join(file).is_file());
+        let name = if here { PathBuf::from(".").join(&self.model) } else { PathBuf::from(&self.model) };
+        let spec = ModelSpec::parse(&name.to_string_lossy()).context("generator.model")?;
         match &self.file {
             Some(file) => spec.with_file(file).context("generator.file"),
             None => Ok(spec),

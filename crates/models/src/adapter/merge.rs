@@ -97,9 +97,9 @@ pub struct Check {
 pub fn merge(options: &MergeOptions) -> Result<MergeReport, ModelsError> {
     let adapter = Adapter::open(&options.adapter)?;
     if matches!(adapter.kind(), AdapterKind::Bottleneck(_)) {
-        let what =
-            "merging of bottlenecks, which are no part of any matrix (serve the base with generator.adapter)";
-        return Err(ModelsError::unsupported(&options.adapter, what));
+        let message = "bottlenecks are no part of any matrix, so they cannot be merged; serve them beside the base with \
+                       the key generator.adapter";
+        return Err(ModelsError::Input { message: message.into() });
     }
     let weights = DecoderWeights::open(&options.base)?;
     let quantization = match options.base_values {

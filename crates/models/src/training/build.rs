@@ -11,8 +11,7 @@ use super::modules::{
     Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,
     Vector,
 };
-use super::options::{ends, within};
-use super::{LoraOptions, Method, Precision, Quantization, Targets, TrainOptions};
+use super::{LoraOptions, Method, Precision, Quantization, TrainOptions};
 use crate::decoder::DecoderConfig;
 use crate::decoder::random::Numbers;
 use crate::error::ModelsError;
@@ -96,8 +95,6 @@ struct Builder<'a> {
     path: PathBuf,
     options: &'a TrainOptions,
     parameters: Vec<Parameter>,
-    /// Modules of the options that were found.
-    found: Vec<String>,
     streams: u64,
     /// The layers' linears, quantised on disk.
     cache: Option<QuantisedBase>,
@@ -105,15 +102,7 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(config: &'a DecoderConfig, path: &Path, options: &'a TrainOptions) -> Self {
-        Self {
-            config,
-            path: path.to_owned(),
-            options,
-            parameters: Vec::new(),
-            found: Vec::new(),
-            streams: 0,
-            cache: None,
-        }
+        Self { config, path: path.to_owned(), options, parameters: Vec::new(), streams: 0, cache: None }
     }
 
     fn build(mut self, values: &Values<'_>) -> Result<(Modules, Vec<Parameter>), ModelsError> {
@@ -136,34 +125,14 @@ impl<'a> Builder<'a> {
                 lora: None,
             }),
         };
-        for wanted in self.wanted() {
-            if !self.found.contains(&wanted) {
-                let mut what = format!("a module named `{wanted}`: the model has none");
-                if wanted == "lm_head" {
-                    what = "`lm_head` apart from the embedding: this model has one matrix for both (name `embed_tokens`)".into();
-                }
-                return Err(ModelsError::unsupported(&self.path, what));
-            }
-        }
         if self.parameters.is_empty() {
             return Err(ModelsError::unsupported(&self.path, "a training in which nothing is trained"));
         }
         Ok((Modules { embedding, layers, norm, output }, self.parameters))
     }
 
-    /// Names in the options that have to be there.
-    fn wanted(&self) -> Vec<String> {
-        match &self.options.method {
-            Method::Full | Method::Bottleneck(_) => Vec::new(),
-            Method::Freeze(freeze) => freeze.modules.iter().chain(&freeze.extra).cloned().collect(),
-            Method::Lora(lora) => match &lora.targets {
-                Targets::All => lora.modules_to_save.clone(),
-                Targets::Named(names) => names.iter().chain(&lora.modules_to_save).cloned().collect(),
-            },
-        }
-    }
-
     fn check(&self) -> Result<(), ModelsError> {
+        self.options.method.check_names(self.config)?;
         let fail = |what: &str| Err(ModelsError::unsupported(&self.path, what));
         match &self.options.method {
             Method::Lora(lora) if lora.rank == 0 => fail("a low-rank difference of rank 0 (set lora_rank)"),
@@ -234,24 +203,13 @@ impl<'a> Builder<'a> {
         let lora = match &self.options.method {
             // What is trained whole has no difference, as in PEFT.
             Method::Lora(options)
-                if self.targeted(&name, options) && !matches!(weight, Matrix::Trained(_)) =>
+                if options.targets.contain(&name) && !matches!(weight, Matrix::Trained(_)) =>
             {
                 Some(self.lora(&name, &weight, rows, columns, options)?)
             }
             _ => None,
         };
         Ok(Projection { name, rows, columns, weight, bias, lora })
-    }
-
-    fn targeted(&mut self, name: &str, options: &LoraOptions) -> bool {
-        match &options.targets {
-            Targets::All => true,
-            Targets::Named(names) => {
-                let matching: Vec<_> = names.iter().filter(|wanted| ends(name, wanted)).cloned().collect();
-                self.found.extend_from_slice(&matching);
-                !matching.is_empty()
-            }
-        }
     }
 
     fn lora(
@@ -321,26 +279,8 @@ impl<'a> Builder<'a> {
     }
 
     /// Whether the tensor of this name is trained itself.
-    fn trained(&mut self, name: &str, layer: Option<usize>) -> bool {
-        let mut found = Vec::new();
-        let mut named = |names: &[String]| {
-            let before = found.len();
-            found.extend(names.iter().filter(|wanted| within(name, wanted)).cloned());
-            found.len() > before
-        };
-        let trained = match (&self.options.method, layer) {
-            (Method::Full, _) => true,
-            (Method::Freeze(freeze), Some(layer)) => {
-                // All names that exist are found, whichever layers are meant.
-                let named = named(&freeze.modules) || freeze.modules.is_empty();
-                named && freeze.layers.contain(layer, self.config.layers())
-            }
-            (Method::Freeze(freeze), None) => named(&freeze.extra),
-            (Method::Lora(lora), _) => named(&lora.modules_to_save),
-            (Method::Bottleneck(_), _) => false,
-        };
-        self.found.extend(found);
-        trained
+    fn trained(&self, name: &str, layer: Option<usize>) -> bool {
+        self.options.method.trains(name, layer, self.config.layers())
     }
 
     fn matrix(

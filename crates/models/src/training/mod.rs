@@ -16,6 +16,7 @@ mod cache;
 mod dropout;
 mod gradients;
 mod modules;
+mod named;
 mod net;
 mod options;
 

@@ -11,8 +11,7 @@ use super::check::check;
 use super::checkpoint::{Checkpoints, is_checkpoint, restore};
 use super::events::EventFile;
 use super::folder::{Disk, clean, failed, remove, write_file};
-use super::lineage::{DataRecord, Identity, OTHER_EXAMPLES, RunRecord};
-use super::lock::FolderLock;
+use super::lineage::{DataRecord, Identity, RunRecord};
 use super::memory::{available, forget_peak, resident};
 use super::metrics::MetricsFile;
 use super::observe::{Event, Observer};
@@ -44,10 +43,13 @@ pub(super) fn begin<'a>(
     stop: &'a AtomicBool,
 ) -> Result<Trainer<'a>, TrainError> {
     let Inputs { train, held_out, base } = inputs;
+    if train.is_empty() {
+        return Err(TrainError::Setup("there is nothing to train on: the data sets have no examples".into()));
+    }
     check(net, inputs, config)?;
     let folder = &config.run.output_dir;
     fs::create_dir_all(folder).map_err(|error| failed(folder, 0, error))?;
-    let lock = FolderLock::take(folder)?;
+    let lock = super::lock::FolderLock::take(folder)?;
     let checkpoints = Checkpoints::new(folder, config.run.save_total_limit);
     let from = prepare(config, &checkpoints)?;
     let data = DataRecord::new(train, held_out);
@@ -199,7 +201,9 @@ const EXAMPLES: &str = "examples";
 fn explained(error: TrainError, checkpoint: &Path, config: &TrainConfig) -> TrainError {
     let examples = checkpoint.parent().map(|run| run.join(EXAMPLES)).filter(|_| config.rag.is_some());
     match (error, examples.filter(|folder| folder.is_dir())) {
-        (TrainError::Checkpoint { path, message }, Some(folder)) if message.contains(OTHER_EXAMPLES) => {
+        (TrainError::Checkpoint { path, message }, Some(folder))
+            if message.contains(super::lineage::OTHER_EXAMPLES) =>
+        {
             let message = format!(
                 "{message}; examples are made of documents and questions, which changed since: to go on with those of \
                  then, set dataset to the files in {} (eval_dataset to those that begin with eval-) and dataset_format \

@@ -12,11 +12,8 @@ use crate::error::TrainError;
 /// # Errors
 /// [`TrainError::Setup`] with what to do.
 pub(super) fn check(net: &TrainNet, inputs: &Inputs<'_>, config: &TrainConfig) -> Result<(), TrainError> {
-    let Inputs { train, held_out, base } = inputs;
+    let Inputs { train, held_out, base, .. } = inputs;
     let refuse = |message: String| Err(TrainError::Setup(message));
-    if train.is_empty() {
-        return refuse("there is nothing to train on: the data sets have no examples".into());
-    }
     let wanted = [
         ("load_best_model_at_end", config.run.load_best_at_end),
         ("early_stopping_steps", config.run.early_stopping.is_some()),

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use lore_models::training::{LoraOptions, Method, Precision};
 use lore_train::TrainError;
 use lore_train::config::RagSettings;
-use lore_train::data::BatchSize;
-use lore_train::run::{End, Event, Inputs, Resume, train};
+use lore_train::data::{BatchSize, Example};
+use lore_train::run::{Base, End, Event, Inputs, Resume, train};
 
 use crate::support::{base, config, examples, lora, names, net, net_with, run, run_watched};
 
@@ -20,6 +20,10 @@ fn refused(result: Result<lore_train::run::Outcome, TrainError>, words: &[&str])
     }
 }
 
+fn inputs<'a>(train: &'a [Example], held_out: &'a [Example], base: Base) -> Inputs<'a> {
+    Inputs { train, held_out, base }
+}
+
 #[test]
 fn a_whole_model_that_could_not_be_saved_is_not_trained() {
     let folder = tempfile::tempdir().unwrap();
@@ -28,14 +32,14 @@ fn a_whole_model_that_could_not_be_saved_is_not_trained() {
     let (data, stop) = (examples(4, 1), AtomicBool::new(false));
     let mut of_file = base();
     of_file.path = Some(file);
-    let inputs = Inputs { train: &data, held_out: &[], base: of_file };
+    let given = inputs(&data, &[], of_file);
     let config = config(&folder.path().join("run"), Method::Full);
     let watch = &mut |_: &Event<'_>| {};
-    let result = train(&net_with(Method::Full, Precision::Fp32), &inputs, &config, watch, &stop);
+    let result = train(&net_with(Method::Full, Precision::Fp32), &given, &config, watch, &stop);
     refused(result, &["model.gguf has no config.json", "finetuning_type: lora"]);
     assert!(!folder.path().join("run").exists());
     // An adapter needs none.
-    assert!(train(&net(), &inputs, &config, watch, &stop).is_ok());
+    assert!(train(&net(), &given, &config, watch, &stop).is_ok());
 }
 
 #[test]
@@ -46,22 +50,22 @@ fn tokens_that_the_model_does_not_know_are_told() {
     let (held_out, stop) = (examples(2, 2), AtomicBool::new(false));
     let config = config(folder.path(), lora());
     let watch = &mut |_: &Event<'_>| {};
-    let inputs = Inputs { train: &held_out, held_out: &data, base: base() };
-    refused(train(&net(), &inputs, &config, watch, &stop), &["example 1:2 has the token 31", "31 tokens"]);
+    let given = inputs(&held_out, &data, base());
+    refused(train(&net(), &given, &config, watch, &stop), &["example 1:2 has the token 31", "31 tokens"]);
 }
 
 #[test]
 fn what_looks_at_evaluations_wants_some() {
     let folder = tempfile::tempdir().unwrap();
     let (data, stop) = (examples(4, 1), AtomicBool::new(false));
-    let inputs = Inputs { train: &data, held_out: &[], base: base() };
+    let given = inputs(&data, &[], base());
     let watch = &mut |_: &Event<'_>| {};
     let mut early = config(folder.path(), lora());
     early.run.early_stopping = Some(2);
-    refused(train(&net(), &inputs, &early, watch, &stop), &["early_stopping_steps is set", "val_size"]);
+    refused(train(&net(), &given, &early, watch, &stop), &["early_stopping_steps is set", "val_size"]);
     let mut best = config(folder.path(), lora());
     best.run.load_best_at_end = true;
-    refused(train(&net(), &inputs, &best, watch, &stop), &["load_best_model_at_end is set"]);
+    refused(train(&net(), &given, &best, watch, &stop), &["load_best_model_at_end is set"]);
 }
 
 #[test]
@@ -148,7 +152,7 @@ fn a_runs_folder_is_no_checkpoint_and_changed_questions_are_told() {
         passages: None,
     });
     let (data, stop) = (examples(14, 9), AtomicBool::new(false));
-    let inputs = Inputs { train: &data, held_out: &[], base: base() };
-    let error = train(&make(), &inputs, &config, &mut |_: &Event<'_>| {}, &stop).unwrap_err().to_string();
+    let given = inputs(&data, &[], base());
+    let error = train(&make(), &given, &config, &mut |_: &Event<'_>| {}, &stop).unwrap_err().to_string();
     assert!(error.contains("which changed since") && error.contains("dataset_format to messages"), "{error}");
 }

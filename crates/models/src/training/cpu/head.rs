@@ -80,6 +80,8 @@ impl<'a, E: Element> Head<'a, '_, E> {
             let gathered: Vec<E> =
                 chunk.iter().flat_map(|row| &x[row * hidden..][..hidden]).copied().collect();
             let normed = self.normed(&gathered)?;
+            // Buffers of a last chunk have a length of their own, which hardly ever comes again; they are not kept.
+            let whole = chunk.len() == self.together(usize::MAX);
             let (sum, gradient) = self.chunk(chunk, &normed, &weight, gradients.is_some().then_some(scale));
             loss.sum += sum;
             if let (Some(gradients), Some(dx), Some(gradient)) = (gradients.as_deref_mut(), &mut dx, gradient)
@@ -90,7 +92,12 @@ impl<'a, E: Element> Head<'a, '_, E> {
                     linear(&[Segment { a, b }], Out::Wide { out: dw, accumulate: true });
                 }
                 let d_normed = self.input_gradient(&gradient, &weight, chunk.len());
-                context.give(gradient);
+                let give = |buffer: Vec<E>| {
+                    if whole {
+                        context.give(buffer);
+                    }
+                };
+                give(gradient);
                 let norm_weight = context.vector(&context.view.modules.norm)?;
                 let epsilon = context.view.config.norm_epsilon;
                 if let Vector::Trained(index) = context.view.modules.norm {
@@ -102,10 +109,12 @@ impl<'a, E: Element> Head<'a, '_, E> {
                 for (row, d) in chunk.iter().zip(d.chunks_exact(hidden)) {
                     dx[row * hidden..][..hidden].copy_from_slice(d);
                 }
-                context.give(d);
-                context.give(d_normed);
+                give(d);
+                give(d_normed);
             }
-            context.give(normed);
+            if whole {
+                context.give(normed);
+            }
         }
         if let (Some(gradients), Some(dw), Matrix::Trained(index)) = (gradients, dw, matrix) {
             context.learn(gradients, *index, dw)?;
@@ -156,7 +165,9 @@ impl<'a, E: Element> Head<'a, '_, E> {
                 }
             });
         }
-        context.pools.sums.give(logits);
+        if rows.len() == self.together(usize::MAX) {
+            context.pools.sums.give(logits);
+        }
         (losses.iter().sum(), gradient)
     }
 
@@ -174,7 +185,9 @@ impl<'a, E: Element> Head<'a, '_, E> {
         }
         let mut out = context.pools.values.take(rows * hidden);
         out.iter_mut().zip(&sums).for_each(|(out, sum)| *out = E::narrow(*sum));
-        context.pools.sums.give(sums);
+        if rows == self.together(usize::MAX) {
+            context.pools.sums.give(sums);
+        }
         out
     }
 }
