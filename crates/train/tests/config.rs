@@ -180,6 +180,20 @@ fn unsupported_keys_are_told_together_with_what_to_use() {
     );
     assert!(folder.load(LORA_SFT, &["report_to=[none]"]).is_ok());
     assert!(folder.load(LORA_SFT, &["report_to=tensorboard"]).unwrap().config.run.tensorboard);
+    // Where nothing is said, both are written.
+    let run = folder.load(LORA_SFT, &["report_to=null", "plot_loss=null"]).unwrap().config.run;
+    assert!(run.tensorboard && run.plot);
+    let off = folder.load(LORA_SFT, &["plot_loss=false"]).unwrap().config.run;
+    assert!(!off.tensorboard && !off.plot);
+    // What one process of Ray does is what is done here.
+    let ray =
+        ["ray_run_name=a", "ray_num_workers=1", "placement_strategy=PACK", "resources_per_worker={GPU: 1}"];
+    assert!(folder.load(LORA_SFT, &ray).is_ok());
+    let error = folder.error(LORA_SFT, &["ray_num_workers=4", "placement_strategy=PACK"]);
+    assert!(
+        error.starts_with("command line: ray_num_workers is not supported: one process trains"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -294,6 +308,7 @@ fn contradictions_are_errors() {
         ("lr_scheduler_type: warmup_stable_decay", "warmup_stable_decay wants lr_scheduler_kwargs"),
         ("lr_scheduler_type: cosine\nlr_scheduler_kwargs: {min_lr: 0}", "takes no lr_scheduler_kwargs"),
         ("do_train: false", "do_train is false"),
+        ("device: cuda\nbatch_tokens: auto\nmemory_limit: 8GB", "memory_limit counts the process' memory"),
     ] {
         let error = folder.with(&format!("{written}\n")).err().unwrap_or_else(|| panic!("{written} loads"));
         assert!(error.contains(said), "{written}: {error}");
@@ -408,6 +423,11 @@ fn data_sets_are_names_or_files() {
         found,
         [(folder.file("calls.json"), Some(Format::Sharegpt)), (own.clone(), None), (own, None)]
     );
+    // Questions are what has no format of its own.
+    let mixed =
+        folder.load(LEAST, &["dataset=[calls, own.jsonl]", "dataset_format=questions"]).unwrap().config;
+    assert_eq!(mixed.rag.unwrap().train, [1]);
+    assert_eq!(mixed.data.train[0].format, Some(Format::Sharegpt));
     let error = folder.error(LEAST, &["dataset=identiti"]);
     assert!(error.contains("identiti") && error.contains("file"), "{error}");
     let error = folder.error(LEAST, &[&path, "dataset_format=text"]);

@@ -109,8 +109,9 @@ impl Raw {
     }
 
     pub(super) fn resolve(self, stage: Stage, keys: &mut Keys) -> Result<Resolved, TrainError> {
-        let train = self.sets("dataset", self.train.as_deref().unwrap_or_default(), stage, keys)?;
-        let eval = self.sets("eval_dataset", self.eval.as_deref().unwrap_or_default(), stage, keys)?;
+        let (train, asked) = self.sets("dataset", self.train.as_deref().unwrap_or_default(), stage, keys)?;
+        let (eval, eval_asked) =
+            self.sets("eval_dataset", self.eval.as_deref().unwrap_or_default(), stage, keys)?;
         if train.is_empty() {
             let message = "dataset is missing; set it to a file of examples, or to names of dataset_dir's dataset_info.json";
             return Err(keys.error("dataset", message));
@@ -150,7 +151,7 @@ impl Raw {
             Stage::Sft => {}
         }
         keys.without_effect(&["preserve_thinking"], "what answers hold is learned, and nothing else");
-        let rag = self.rag(&train, &eval, keys)?;
+        let rag = self.rag(asked, eval_asked, keys)?;
         let mix = self.mix(train.len(), keys)?;
         let packing = self.packing(stage, keys)?;
         let data = DataSettings {
@@ -172,20 +173,21 @@ impl Raw {
         Ok(Resolved { data, rag, template })
     }
 
-    /// The data sets that `key` names.
+    /// The data sets that `key` names, and which of them have no format of their own.
     fn sets(
         &self,
         key: &str,
         names: &[String],
         stage: Stage,
         keys: &Keys,
-    ) -> Result<Vec<DatasetSpec>, TrainError> {
+    ) -> Result<(Vec<DatasetSpec>, Vec<usize>), TrainError> {
         let folder = Path::new(self.folder.as_deref().unwrap_or("data"));
         // The place of the key tells more than the folder that was searched.
         let mut sets = data::resolve(folder, names).map_err(|error| match error {
             TrainError::Data { line: None, message, .. } => keys.error(key, format!("{key}: {message}")),
             other => other,
         })?;
+        let open = (0..sets.len()).filter(|index| sets[*index].format.is_none()).collect();
         for set in sets.iter_mut().filter(|set| set.format.is_none()) {
             set.format = match (self.format, stage) {
                 (None, Stage::Sft) => None,
@@ -204,13 +206,13 @@ impl Raw {
                 (Some(Form::Questions), Stage::Sft) => Some(Format::Messages),
             };
         }
-        Ok(sets)
+        Ok((sets, open))
     }
 
     fn rag(
         &self,
-        train: &[DatasetSpec],
-        eval: &[DatasetSpec],
+        train: Vec<usize>,
+        eval: Vec<usize>,
         keys: &mut Keys,
     ) -> Result<Option<RagSettings>, TrainError> {
         if self.format != Some(Form::Questions) {
@@ -224,8 +226,8 @@ impl Raw {
             return Err(keys.error("rag_documents", message));
         }
         Ok(Some(RagSettings {
-            train: (0..train.len()).collect(),
-            eval: (0..eval.len()).collect(),
+            train,
+            eval,
             documents,
             answer: self.rag_answer.map(str::to_owned),
             no_answer_share: self.rag_no_answer_share,

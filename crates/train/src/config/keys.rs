@@ -230,7 +230,7 @@ impl Keys {
             } else {
                 let message = match nearest(key, &self.known) {
                     Some(near) => format!("unknown key `{key}`; did you mean `{near}`?"),
-                    None => format!("unknown key `{key}`; docs/training.md lists the keys"),
+                    None => format!("unknown key `{key}`; the files in configs/train tell the keys"),
                 };
                 wrong.push((line, key, message));
             }

@@ -13,6 +13,10 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("overwrite_cache", "examples are read anew at each start"),
     ("ddp_*", "one process trains"),
     ("local_rank", "one process trains"),
+    ("ray_run_name", "one process trains"),
+    ("ray_storage_path", "one process trains"),
+    ("placement_strategy", "one process trains"),
+    ("resources_per_worker", "one process trains"),
     ("use_fast_tokenizer", "there is one tokenizer, and it is the fast one"),
     ("low_cpu_mem_usage", "weights are mapped from their files"),
     ("flash_attn", "attention never keeps its matrix of scores"),
@@ -33,8 +37,8 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("eval_accumulation_steps", "evaluation has batches like those of the training"),
     ("prediction_loss_only", "evaluation computes the loss"),
     ("do_eval", "eval_strategy decides"),
-    ("group_by_length", "batches are put together by length in any case"),
-    ("length_column_name", "batches are put together by length in any case"),
+    ("group_by_length", BY_LENGTH),
+    ("length_column_name", BY_LENGTH),
     ("ignore_pad_token_for_loss", "there are no pad tokens"),
     ("save_only_model", "every checkpoint can be gone on from"),
     ("save_safetensors", "values are saved as safetensors"),
@@ -175,6 +179,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 
 const ONE_DEVICE: &str = "one process trains on one device; use gradient_accumulation_steps for larger batches, and \
                           quantization_bit: 4 or gradient_checkpointing: true where memory is short";
+const BY_LENGTH: &str = "there is no padding, and batch_tokens puts examples of like length together";
 const OPTIMISER: &str =
     "the optimiser is AdamW; use finetuning_type: lora where its moments take too much memory";
 const REPORT: &str = "use report_to: tensorboard; the run's folder has metrics.jsonl and curves too";

@@ -110,15 +110,16 @@ impl Raw {
                 "the best checkpoint has the least loss; leave greater_is_better out",
             ));
         }
-        let mut tensorboard = false;
+        // Where nothing is said, event files are written: they are small, and lie in the run's own folder.
+        let mut tensorboard = self.report_to.is_none();
         for name in self.report_to.unwrap_or_default() {
             match name.to_ascii_lowercase().as_str() {
                 "none" | "no" => {}
                 "tensorboard" => tensorboard = true,
                 other => {
                     let message = format!(
-                        "report_to {other} is not supported; use none or tensorboard (metrics.jsonl and curves are \
-                         written in any case)"
+                        "report_to {other} is not supported; use none or tensorboard (metrics.jsonl is written in \
+                         any case)"
                     );
                     return Err(keys.error("report_to", message));
                 }
@@ -149,7 +150,7 @@ impl Raw {
             overwrite: self.overwrite.unwrap_or(false),
             resume,
             tensorboard,
-            plot: self.plot.unwrap_or(false),
+            plot: self.plot.unwrap_or(true),
         };
         Ok((settings, self.seed.unwrap_or(42)))
     }

@@ -148,7 +148,10 @@ impl Names {
             system: column("system", &["system"]),
             tools: column("tools", &["tools"]),
             messages: column("messages", lists),
-            text: column("text", &["text"]),
+            // As LLaMA-Factory's entries for the stage pt name it.
+            text: given("text")
+                .or_else(|| given("prompt").filter(|_| format == Format::Text))
+                .unwrap_or_else(|| "text".to_owned()),
             id: column("id", &["id"]),
             documents: column("documents", &["documents"]),
             role: tag("role_tag", pick("role", "from")),

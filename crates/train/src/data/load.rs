@@ -35,6 +35,8 @@ struct Unit {
     id: String,
     documents: Vec<String>,
     digest: Hash,
+    /// What it has in common with others that were made of the same, such as the question.
+    stem: Option<String>,
     parts: Vec<Rendered>,
 }
 
@@ -62,16 +64,25 @@ pub fn load(settings: &DataSettings, stage: Stage, text: &GeneratorText) -> Resu
     if report.bad.count > 0 && !settings.skip_bad_lines {
         return Err(TrainError::BadLines(Box::new(report.bad)));
     }
-    let digests: Vec<Hash> = train.iter().flatten().map(|unit| unit.digest).collect();
-    if digests.is_empty() {
+    let kin: Vec<mix::Kin<'_>> = train
+        .iter()
+        .enumerate()
+        .flat_map(|(set, units)| units.iter().map(move |unit| (set, unit)))
+        .map(|(set, unit)| (unit.digest, unit.stem.as_deref().map(|stem| (set, stem))))
+        .collect();
+    if kin.is_empty() {
         let names: Vec<&str> = settings.train.iter().map(|spec| spec.name.as_str()).collect();
         let message = format!("{} gave no example to train on; {report}", names.join(", "));
         return Err(TrainError::Settings { key: "dataset", message });
     }
-    let held = mix::held_out(&digests, settings.val_size, settings.seed)?;
+    let groups = mix::groups(&kin);
+    drop(kin);
+    let held = mix::held_out(&groups, settings.val_size, settings.seed)?;
+    let mut groups = groups.into_iter();
     for set in &mut train {
         let units = std::mem::take(set);
-        let (out, kept): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| held.contains(&unit.digest));
+        let (out, kept): (Vec<_>, Vec<_>) =
+            units.into_iter().partition(|_| groups.next().is_some_and(|group| held.contains(&group)));
         *set = kept;
         eval.push(out);
     }
@@ -191,7 +202,8 @@ impl Loader<'_> {
                         vec![Rendered { tokens: frame.encode(body)?, ..Rendered::default() }]
                     }
                 };
-                Ok(Unit { id: record.id.unwrap_or(id), documents: record.documents, digest, parts })
+                let stem = record.id.as_deref().map(|id| stem(id).to_owned());
+                Ok(Unit { id: record.id.unwrap_or(id), documents: record.documents, digest, stem, parts })
             });
             (path, line, done)
         };
@@ -208,6 +220,18 @@ impl Loader<'_> {
                 Err(Refused::TooLong(what)) => self.report.dropped.push(&path, line, what),
             }
         }
+    }
+}
+
+/// What ends the id of a question that is asked without the passages that answer it.
+const WITHOUT_SOURCE: &str = ":without-source";
+
+/// An id without what tells apart examples that were made of the same: `q7:without-source` and `q7`, `talk#2` and `talk#1`.
+fn stem(id: &str) -> &str {
+    let id = id.strip_suffix(WITHOUT_SOURCE).unwrap_or(id);
+    match id.rsplit_once('#') {
+        Some((stem, piece)) if !piece.is_empty() && piece.bytes().all(|byte| byte.is_ascii_digit()) => stem,
+        _ => id,
     }
 }
 
@@ -273,8 +297,14 @@ fn in_order(sets: Vec<Vec<Unit>>, order: &[(usize, usize)]) -> Vec<Unit> {
 
 impl Unit {
     fn copy(&self) -> Self {
-        let Self { id, documents, digest, parts } = self;
-        Self { id: id.clone(), documents: documents.clone(), digest: *digest, parts: parts.clone() }
+        let Self { id, documents, digest, stem, parts } = self;
+        Self {
+            id: id.clone(),
+            documents: documents.clone(),
+            digest: *digest,
+            stem: stem.clone(),
+            parts: parts.clone(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is trained on and what is evaluated on, and how data sets are mixed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Mix;
 use super::record::Hash;
@@ -11,6 +11,43 @@ use crate::error::TrainError;
 const REPEATS: usize = 1000;
 /// What holding out, sampling and interleaving draw from.
 const STREAMS: [u64; 3] = [0x5e11, 0x5a3e, 0x317];
+
+/// What an example is, and what else is made of the same: its digest, and data set and stem of its id where it has one.
+pub(super) type Kin<'a> = (Hash, Option<(usize, &'a str)>);
+
+/// The group of each example: those with one digest or one stem are in one, which is named by its least digest.
+///
+/// Stems that leave one group only, as where all lines have the same id, say nothing and are not looked at.
+pub(super) fn groups(kin: &[Kin<'_>]) -> Vec<Hash> {
+    let mut parent: Vec<usize> = (0..kin.len()).collect();
+    let root = |parent: &mut Vec<usize>, mut at: usize| {
+        while parent[at] != at {
+            parent[at] = parent[parent[at]];
+            at = parent[at];
+        }
+        at
+    };
+    let (mut digests, mut stems) = (HashMap::new(), HashMap::new());
+    for (at, (digest, stem)) in kin.iter().enumerate() {
+        let with =
+            [Some(*digests.entry(*digest).or_insert(at)), stem.map(|stem| *stems.entry(stem).or_insert(at))];
+        for other in with.into_iter().flatten() {
+            let (one, other) = (root(&mut parent, at), root(&mut parent, other));
+            parent[one.max(other)] = one.min(other);
+        }
+    }
+    let mut least: HashMap<usize, Hash> = HashMap::new();
+    for (at, (digest, _)) in kin.iter().enumerate() {
+        let least = least.entry(root(&mut parent, at)).or_insert(*digest);
+        *least = *digest.min(&*least);
+    }
+    let own = least.len() < 2;
+    let group = |(at, (digest, _)): (usize, &Kin<'_>)| match own {
+        true => *digest,
+        false => least.get(&root(&mut parent, at)).copied().unwrap_or(*digest),
+    };
+    kin.iter().enumerate().map(group).collect()
+}
 
 /// The digests that are held out: `size` below 1 is a share of the examples, from 1 a number of them.
 ///
@@ -153,6 +190,26 @@ mod tests {
         assert!(held_out(&all, 0.0, 7).unwrap().is_empty());
         assert!(held_out(&all, 200.0, 7).is_err());
         assert!(held_out(&all[..1], 0.5, 7).is_err());
+    }
+
+    #[test]
+    fn what_was_made_of_the_same_is_one_group() {
+        let [a, b, c, d] = digests(&[0, 1, 2, 3])[..] else { panic!() };
+        let kin = [
+            (a, Some((0, "x"))),
+            (b, Some((0, "x"))),
+            (c, Some((0, "y"))),
+            // Another data set's id; as an example the same as one above.
+            (b, Some((1, "z"))),
+            (d, Some((1, "z"))),
+            (d, Some((1, "y"))),
+        ];
+        let found = groups(&kin);
+        let first = a.min(b).min(d);
+        assert_eq!(found, [first, first, c, first, first, first]);
+        let same = groups(&[(a, Some((0, "x"))), (b, Some((0, "x")))]);
+        assert_eq!(same, [a, b]);
+        assert_eq!(groups(&[(a, None), (b, None), (a, None)]), [a, b, a]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A data set's files become records.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -172,12 +172,15 @@ fn documents(path: &Path, give: Give<'_>) -> Result<ControlFlow<()>, TrainError>
     let wrong = |source| TrainError::Read { path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(wrong)?);
     let (mut bytes, mut begin, mut line) = (Vec::new(), 1, 0);
-    let mut parted = false;
+    let (mut parted, mut whole_line) = (false, true);
     loop {
         let before = bytes.len();
-        let read = reader.read_until(b'\n', &mut bytes).map_err(wrong)?;
-        line += 1;
-        let parting = std::str::from_utf8(&bytes[before..]).is_ok_and(|text| text.trim() == PARTING);
+        let room = (LONGEST - before) as u64;
+        let read = (&mut reader).take(room).read_until(b'\n', &mut bytes).map_err(wrong)?;
+        let begun = whole_line;
+        whole_line = bytes.last() == Some(&b'\n');
+        line += usize::from(whole_line);
+        let parting = begun && std::str::from_utf8(&bytes[before..]).is_ok_and(|text| text.trim() == PARTING);
         if parting {
             bytes.truncate(before);
             parted = true;
@@ -185,7 +188,14 @@ fn documents(path: &Path, give: Give<'_>) -> Result<ControlFlow<()>, TrainError>
         if read > 0 && !parting && bytes.len() < LONGEST {
             continue;
         }
-        let whole = std::mem::take(&mut bytes);
+        // A line that is cut is cut between characters.
+        let rest = match std::str::from_utf8(&bytes) {
+            Err(error) if read > 0 && !whole_line && error.error_len().is_none() => {
+                bytes.split_off(error.valid_up_to())
+            }
+            _ => Vec::new(),
+        };
+        let whole = std::mem::replace(&mut bytes, rest);
         let record = match String::from_utf8(whole) {
             Ok(text) if text.trim().is_empty() && (parted || read == 0) => None,
             Ok(text) => {
@@ -208,5 +218,33 @@ fn documents(path: &Path, give: Give<'_>) -> Result<ControlFlow<()>, TrainError>
             return Ok(ControlFlow::Continue(()));
         }
         begin = line + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn an_enormous_line_is_cut_between_characters() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        // Three bytes each, which the limit is no multiple of.
+        let long = "字".repeat(LONGEST / 3 + 10);
+        std::fs::write(&path, format!("{long}\nLast.\n")).unwrap();
+        let mut found = Vec::new();
+        let flow = documents(&path, &mut |line, record| {
+            let Body::Text(text) = record.unwrap().body else { panic!() };
+            found.push((line, text));
+            Ok(ControlFlow::Continue(()))
+        });
+        assert!(flow.unwrap().is_continue());
+        assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 1]);
+        assert!(found.iter().all(|(_, text)| text.len() <= LONGEST));
+        assert!(
+            found.iter().map(|(_, text)| text.as_str()).collect::<String>() == format!("{long}\nLast.\n")
+        );
     }
 }

@@ -155,6 +155,17 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
     }
 }
 
+/// Says where examples may be longer than what the model was made for.
+pub fn context_note(config: &TrainConfig, shape: &DecoderConfig) -> Option<String> {
+    let (length, context) = (config.data.cutoff_len, shape.context);
+    (length > context).then(|| {
+        format!(
+            "cutoff_len is {length}, and the model was made for at most {context} tokens; longer examples teach it places \
+             that it does not know"
+        )
+    })
+}
+
 fn base(config: &TrainConfig, shape: &DecoderConfig, counts: &Counts) -> Base {
     let precision = match config.precision {
         Precision::Fp32 => "fp32",

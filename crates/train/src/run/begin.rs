@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lore_models::training::{Batch, Gradients, Precision, TrainNet};
 
-use super::checkpoint::{Checkpoints, restore};
+use super::check::check;
+use super::checkpoint::{Checkpoints, is_checkpoint, restore};
 use super::events::EventFile;
 use super::folder::{Disk, clean, failed, remove, write_file};
 use super::lineage::{DataRecord, Identity, RunRecord};
@@ -45,7 +46,10 @@ pub(super) fn begin<'a>(
     if train.is_empty() {
         return Err(TrainError::Setup("there is nothing to train on: the data sets have no examples".into()));
     }
+    check(net, inputs, config)?;
     let folder = &config.run.output_dir;
+    fs::create_dir_all(folder).map_err(|error| failed(folder, 0, error))?;
+    let lock = super::lock::FolderLock::take(folder)?;
     let checkpoints = Checkpoints::new(folder, config.run.save_total_limit);
     let from = prepare(config, &checkpoints)?;
     let data = DataRecord::new(train, held_out);
@@ -57,7 +61,8 @@ pub(super) fn begin<'a>(
     };
     let (mut state, mut metrics) = (State::new(scaler), Vec::new());
     if let Some(path) = &from {
-        let restored = restore(path, &identity, net.parameters(), &mut optimiser)?;
+        let restored = restore(path, &identity, net.parameters(), &mut optimiser)
+            .map_err(|error| explained(error, path, config))?;
         (state, metrics) = (restored.state, restored.metrics);
         let there = state.best.is_none_or(|best| checkpoints.find(best.step, Some(path)).is_some());
         if config.run.load_best_at_end && !there {
@@ -73,7 +78,7 @@ pub(super) fn begin<'a>(
         forget(folder, &checkpoints)?;
     }
     if let (BatchSize::Auto { memory_limit }, None) = (config.data.batch, state.batch_tokens) {
-        state.batch_tokens = Some(probe(net, train, memory_limit, observer)?);
+        state.batch_tokens = Some(probe(net, train, memory_limit, observer, stop)?);
     }
     let plan = Plan::new(train, &config.data, &config.optim, state.batch_tokens);
     let record = RunRecord {
@@ -125,21 +130,30 @@ pub(super) fn begin<'a>(
         state,
         metrics,
         events,
+        _lock: lock,
     })
 }
 
 /// Sees to the folder; says which checkpoint to go on from.
 fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<PathBuf>, TrainError> {
     let folder = &config.run.output_dir;
-    fs::create_dir_all(folder).map_err(|error| failed(folder, 0, error))?;
-    clean(folder)?;
     let (from, own) = match &config.run.resume {
         Resume::From(path) if !path.is_dir() => {
             let message =
                 "there is no such folder; name a checkpoint, or set resume_from_checkpoint: true".into();
             return Err(TrainError::Checkpoint { path: path.clone(), message });
         }
-        Resume::From(path) => (Some(path.clone()), within(path, folder)),
+        Resume::From(path) => {
+            let last = Checkpoints::new(path, None).last();
+            if let Some(last) = last.filter(|_| !is_checkpoint(path)) {
+                let message = format!(
+                    "it is the folder of a run; set resume_from_checkpoint to one of its checkpoints, such as {}",
+                    last.display()
+                );
+                return Err(TrainError::Checkpoint { path: path.clone(), message });
+            }
+            (Some(path.clone()), within(path, folder))
+        }
         Resume::Last => (checkpoints.last(), true),
         Resume::No => (None, false),
     };
@@ -151,16 +165,55 @@ fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<Pat
             folder.display()
         )));
     }
-    // Those are replaced at the end.
-    let results = [ADAPTER_FOLDER, MODEL_FOLDER].map(|name| folder.join(name));
-    let foreign = results.iter().find(|path| path.exists() && !folder.join(RECORD).exists());
-    if let Some(path) = foreign.filter(|_| !config.run.overwrite) {
+    // They would be replaced, be it by one of the same step or as one too many.
+    if let Some(path) = checkpoints.foreign() {
         return Err(TrainError::Setup(format!(
-            "{} is there and no run made it; name another output_dir, or set overwrite_output_dir: true",
+            "{} is there and no run of this program made it; move it away, or name another output_dir",
             path.display()
         )));
     }
+    // Those are replaced at the end, or at the beginning where there is nothing to go on from.
+    let made = folder.join(RECORD).exists();
+    let results = [ADAPTER_FOLDER, MODEL_FOLDER].map(|name| folder.join(name));
+    if let Some(path) = results.iter().find(|path| path.exists() && !config.run.overwrite) {
+        let why = match (made, &from) {
+            (true, Some(_)) => None,
+            (true, None) => Some("is what a run ended with, and there is no checkpoint to go on from"),
+            (false, _) => Some("is there and no run made it"),
+        };
+        if let Some(why) = why {
+            return Err(TrainError::Setup(format!(
+                "{} {why}; name another output_dir, or set overwrite_output_dir: true",
+                path.display()
+            )));
+        }
+    }
+    if made {
+        clean(folder)?;
+    }
     Ok(from)
+}
+
+/// The folder of a run with the examples that were made of questions for it.
+const EXAMPLES: &str = "examples";
+
+/// Says what to do where examples that are made anew at each start are others than they were.
+fn explained(error: TrainError, checkpoint: &Path, config: &TrainConfig) -> TrainError {
+    let examples = checkpoint.parent().map(|run| run.join(EXAMPLES)).filter(|_| config.rag.is_some());
+    match (error, examples.filter(|folder| folder.is_dir())) {
+        (TrainError::Checkpoint { path, message }, Some(folder))
+            if message.contains(super::lineage::OTHER_EXAMPLES) =>
+        {
+            let message = format!(
+                "{message}; examples are made of documents and questions, which changed since: to go on with those of \
+                 then, set dataset to the files in {} (eval_dataset to those that begin with eval-) and dataset_format \
+                 to messages",
+                folder.display()
+            );
+            TrainError::Checkpoint { path, message }
+        }
+        (error, _) => error,
+    }
 }
 
 /// Whether a checkpoint is one of a run's folder.
@@ -186,6 +239,7 @@ fn probe(
     examples: &[Example],
     limit: Option<u64>,
     observer: &mut dyn Observer,
+    stop: &AtomicBool,
 ) -> Result<usize, TrainError> {
     let on_cpu = net.options().device.is_cpu();
     let moments = MOMENTS * net.trained_values() as u64;
@@ -199,8 +253,16 @@ fn probe(
         limit,
         before: before.unwrap_or_default() + moments,
     };
+    let stopped = || stop.load(Ordering::Relaxed);
+    if stopped() {
+        return Ok(search.smallest);
+    }
     let mut gradients = Gradients::new(net.parameters().len());
     let found = most_tokens(search, |tokens| {
+        // The run ends before its first step, so that what is found does not matter.
+        if stopped() {
+            return Ok(Trial::TooMuch);
+        }
         let mut batch = Batch::default();
         for example in &longest {
             if !batch.tokens.is_empty() && batch.tokens.len() + example.tokens.len() > tokens {

@@ -86,6 +86,11 @@ impl Checkpoints {
         [Some(own), other].into_iter().flatten().find(|path| path.is_dir())
     }
 
+    /// A folder that is named as a checkpoint and is none of ours.
+    pub fn foreign(&self) -> Option<PathBuf> {
+        self.steps().into_iter().map(|step| self.path(step)).find(|path| !is_checkpoint(path))
+    }
+
     /// Steps of the checkpoints there, ascending.
     pub fn steps(&self) -> Vec<usize> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
@@ -116,6 +121,11 @@ impl Checkpoints {
     pub fn remove_from(&self, step: usize) -> Result<(), TrainError> {
         self.steps().into_iter().filter(|other| *other >= step).try_for_each(|step| discard(&self.path(step)))
     }
+}
+
+/// Whether a folder is a checkpoint of ours, be it damaged.
+pub(super) fn is_checkpoint(folder: &Path) -> bool {
+    [MANIFEST, PARAMETERS].iter().any(|name| folder.join(name).is_file())
 }
 
 fn write(disk: &Disk, target: &Path, snapshot: &Snapshot<'_>) -> Result<PathBuf, TrainError> {

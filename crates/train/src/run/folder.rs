@@ -178,13 +178,19 @@ pub(super) fn discard(folder: &Path) -> Result<(), TrainError> {
         .map_err(|source| TrainError::Write { path: folder.into(), source })
 }
 
-/// Removes what a run that was killed left unfinished in `folder`.
+/// What begins the names of folders and files that a run writes.
+const WRITTEN: [&str; 7] =
+    ["checkpoint-", "adapter", "model", "metrics.jsonl", "run.yaml", "loss.svg", "learning_rate.svg"];
+
+/// Removes what a run that was killed left unfinished in `folder`, which is known to be a run's.
 pub(super) fn clean(folder: &Path) -> Result<(), TrainError> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with('.') && [UNFINISHED, REMOVED, PART].iter().any(|end| name.ends_with(end)) {
+        let own =
+            name.strip_prefix('.').is_some_and(|name| WRITTEN.iter().any(|start| name.starts_with(start)));
+        if own && [UNFINISHED, REMOVED, PART].iter().any(|end| name.ends_with(end)) {
             remove(&entry.path())?;
         }
     }
@@ -270,9 +276,9 @@ mod tests {
         let disk = Disk::default();
         let staged = Staged::new(&disk, &place.path().join("checkpoint-1"), 0).unwrap();
         std::mem::forget(staged);
-        fs::write(place.path().join(".hidden"), "").unwrap();
-        assert_eq!(names(place.path()), [".checkpoint-1.unfinished", ".hidden"]);
+        fs::write(place.path().join(".film.part"), "").unwrap();
+        assert_eq!(names(place.path()), [".checkpoint-1.unfinished", ".film.part"]);
         clean(place.path()).unwrap();
-        assert_eq!(names(place.path()), [".hidden"]);
+        assert_eq!(names(place.path()), [".film.part"]);
     }
 }

@@ -166,6 +166,9 @@ fn file_hash(path: &Path) -> io::Result<impl AsRef<[u8]>> {
     }
 }
 
+/// What a checkpoint of other examples is refused with.
+pub(super) const OTHER_EXAMPLES: &str = "it was made from other examples";
+
 /// What has to be the same for a run to go on in the same bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Identity {
@@ -207,7 +210,7 @@ impl Identity {
             found.push("it was made from another base model".into());
         }
         if self.data != other.data {
-            found.push("it was made from other examples".into());
+            found.push(OTHER_EXAMPLES.into());
         }
         compare("", &self.settings, &other.settings, &mut found);
         found

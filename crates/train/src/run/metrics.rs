@@ -44,7 +44,7 @@ pub struct EvalMetrics {
     pub epoch: f64,
     /// Mean over all labels, in nats.
     pub eval_loss: f64,
-    /// `exp` of it.
+    /// `exp` of it, and `f64::MAX` where that is more.
     pub eval_perplexity: f64,
     /// Examples.
     pub eval_examples: usize,

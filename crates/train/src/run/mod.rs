@@ -12,11 +12,13 @@
 //! | `adapter/` or `model/` | the trained values |
 
 mod begin;
+mod check;
 mod checkpoint;
 mod curves;
 mod events;
 mod folder;
 mod lineage;
+mod lock;
 mod memory;
 mod metrics;
 mod observe;

@@ -34,7 +34,7 @@ impl Trainer<'_> {
             }
             let own = self.net.forward_backward(batch, scale, calls, &mut self.gradients)?;
             if !own.sum.is_finite() {
-                return Err(self.not_finite("the loss", ids(examples, indexes)));
+                return Err(self.not_finite("the loss", self.state.step + 1, ids(examples, indexes)));
             }
             calls += 1;
             loss += own;
@@ -42,7 +42,7 @@ impl Trainer<'_> {
         let norm = self.gradients.norm()? / loss_scale;
         let Some(skip) = self.state.scaler.update(!norm.is_finite()) else {
             let all = batches.iter().flat_map(|batch| ids(examples, batch)).collect();
-            return Err(self.not_finite("the gradient", all));
+            return Err(self.not_finite("the gradient", self.state.step + 1, all));
         };
         let learning_rate = self.rate.at(self.state.taken);
         if !skip {
@@ -94,9 +94,9 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    fn not_finite(&self, what: &'static str, examples: Vec<String>) -> TrainError {
+    fn not_finite(&self, what: &'static str, step: usize, examples: Vec<String>) -> TrainError {
         let checkpoint = self.checkpoints.last();
-        TrainError::NotFinite { what, step: self.state.step + 1, examples, checkpoint }
+        TrainError::NotFinite { what, step, examples, checkpoint }
     }
 
     /// The loss on all held-out examples; `None` where it was told to stop.
@@ -112,7 +112,7 @@ impl Trainer<'_> {
             self.observer.event(&Event::Evaluating { done, of: batches.len() });
             let own = self.net.loss(&assemble(examples, batch))?;
             if !own.sum.is_finite() {
-                return Err(self.not_finite("the evaluation's loss", ids(examples, batch)));
+                return Err(self.not_finite("the evaluation's loss", self.state.step, ids(examples, batch)));
             }
             loss += own;
         }
@@ -120,7 +120,8 @@ impl Trainer<'_> {
             step: self.state.step,
             epoch: self.epochs(),
             eval_loss: loss.mean(),
-            eval_perplexity: loss.mean().exp(),
+            // JSON has no infinity.
+            eval_perplexity: loss.mean().exp().min(f64::MAX),
             eval_examples: examples.len(),
             eval_labels: loss.labels,
             eval_seconds: begun.elapsed().as_secs_f64(),

@@ -13,6 +13,7 @@ use super::curves;
 use super::events::EventFile;
 use super::folder::{Disk, write_file};
 use super::lineage::{Base, Identity};
+use super::lock::FolderLock;
 use super::metrics::{EvalMetrics, Line, MetricsFile, StepMetrics, read_metrics};
 use super::observe::{Event, Observer};
 use super::output;
@@ -128,6 +129,8 @@ pub(super) struct Trainer<'a> {
     pub since: Instant,
     /// The step of the last checkpoint.
     pub saved_at: Option<usize>,
+    /// Keeps other runs out of the folder.
+    pub _lock: FolderLock,
 }
 
 impl Trainer<'_> {
@@ -175,7 +178,9 @@ impl Trainer<'_> {
         self.log(&Line::Eval(metrics.clone()))?;
         self.observer.event(&Event::Evaluated { metrics: &metrics, best });
         let run = &self.config.run;
-        if best && (run.load_best_at_end || run.early_stopping.is_some()) {
+        let wanted =
+            run.save_steps != Some(usize::MAX) || run.load_best_at_end || run.early_stopping.is_some();
+        if best && wanted {
             self.save()?;
         }
         Ok(true)

@@ -102,9 +102,11 @@ fn a_long_text_has_the_tokens_of_the_whole() {
 #[test]
 fn the_column_of_prompts_is_the_text() {
     let files = Files::new(&[("data.jsonl", "{\"body\": \"One.\"}\n{\"body\": \"Two.\"}\n")]);
-    let mut settings = files.settings("data.jsonl");
-    settings.train[0].format = Some(lore_train::data::Format::Alpaca);
-    settings.train[0].columns = vec![("prompt".to_owned(), "body".to_owned())];
-    let loaded = pt(&settings, "qwen2.5");
-    assert_eq!(written(&loaded.train[1].tokens, text("qwen2.5")), "Two.<|endoftext|>");
+    for format in [lore_train::data::Format::Alpaca, lore_train::data::Format::Text] {
+        let mut settings = files.settings("data.jsonl");
+        settings.train[0].format = Some(format);
+        settings.train[0].columns = vec![("prompt".to_owned(), "body".to_owned())];
+        let loaded = pt(&settings, "qwen2.5");
+        assert_eq!(written(&loaded.train[1].tokens, text("qwen2.5")), "Two.<|endoftext|>");
+    }
 }

@@ -46,6 +46,28 @@ fn the_held_out_part_is_on_no_other_side() {
 }
 
 #[test]
+fn what_was_made_of_one_question_is_on_one_side() {
+    let pair = |at: usize| {
+        ["", ":without-source"].map(|end| {
+            let mut line = chat("", &[&format!("{at}{end}?"), "Yes."]);
+            line["id"] = format!("q{at}{end}").into();
+            line
+        })
+    };
+    let content = lines(&(0..40).flat_map(pair).collect::<Vec<_>>());
+    let loaded = sft(&content, "qwen2.5", |settings| settings.val_size = 0.2).unwrap();
+    assert_eq!((loaded.train.len(), loaded.eval.len()), (64, 16));
+    let stems = |examples: &[lore_train::data::Example]| -> HashSet<String> {
+        examples.iter().map(|example| example.id.replace(":without-source", "")).collect()
+    };
+    assert!(stems(&loaded.train).is_disjoint(&stems(&loaded.eval)));
+    // Ids that are all the same say nothing.
+    let same = content.replace("\"id\":\"q", "\"id\":\"q#");
+    let loaded = sft(&same, "qwen2.5", |settings| settings.val_size = 0.2).unwrap();
+    assert_eq!(loaded.eval.len(), 16);
+}
+
+#[test]
 fn data_sets_are_mixed_and_cut() {
     let files =
         Files::new(&[("a.jsonl", &many("A", 40)), ("b.jsonl", &many("B", 10)), ("c.jsonl", &many("A", 2))]);

@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod ends;
+mod refusals;
 mod resume;
 mod steps;
 mod support;

@@ -71,6 +71,8 @@ fn a_run_that_was_killed_goes_on_from_its_last_checkpoint_and_logs_no_step_twice
     // As if it had died after step 7, in the middle of a line and of a checkpoint.
     std::fs::remove_dir_all(folder.path().join("checkpoint-8")).unwrap();
     std::fs::remove_dir_all(folder.path().join("checkpoint-10")).unwrap();
+    // Where step 9 had the best evaluation.
+    let _ = std::fs::remove_dir_all(folder.path().join("checkpoint-9"));
     std::fs::create_dir(folder.path().join(".checkpoint-8.unfinished")).unwrap();
     let metrics = folder.path().join("metrics.jsonl");
     let mut text = std::fs::read_to_string(&metrics).unwrap();
@@ -100,8 +102,8 @@ fn an_earlier_checkpoint_can_be_gone_on_from_also_in_another_folder() {
         let outcome = run_watched(&net, &config, |event| {
             if let Event::Begun { done, .. } = event {
                 assert_eq!(*done, 4);
-                let later = names(place).into_iter().filter(|name| name.starts_with("checkpoint-"));
-                assert_eq!(later.collect::<Vec<_>>().len(), usize::from(place == folder.path()));
+                let step = |name: &String| name.strip_prefix("checkpoint-")?.parse::<usize>().ok();
+                assert!(names(place).iter().filter_map(step).all(|step| step <= 4));
             }
             false
         });

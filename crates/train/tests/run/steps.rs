@@ -23,6 +23,8 @@ fn a_run_leaves_settings_metrics_events_curves_checkpoints_and_the_values() {
             "adapter",
             "checkpoint-10",
             "checkpoint-4",
+            // The best evaluation's.
+            "checkpoint-5",
             "checkpoint-8",
             "learning_rate.svg",
             "loss.svg",

@@ -17,7 +17,7 @@ use lore_models::GeneratorText;
 use lore_models::text::TextOptions;
 use lore_train::config::{self, ModelSettings, TrainConfig};
 use lore_train::data::{self, Example, Loaded};
-use lore_train::plan::{Plan, plan};
+use lore_train::plan::{Plan, context_note, plan};
 use lore_train::run::{self, Base, End, Event, Inputs, Observer as _, Outcome, Resume};
 use serde::Serialize;
 use serde_json::json;
@@ -99,6 +99,9 @@ impl Train {
         let plan = {
             let shape = lore_train::model_shape(&ready.path)?;
             ready.config.method.check_names(&shape)?;
+            if let Some(note) = context_note(&ready.config, &shape) {
+                progress::say(&format!("note: {note}"));
+            }
             plan(&ready.config, &shape, &ready.loaded, free_memory())
         };
         if self.dry_run {
@@ -152,7 +155,8 @@ impl Train {
         if let Some(note) = config.take_adapter()? {
             progress::say(&format!("note: {note}"));
         }
-        if self.resume {
+        // A checkpoint that the configuration names stays.
+        if self.resume && config.run.resume == Resume::No {
             config.run.resume = Resume::Last;
         }
         let path = open::training_base(settings, name_of(&config)).await?;
