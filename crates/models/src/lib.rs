@@ -8,6 +8,7 @@
 //! - [`adapter`]: what training adds to a model, in files: PEFT's format, ours of bottlenecks, and merging.
 //! - [`export`]: models written as safetensors and GGUF.
 //! - [`training`]: decoders whose values can be changed: losses and gradients.
+//! - [`record`]: where the record of the run that made a model lies.
 //! - [`ops`]: the CPU kernels behind them.
 //! - [`bench`](mod@bench): how fast they are here.
 
@@ -19,6 +20,7 @@ pub mod error;
 pub mod export;
 pub mod nn;
 pub mod ops;
+pub mod record;
 pub mod source;
 pub mod text;
 pub mod tokenizer;
