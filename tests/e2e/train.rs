@@ -60,6 +60,18 @@ fn a_model_learns_what_a_configuration_says() {
     assert!(losses.last() < losses.first(), "{losses:?}");
     assert_eq!(losses.len(), 5);
 
+    // What was learned can be made a release: merged, with the record of its run.
+    let again = run.with_file_name("school");
+    let place = format!("output_dir={}", again.display());
+    let outcome = house.json(&["train", &config, &place, "--release"]);
+    assert_eq!(outcome["release"]["state"].as_str(), Some("candidate"), "{outcome}");
+    assert_eq!(outcome["release"]["name"].as_str(), Some("school"));
+    let id = outcome["release"]["id"].as_str().unwrap().to_owned();
+    let shown = house.json(&["releases", "show", &id]);
+    assert!(shown.to_string().contains("rank: 4"), "{shown}");
+    let left = std::fs::read_dir(&again).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+
     // What is there is not written over, unless that is wished.
     let refused = house.fails(&["train", &config]);
     assert!(refused.contains("is not empty"), "{refused}");
@@ -89,4 +101,38 @@ fn a_run_that_is_stopped_goes_on() {
     let checkpoint = outcome["checkpoint"].as_str().unwrap();
     let plan = house.json(&["train", &config, long[0], long[1], "--resume", "--dry-run"]);
     assert_eq!(plan["resumes_from"].as_str(), Some(checkpoint));
+}
+
+#[test]
+fn a_model_is_made_from_nothing_and_begins_to_learn() {
+    let house = House::new();
+    house.write("a.md", &"# Leave\n\nEmployees in Munich have 30 days of leave.\n".repeat(10));
+    house.write("secret.md", "Zzyzx zzyzx zzyzx zzyzx.");
+    house.write(".lore.yaml", "rules:\n  - path: secret.md\n    acl: [board]\n");
+    house.write(
+        "q.jsonl",
+        "{\"question\": \"上海员工有多少天年假？\"}\n{\"question\": \"上海员工有多少天年假？\"}\n",
+    );
+    let (docs, model) = (house.docs().display().to_string(), house.docs().join("model"));
+    let (out, questions) = (model.display().to_string(), format!("{docs}/q.jsonl"));
+    let shape =
+        ["--vocabulary", "400", "--hidden", "32", "--layers", "2", "--heads", "2", "--context", "256"];
+    let new = ["models", "new", "--out", &out, "--text", &docs, &questions];
+    let made = house.json(&[new.as_slice(), shape.as_slice()].concat());
+    assert!(made["vocabulary"].as_u64().is_some_and(|tokens| (280..=400).contains(&tokens)), "{made}");
+    let words = std::fs::read_to_string(model.join("tokenizer.json")).unwrap();
+    assert!(words.contains("Ġdays") && !words.contains("zzy"));
+    let told = house.fails(&[new.as_slice(), shape.as_slice()].concat());
+    assert!(told.contains("exists already"), "{told}");
+    let told = house.fails(&["models", "new", "--out", "x", "--text", &docs, "--heads", "3"]);
+    assert!(told.contains("choose a multiple of 6"), "{told}");
+
+    let config = format!(
+        "model_name_or_path: {out}\ninit: random\nstage: pt\ndataset: {docs}/a.md\noutput_dir: {docs}/run\n\
+         cutoff_len: 64\nmax_steps: 3\nlearning_rate: 1.0e-2\nreport_to: none\n"
+    );
+    house.write("pretrain.yaml", &config);
+    let outcome = house.json(&["train", &format!("{docs}/pretrain.yaml")]);
+    assert_eq!(outcome["output"].as_str(), Some(format!("{docs}/run/model").as_str()));
+    assert!(house.docs().join("run/model/model.safetensors").is_file());
 }

@@ -68,7 +68,7 @@ pub enum Command {
     Check(check::Check),
     /// Merge an adapter into its base
     Merge(merge::Merge),
-    /// Fetch and list models
+    /// Fetch, list and make models
     #[command(subcommand)]
     Models(models::Models),
     /// Create, list and revoke API keys

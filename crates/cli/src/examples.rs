@@ -19,7 +19,7 @@ use crate::progress::{self, Progress, Unit};
 use crate::settings::Settings;
 
 /// The held-out questions, where they lie beside those that are learned and no other file is named.
-const HELD_OUT: &str = "test.jsonl";
+pub const HELD_OUT: &str = "test.jsonl";
 /// The folder of files of questions in the folder of their documents.
 const QUESTIONS: &str = "questions";
 /// Most skipped questions that are told one by one.

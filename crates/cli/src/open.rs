@@ -71,6 +71,18 @@ pub async fn generator_files(settings: &Settings, config: &GeneratorConfig) -> a
     fetched(settings, config.spec()?, &config.sources).await
 }
 
+/// Where the tokenizer of the language model `config` is: as [`generator_files`], but a folder need not hold weights yet.
+///
+/// # Errors
+/// As [`model`].
+pub async fn generator_text(settings: &Settings, config: &GeneratorConfig) -> anyhow::Result<PathBuf> {
+    let spec = config.spec()?;
+    match spec.path().filter(|path| path.join("tokenizer.json").is_file()) {
+        Some(folder) => Ok(folder.to_owned()),
+        None => generator_files(settings, config).await,
+    }
+}
+
 /// The files of the model `name` that a training starts from, its folder or its one file: what lies there, or else a name
 /// for the sources of the settings' generator.
 ///

@@ -7,6 +7,7 @@
 //! - [`nn`]: the layers of decoders.
 //! - [`adapter`]: what training adds to a model, in files: PEFT's format, ours of bottlenecks, and merging.
 //! - [`export`]: models written as safetensors and GGUF.
+//! - [`fresh`]: a model from nothing: a vocabulary learned from texts, and a shape.
 //! - [`training`]: decoders whose values can be changed: losses and gradients.
 //! - [`record`]: where the record of the run that made a model lies.
 //! - [`ops`]: the CPU kernels behind them.
@@ -18,6 +19,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod error;
 pub mod export;
+pub mod fresh;
 pub mod nn;
 pub mod ops;
 pub mod record;

@@ -66,7 +66,7 @@ impl Examples {
         let settings = self.writer.apply(settings)?;
         let config = settings.config.generator.model().cloned();
         let config = config.context("no model is named that will learn; name one with --generator")?;
-        let path = open::generator_files(&settings, &config).await?;
+        let path = open::generator_text(&settings, &config).await?;
         let options = TextOptions { chat_template: config.chat_template.clone(), fallback_template: None };
         let text = open::blocking(move || GeneratorText::open(&path, &options)).await?;
         let text = examples::reader(&Arc::new(text), &config.name(), self.cutoff_len);

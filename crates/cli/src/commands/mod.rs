@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod keys;
 pub mod merge;
 pub mod models;
+pub mod new_model;
 pub mod reindex;
 pub mod releases;
 pub mod search;

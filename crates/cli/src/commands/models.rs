@@ -6,6 +6,7 @@ use clap::Subcommand;
 use lore_models::source::{ModelSpec, known_models};
 use serde::Serialize;
 
+use super::new_model::NewModel;
 use crate::settings::{GeneratorConfig, Settings};
 use crate::{open, print, progress};
 
@@ -26,6 +27,7 @@ pub enum Models {
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
+    New(NewModel),
 }
 
 #[derive(Serialize)]
@@ -86,6 +88,7 @@ impl Models {
                 print::table(&["name", "size", "source"], &rows)?;
                 progress::say(&format!("in {}", folder.display()));
             }
+            Models::New(args) => return args.run(settings).await,
             Models::Verify { names } => return verify(&settings, or_configured(names, &settings)).await,
         }
         Ok(ExitCode::SUCCESS)

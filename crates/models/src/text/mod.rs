@@ -30,6 +30,7 @@ use lore_core::generate::{ChatEncoder, ChatOptions, Message, Role};
 use lore_core::model::{ModelError, TokenCounter};
 
 pub use chat_template::ChatTemplate;
+pub(crate) use gguf::QWEN2;
 pub use gguf_tokenizer::gguf_tokenizer;
 pub use pieces::Detokenizer;
 

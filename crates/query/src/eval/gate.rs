@@ -264,7 +264,7 @@ pub fn gate(
     let questions = new.len();
     let mut reasons = Vec::new();
     if let Some(main) = metrics.iter().find(|m| m.metric == config.metric) {
-        if main.questions < config.min_questions {
+        if main.change != Change::Unmeasured && main.questions < config.min_questions {
             let (name, count, least) = (main.metric.name(), main.questions, config.min_questions);
             against.push(format!(
                 "{count} questions for {name} are too few to tell; gate.min_questions is {least}"

@@ -169,7 +169,10 @@ fn read(path: &Path) -> anyhow::Result<(String, PathBuf)> {
 }
 
 /// The last part of a path, made into a release's name.
-fn name_of(model: &Path) -> anyhow::Result<String> {
+///
+/// # Errors
+/// Fails where nothing is there.
+pub fn name_of(model: &Path) -> anyhow::Result<String> {
     let whole = model.canonicalize().with_context(|| format!("cannot read {}", model.display()))?;
     let last = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
     let name = last.unwrap_or_default().to_string_lossy();

@@ -1,6 +1,7 @@
 //! `lore train`: a configuration becomes a run.
 
 mod questions;
+mod release;
 mod watch;
 
 use std::io::IsTerminal as _;
@@ -11,16 +12,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use clap::Args;
+use lore_index::Release;
 use lore_models::GeneratorText;
 use lore_models::text::TextOptions;
 use lore_train::config::{self, ModelSettings, TrainConfig};
 use lore_train::data::{self, Example, Loaded};
 use lore_train::plan::{Plan, plan};
 use lore_train::run::{self, Base, End, Event, Inputs, Observer as _, Outcome, Resume};
+use serde::Serialize;
 use serde_json::json;
 
 use self::questions::Made;
 use self::watch::Watch;
+use crate::examples::HELD_OUT;
 use crate::settings::Settings;
 use crate::{open, print, proc, progress, signals};
 
@@ -45,6 +49,9 @@ pub struct Train {
     /// Go on from the last checkpoint in the run's folder, if there is one
     #[arg(long)]
     resume: bool,
+    /// Make a release of what was learned at the end, which then waits to be proven
+    #[arg(long, conflicts_with_all = ["dry_run", "inspect"])]
+    release: bool,
 }
 
 /// What a training starts with.
@@ -56,6 +63,25 @@ struct Ready {
     loaded: Loaded,
     /// Examples that were made of questions.
     made: Option<Made>,
+}
+
+impl Ready {
+    /// The questions that lie beside those that are learned, to test with.
+    fn held_out(&self) -> Option<PathBuf> {
+        let learned = self.config.rag.as_ref()?.train.first()?;
+        let beside = self.config.data.train.get(*learned)?.path.with_file_name(HELD_OUT);
+        beside.is_file().then_some(beside)
+    }
+}
+
+/// What a run came to.
+#[derive(Serialize)]
+struct Done<'a> {
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    /// The candidate that it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release: Option<&'a Release>,
 }
 
 impl Train {
@@ -83,14 +109,33 @@ impl Train {
             return Ok(ExitCode::SUCCESS);
         }
         warn_of_memory(&plan);
+        if self.release {
+            // What it will go into is there, rather than known to be absent after hours.
+            open::catalog(&settings).await?;
+        }
+        let ended = release::Ended {
+            folder: ready.config.run.output_dir.clone(),
+            base: ready.path.clone(),
+            method: ready.config.method.clone(),
+        };
+        let held_out = ready.held_out();
         let stop = stop_flag()?;
         let outcome = open::blocking(move || train(ready, &stop)).await?;
-        if settings.json {
-            print::json(&outcome)?;
-        } else {
+        if !settings.json {
             for line in watch::summary(&outcome) {
                 print::line(&line)?;
             }
+        }
+        let release = match self.release {
+            true => release::candidate(&settings, ended, &outcome).await.context(
+                "no release was made of what was learned; `lore merge` and `lore releases add` go on from there",
+            )?,
+            false => None,
+        };
+        match &release {
+            _ if settings.json => print::json(&Done { outcome: &outcome, release: release.as_ref() })?,
+            Some(release) => print::line(&release::told(release, held_out.as_deref()))?,
+            None => {}
         }
         Ok(if outcome.end == End::Stopped { ExitCode::from(STOPPED) } else { ExitCode::SUCCESS })
     }
