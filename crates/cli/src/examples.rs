@@ -20,6 +20,8 @@ use crate::settings::Settings;
 
 /// The held-out questions, where they lie beside those that are learned and no other file is named.
 pub const HELD_OUT: &str = "test.jsonl";
+/// The folder of files of questions in the folder of their documents.
+const QUESTIONS: &str = "questions";
 /// Most skipped questions that are told one by one.
 const TOLD: usize = 20;
 
@@ -31,7 +33,10 @@ pub struct Wanted {
     /// The folder of their documents; `None`: the data folder, where it has them, else the folder whose folder `questions`
     /// the first file lies in.
     pub documents: Option<PathBuf>,
-    /// Questions that must not be learned; `None`: `test.jsonl` beside each file, where there is one.
+    /// Other files of questions of the same training.
+    pub beside: Vec<PathBuf>,
+    /// Questions that must not be learned; `None`: each `test.jsonl` that lies beside a file of questions, of these or of
+    /// `beside`, or beside the documents.
     pub held_out: Option<PathBuf>,
     /// How questions become examples.
     pub rag: RagConfig,
@@ -94,20 +99,23 @@ pub fn write(path: &Path, set: &RagSet) -> anyhow::Result<()> {
 
 /// The questions, none of which is held out.
 fn questions(wanted: &Wanted) -> anyhow::Result<Vec<EvalQuestion>> {
+    let mut held_out = Vec::new();
+    for path in held_out_files(wanted) {
+        let questions = dataset::own_questions(&path)?;
+        held_out.push((path, questions));
+    }
     let mut questions: Vec<EvalQuestion> = Vec::new();
     for path in &wanted.questions {
+        if held_out.iter().any(|(held_out, _)| same_file(path, held_out)) {
+            bail!(
+                "{} holds the questions that models are tested with, which are never learned; name another file",
+                path.display()
+            );
+        }
         let read = dataset::own_questions(path)?;
-        let beside = path.with_file_name(HELD_OUT);
-        let held_out = wanted.held_out.clone().or_else(|| beside.is_file().then_some(beside));
-        if let Some(held_out) = held_out {
-            if same_file(path, &held_out) {
-                bail!(
-                    "{} holds the questions that models are tested with, which are never learned; name another file",
-                    path.display()
-                );
-            }
-            training::refuse_held_out(&read, &dataset::own_questions(&held_out)?)
-                .with_context(|| format!("{} and {}", path.display(), held_out.display()))?;
+        for (other, tested) in &held_out {
+            training::refuse_held_out(&read, tested)
+                .with_context(|| format!("{} and {}", path.display(), other.display()))?;
         }
         questions.extend(read);
     }
@@ -116,6 +124,34 @@ fn questions(wanted: &Wanted) -> anyhow::Result<Vec<EvalQuestion>> {
         bail!("two questions have the id {}; give each its own", twice.id);
     }
     Ok(questions)
+}
+
+/// The files of questions that must not be learned, each once.
+fn held_out_files(wanted: &Wanted) -> Vec<PathBuf> {
+    if let Some(named) = &wanted.held_out {
+        return vec![named.clone()];
+    }
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let mut around = |documents: &Path| {
+        let places = [Some(documents), documents.parent()];
+        folders
+            .extend(places.into_iter().flatten().flat_map(|place| [place.join(QUESTIONS), place.to_owned()]));
+    };
+    let whole = |path: &Path| path.canonicalize().ok();
+    if let Some(documents) = wanted.documents.as_deref().and_then(whole) {
+        around(&documents);
+    }
+    let files: Vec<PathBuf> =
+        wanted.questions.iter().chain(&wanted.beside).filter_map(|path| whole(path)).collect();
+    for folder in files.iter().filter_map(|path| path.parent()) {
+        if let Some(documents) = folder.parent().filter(|_| folder.ends_with(QUESTIONS)) {
+            around(documents);
+        }
+    }
+    folders.extend(files.iter().filter_map(|path| path.parent()).map(Path::to_owned));
+    let found: BTreeSet<PathBuf> =
+        folders.iter().map(|folder| folder.join(HELD_OUT)).filter(|path| path.is_file()).collect();
+    found.into_iter().collect()
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -159,6 +195,7 @@ mod tests {
         let wanted = |path: &Path, held_out: Option<&Path>| Wanted {
             questions: vec![path.to_owned()],
             documents: None,
+            beside: Vec::new(),
             held_out: held_out.map(Path::to_owned),
             rag: RagConfig::default(),
         };
@@ -174,5 +211,39 @@ mod tests {
         );
         let twice = Wanted { questions: vec![train.clone(), other], ..wanted(&train, None) };
         assert!(refused(&twice).contains("two questions have the id a"));
+    }
+
+    #[test]
+    fn what_is_tested_anywhere_is_learned_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, id: &str, question: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, LINE.replace("ID", id).replace("How many days?", question)).unwrap();
+            path
+        };
+        let train = file("own/train.jsonl", "a", "How far?");
+        let other = file("house/questions/train.jsonl", "b", "How many?");
+        let wanted = |documents: Option<&str>, beside: &[&PathBuf]| Wanted {
+            questions: vec![train.clone()],
+            documents: documents.map(|name| folder.path().join(name)),
+            beside: beside.iter().map(|path| (*path).clone()).collect(),
+            held_out: None,
+            rag: RagConfig::default(),
+        };
+        let tested = file("house/questions/test.jsonl", "c", "how FAR");
+        assert_eq!(questions(&wanted(None, &[])).unwrap().len(), 1);
+        std::fs::create_dir_all(folder.path().join("house/docs")).unwrap();
+        for wanted in [wanted(None, &[&other]), wanted(Some("house"), &[]), wanted(Some("house/docs"), &[])] {
+            let refused = format!("{:#}", questions(&wanted).unwrap_err());
+            assert!(refused.contains("training question a is held-out question c"), "{refused}");
+        }
+        // Each of several files, not only those beside the first.
+        let two = Wanted { questions: vec![other.clone(), train.clone()], ..wanted(None, &[]) };
+        assert!(questions(&two).is_err());
+        let two = Wanted { questions: vec![train.clone(), other], ..wanted(None, &[]) };
+        assert!(questions(&two).is_err());
+        let all = Wanted { questions: vec![tested], ..wanted(None, &[]) };
+        assert!(format!("{:#}", questions(&all).unwrap_err()).contains("which are never learned"));
     }
 }

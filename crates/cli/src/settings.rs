@@ -225,6 +225,7 @@ pub fn resolve(
         config.log.level = Some(level.clone());
     }
 
+    config.gate.check().map_err(anyhow::Error::msg)?;
     let data_dir = match &config.data_dir {
         Some(dir) => dir.clone(),
         None => default_data_dir(&env)?,

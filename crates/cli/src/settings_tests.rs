@@ -112,6 +112,14 @@ fn a_named_file_wins_over_the_local_one_and_must_exist() {
 }
 
 #[test]
+fn a_gate_that_means_nothing_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("lore.yaml"), "gate: {tolerance: 2}\n").unwrap();
+    let error = with(&GlobalFlags::default(), &[], folder.path()).unwrap_err();
+    assert!(error.to_string().contains("gate.tolerance is 2"), "{error}");
+}
+
+#[test]
 fn an_unknown_key_names_line_and_nearest_key() {
     let error = parse("listen: 127.0.0.1:1\nretrieve:\n  candidats: 5\n", "lore.yaml").unwrap_err();
     assert_eq!(error.to_string(), "lore.yaml, line 3: unknown key `candidats`; did you mean `candidates`?");

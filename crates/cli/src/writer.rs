@@ -40,7 +40,8 @@ pub async fn configured(settings: &Settings) -> anyhow::Result<Option<Serving>> 
         // A model of this machine goes by its file's name: callers are told it, and need not know where it lies.
         let shown = config.spec()?.path().is_none().then(|| name.clone());
         let loaded = Loaded::open(&path, &config, shown, true).with_context(whole)?;
-        loaded.check(&name, "generator.chat_template")?;
+        loaded.check_text(&name, "generator.chat_template")?;
+        loaded.check_room()?;
         let bytes = loaded.decoder.weight_bytes() as u64 + config.kv_bytes;
         let Loaded { decoder, text, options } = loaded;
         let generator = spawn(decoder, Arc::new(text), &options);
@@ -61,18 +62,21 @@ pub async fn release(settings: &Settings, name: ReleaseName) -> Result<Serving, 
     let loading = tokio::task::spawn_blocking(move || load(&store, &config, name));
     let serving =
         loading.await.map_err(|error| OpenError::Failed(format!("loading broke off: {error}")))??;
-    warm_up(&serving.generator).await.map_err(|error| OpenError::Unfit(error.to_string()))?;
+    warm_up(&serving.generator).await?;
     tracing::info!(release = label, bytes = serving.bytes, "a release is loaded");
     Ok(serving)
 }
 
 fn load(store: &ReleaseStore, config: &GeneratorConfig, name: ReleaseName) -> Result<Serving, OpenError> {
     let lease: Lease = store.lease(&name.id).map_err(of_folder)?;
-    room(store.bytes(&name.id).map_err(of_folder)?, config).check(available())?;
+    room(file_bytes(&store.model(&name.id)), config).check(proc::available())?;
     store.verify(&name.id).map_err(of_folder)?;
     let folder = store.path(&name.id).display().to_string();
     let unfit =
         |error: anyhow::Error| OpenError::Unfit(print::chain(&error).replace(folder.as_str(), ITS_FOLDER));
+    // What is wrong with the settings says nothing of the release.
+    let failed = |error: anyhow::Error| OpenError::Failed(print::chain(&error));
+    config.options().map_err(failed)?;
     // A template that the settings name is for their model; a release brings its own, if its base had one.
     let model = store.model(&name.id);
     let adapter = store.adapter(&name.id);
@@ -80,9 +84,10 @@ fn load(store: &ReleaseStore, config: &GeneratorConfig, name: ReleaseName) -> Re
     let mut loaded = Loaded::open(&model, &own, None, false).map_err(unfit)?;
     if !loaded.text.has_chat_template() {
         let options = TextOptions { chat_template: config.chat_template.clone(), fallback_template: None };
-        loaded.text = GeneratorText::open(&model, &options).map_err(|error| unfit(error.into()))?;
+        loaded.text = GeneratorText::open(&model, &options).map_err(|error| failed(error.into()))?;
     }
-    loaded.check(&name.label(), "generator.chat_template").map_err(unfit)?;
+    loaded.check_text(&name.label(), "generator.chat_template").map_err(unfit)?;
+    loaded.check_room().map_err(failed)?;
     let bytes = loaded.decoder.weight_bytes() as u64 + config.kv_bytes;
     let Loaded { decoder, text, options } = loaded;
     let generator = spawn_as(name.label(), decoder, Arc::new(text), &options, lease);
@@ -93,21 +98,21 @@ fn room(weights: u64, config: &GeneratorConfig) -> Room {
     Room { weights, kv: config.kv_bytes.min(KV_AT_FIRST) }
 }
 
-/// Bytes of memory that the machine can give, where it tells.
-fn available() -> Option<u64> {
-    proc::bytes("/proc/meminfo", "MemAvailable")
-}
-
-/// Bytes of a model's weights: of the file, or of the folder's files of weights; 0 for what cannot be read.
+/// Bytes of a model's weights: of the file, or of the folder's files of weights, of which a GGUF file counts only where
+/// there are no others, as in loading; 0 for what cannot be read.
 fn file_bytes(path: &Path) -> u64 {
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
     if path.is_file() {
         return length(path);
     }
-    let files = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let weights =
-        files.filter(|path| path.extension().is_some_and(|end| end == "safetensors" || end == "gguf"));
-    weights.map(|path| length(&path)).sum()
+    let ending = |wanted: &str| -> u64 {
+        let files = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        files.filter(|path| path.extension().is_some_and(|end| end == wanted)).map(|path| length(&path)).sum()
+    };
+    match ending("safetensors") {
+        0 => ending("gguf"),
+        bytes => bytes,
+    }
 }
 
 fn of_folder(error: ReleaseError) -> OpenError {
@@ -149,7 +154,7 @@ impl Loaded {
     }
 
     /// Refuses what cannot answer questions.
-    fn check(&self, name: &str, setting: &str) -> anyhow::Result<()> {
+    fn check_text(&self, name: &str, setting: &str) -> anyhow::Result<()> {
         let (ids, columns) = (self.text.vocabulary(), self.decoder.vocabulary());
         // Gemma 3's tokenizer names one more, that of images, which its text models do not read.
         let more = usize::from(matches!(self.decoder, AnyDecoder::Other(_)));
@@ -164,6 +169,11 @@ impl Loaded {
                  a template in {setting}"
             );
         }
+        Ok(())
+    }
+
+    /// Refuses settings without the room for an answer.
+    fn check_room(&self) -> anyhow::Result<()> {
         let memory = proc::bytes("/proc/meminfo", "MemTotal");
         check_room(&self.options, self.decoder.block_bytes(), self.decoder.context(), memory)
     }
@@ -256,12 +266,11 @@ pub fn opener(settings: &Settings) -> Opener {
                     let failed = |error: anyhow::Error| OpenError::Failed(print::chain(&error));
                     if let Some(config) = settings.config.generator.model() {
                         let path = open::generator_files(&settings, config).await.map_err(failed)?;
-                        room(file_bytes(&path), config).check(available())?;
+                        room(file_bytes(&path), config).check(proc::available())?;
                     }
                     let serving = configured(&settings).await.map_err(failed)?;
                     if let Some(serving) = &serving {
-                        let warm = warm_up(&serving.generator).await;
-                        warm.map_err(|error| OpenError::Unfit(error.to_string()))?;
+                        warm_up(&serving.generator).await?;
                     }
                     Ok(serving)
                 }
@@ -274,6 +283,18 @@ pub fn opener(settings: &Settings) -> Opener {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn a_gguf_file_beside_other_weights_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |file: &str, bytes: usize| std::fs::write(folder.path().join(file), vec![0; bytes]).unwrap();
+        write("model.gguf", 5);
+        assert_eq!((file_bytes(folder.path()), file_bytes(&folder.path().join("model.gguf"))), (5, 5));
+        write("a.safetensors", 3);
+        write("b.safetensors", 4);
+        assert_eq!(file_bytes(folder.path()), 7);
+    }
 
     #[test]
     fn a_bound_for_keys_and_values_has_room_for_an_answer_and_fits_the_machine() {

@@ -16,8 +16,12 @@ fn id(first: &str) -> String {
 }
 
 fn add(catalog: &Catalog, first: &str, sources: Vec<ReleaseSource>) -> Release {
-    let origin =
-        ReleaseOrigin { base: Some("tiny".into()), seed: Some(u64::MAX), ..ReleaseOrigin::default() };
+    let origin = ReleaseOrigin {
+        base: Some("tiny".into()),
+        seed: Some(u64::MAX),
+        config: Some("lora_rank: 8".into()),
+        ..ReleaseOrigin::default()
+    };
     let new = NewRelease { id: id(first), name: "handbook".into(), bytes: 7, origin, sources };
     catalog.add_release(&new).unwrap()
 }
@@ -32,6 +36,15 @@ fn proven(catalog: &Catalog, first: &str) -> Release {
     catalog.judge_release(&id(first), &verdict(true), &json!({"answer_f1": 0.5})).unwrap()
 }
 
+/// Has a release that was added pass against what is live now, and makes it live.
+fn prove_and_promote(catalog: &Catalog, id: &str) -> Release {
+    let live = catalog.live_release().unwrap();
+    let against = live.map_or_else(|| "extractive".to_owned(), |live| live.label());
+    let verdict = ReleaseVerdict { against, ..verdict(true) };
+    catalog.judge_release(id, &verdict, &json!({"answer_f1": 0.5})).unwrap();
+    catalog.promote_release(id, None, "k1").unwrap()
+}
+
 fn states(catalog: &Catalog) -> Vec<(String, ReleaseState)> {
     let found = catalog.releases().unwrap();
     found.into_iter().map(|r| (r.id.trim_end_matches('0').to_owned(), r.state)).collect()
@@ -43,6 +56,7 @@ fn a_release_goes_live_only_when_it_is_proven_or_forced_for_a_reason() {
     let made = add(&catalog, "aaaa1", Vec::new());
     assert_eq!((made.state, made.label().as_str()), (ReleaseState::Candidate, "handbook@aaaa10000000"));
     assert_eq!(made.origin.seed, Some(u64::MAX));
+    assert!(made.origin.config.is_some() && catalog.releases().unwrap()[0].origin.config.is_none());
     let refused = catalog.promote_release(&made.id, None, "cli").unwrap_err();
     assert!(
         matches!(&refused, IndexError::Unproven { why, .. } if why.contains("not evaluated")),
@@ -62,7 +76,7 @@ fn a_release_goes_live_only_when_it_is_proven_or_forced_for_a_reason() {
     assert_eq!(shown.promotions[0].forced.as_deref(), Some("for the fair"));
 
     let second = proven(&catalog, "bbbb2");
-    let live = catalog.promote_release(&second.id, None, "k1").unwrap();
+    let live = prove_and_promote(&catalog, &second.id);
     assert!(live.forced.is_none() && live.promoted_at.is_some());
     assert_eq!(
         states(&catalog),
@@ -82,7 +96,7 @@ fn the_way_back_leads_through_what_was_live_before() {
     assert!(matches!(catalog.before_live().unwrap_err(), IndexError::NothingLive));
     let [a, b, c] = ["aaaa1", "bbbb2", "cccc3"].map(|first| proven(&catalog, first).id);
     for id in [&a, &b] {
-        catalog.promote_release(id, None, "cli").unwrap();
+        prove_and_promote(&catalog, id);
     }
     let wrong = catalog.roll_back(&a, "cli").unwrap_err();
     assert!(matches!(wrong, IndexError::NotLive { .. }), "{wrong}");
@@ -90,7 +104,7 @@ fn the_way_back_leads_through_what_was_live_before() {
     let back = catalog.roll_back(&b, "cli").unwrap();
     assert_eq!((back.from.state, back.to.unwrap().state), (ReleaseState::Retired, ReleaseState::Live));
     // Not to b and fro: a step further back.
-    catalog.promote_release(&c, None, "cli").unwrap();
+    prove_and_promote(&catalog, &c);
     assert_eq!(catalog.roll_back(&c, "cli").unwrap().to.unwrap().id, a);
     let back = catalog.roll_back(&a, "k1").unwrap();
     assert!(back.to.is_none() && catalog.live_release().unwrap().is_none());
@@ -171,7 +185,7 @@ fn what_is_pruned_is_neither_live_nor_a_candidate_nor_the_way_back() {
     let (_folder, catalog) = support::open();
     let [a, b, c, d] = ["aaaa1", "bbbb2", "cccc3", "dddd4"].map(|first| proven(&catalog, first).id);
     for id in [&a, &b, &c] {
-        catalog.promote_release(id, None, "cli").unwrap();
+        prove_and_promote(&catalog, id);
     }
     let ids = |keep| -> Vec<String> {
         catalog.prunable_releases(keep).unwrap().into_iter().map(|r| r.id).collect()
@@ -203,5 +217,47 @@ fn one_that_cannot_be_run_is_promoted_by_force_alone() {
     let refused = catalog.promote_release(&a, None, "cli").unwrap_err().to_string();
     assert!(refused.contains("its files are damaged"), "{refused}");
     catalog.promote_release(&a, Some("they are not"), "cli").unwrap();
-    assert_eq!(catalog.fail_release(&a, "again").unwrap().state, ReleaseState::Live);
+    let live = catalog.fail_release(&a, "again").unwrap();
+    assert_eq!((live.state, live.reason.as_deref()), (ReleaseState::Live, Some("again")));
+    // It runs again.
+    assert_eq!(catalog.promote_release(&a, None, "cli").unwrap().reason, None);
+}
+
+#[test]
+fn a_verdict_counts_against_what_is_live_alone() {
+    let (_folder, catalog) = support::open();
+    let [a, b] = ["aaaa1", "bbbb2"].map(|first| proven(&catalog, first).id);
+    // Nothing is live: what a verdict against no model is worth depends on whether the settings name one.
+    catalog.may_promote(&a, None, false).unwrap();
+    let refused = catalog.may_promote(&a, None, true).unwrap_err().to_string();
+    assert!(refused.contains("proven against extractive, and the model of the settings writes"), "{refused}");
+    let live = prove_and_promote(&catalog, &a).label();
+    let refusals = [
+        catalog.may_promote(&b, None, true).unwrap_err().to_string(),
+        catalog.promote_release(&b, None, "cli").unwrap_err().to_string(),
+    ];
+    for refused in refusals {
+        let why = format!("was proven against extractive, and {live} is live; evaluate it again");
+        assert!(refused.contains(&why), "{refused}");
+    }
+    // What it failed against the live one is not made good by passing against something weaker.
+    let lost = ReleaseVerdict { against: live, ..verdict(false) };
+    catalog.judge_release(&b, &lost, &json!({})).unwrap();
+    catalog.judge_release(&b, &verdict(true), &json!({})).unwrap();
+    assert!(matches!(catalog.promote_release(&b, None, "cli"), Err(IndexError::Unproven { .. })));
+    catalog.promote_release(&b, Some("it is urgent"), "cli").unwrap();
+}
+
+#[test]
+fn a_document_that_was_never_here_is_not_one_that_was_deleted() {
+    let (_folder, catalog) = support::open();
+    let document = DocumentId::from_source("upload:elsewhere.md");
+    let foreign = ReleaseSource { document, version: 1, name: document.to_string() };
+    assert_eq!(add(&catalog, "aaaa1", vec![foreign]).gone[0].state, SourceState::NeverHere);
+    // One that was deleted before the release was taken in is told as deleted.
+    support::commit(&catalog, "a.md", "first");
+    let document = DocumentId::from_source("upload:a.md");
+    catalog.delete(document).unwrap();
+    let late = ReleaseSource { document, version: 1, name: document.to_string() };
+    assert_eq!(add(&catalog, "bbbb2", vec![late]).gone[0].state, SourceState::Deleted);
 }

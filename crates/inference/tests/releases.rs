@@ -87,11 +87,16 @@ fn an_adapter_that_is_not_merged_lies_beside_its_base() {
     for name in ["adapter_model.safetensors", "optimizer.safetensors"] {
         std::fs::write(adapter.join(name), b"values").unwrap();
     }
+    // The base's own run is not that of the adapter.
+    std::fs::write(base.join("run.yaml"), b"seed: 1").unwrap();
     let (bare, with) =
         (store.add(&base, &[]).unwrap(), store.add_adapted(&base, Some(&adapter), &[]).unwrap());
     assert_ne!(bare.id, with.id);
     assert_eq!((store.adapter(&bare.id), store.adapter(&with.id)), (None, Some(store.path(&with.id))));
     assert!(!store.path(&with.id).join("optimizer.safetensors").exists());
+    assert!(
+        store.path(&bare.id).join("run.yaml").exists() && !store.path(&with.id).join("run.yaml").exists()
+    );
     store.verify(&with.id).unwrap();
 }
 

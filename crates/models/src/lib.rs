@@ -9,6 +9,7 @@
 //! - [`export`]: models written as safetensors and GGUF.
 //! - [`fresh`]: a model from nothing: a vocabulary learned from texts, and a shape.
 //! - [`training`]: decoders whose values can be changed: losses and gradients.
+//! - [`record`]: where the record of the run that made a model lies.
 //! - [`ops`]: the CPU kernels behind them.
 //! - [`bench`](mod@bench): how fast they are here.
 
@@ -21,6 +22,7 @@ pub mod export;
 pub mod fresh;
 pub mod nn;
 pub mod ops;
+pub mod record;
 pub mod source;
 pub mod text;
 pub mod tokenizer;

@@ -12,6 +12,7 @@ use lore_models::adapter::{
 };
 use lore_models::decoder::{Decoder, DecoderOptions, KvType};
 use lore_models::export::FloatType;
+use lore_models::export::gguf::GgufType;
 use lore_models::training::{LoraOptions, Method, Precision, Quantization, Targets, TrainNet, TrainOptions};
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -133,6 +134,27 @@ fn a_merged_model_is_that_of_peft() {
         assert_eq!(config["dtype"], "float32");
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "something temporary was left");
     }
+}
+
+#[test]
+fn the_record_of_the_adapters_run_goes_with_the_merged_model() {
+    let case = cases().into_iter().next().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let (run, out) = (place.path().join("run"), place.path().join("merged"));
+    fs::create_dir_all(run.join("adapter")).unwrap();
+    for name in [adapter::VALUES_FILE, adapter::CONFIG_FILE] {
+        fs::copy(case.adapter().join(name), run.join("adapter").join(name)).unwrap();
+    }
+    fs::write(run.join("run.yaml"), "seed: 7\n").unwrap();
+    let report = merge(&options(&run.join("adapter"), &case.base(), &out)).unwrap();
+    assert!(report.record.is_some() && report.record_copied);
+    assert_eq!(fs::read_to_string(out.join("run.yaml")).unwrap(), "seed: 7\n");
+    // A file goes without.
+    let file = place.path().join("merged.gguf");
+    let mut options = options(&run.join("adapter"), &case.base(), &file);
+    options.format = OutputFormat::Gguf(GgufType::F16);
+    let report = merge(&options).unwrap();
+    assert!(report.record.is_some() && !report.record_copied && file.is_file());
 }
 
 #[test]

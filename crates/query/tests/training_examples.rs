@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 use lore_core::{Role, Turn};
 use lore_query::eval::{EvalQuestion, GoldSource};
-use lore_query::training::{AnswerForm, RagConfig, RagExample, RagKind, RagSet, build, refuse_held_out};
+use lore_query::training::{
+    AnswerForm, RagConfig, RagExample, RagKind, RagSet, build, learned, marks, refuse_held_out,
+};
 use lore_query::{AnswerConfig, GenerateConfig};
 use proptest::prelude::*;
 use support::{CHINESE, HANDBOOK, SENSORS, World, generator};
@@ -234,6 +236,7 @@ async fn the_same_seed_gives_the_same_examples_and_questions_that_cannot_be_used
     let told =
         ["there is no document gone.md", "zh.md does not hold the quote", "its source in zh.md has no quote"];
     assert_eq!(reasons, told);
+    assert!(set.learned.is_empty() == set.examples.is_empty(), "only what became an example is learned");
 }
 
 #[test]
@@ -246,6 +249,15 @@ fn questions_of_the_test_are_refused_by_id_and_by_words() {
     let same_id = asked("lunch", "Something else?", "", &[]);
     let error = refuse_held_out(&training, &[other, same_id]).unwrap_err().to_string();
     assert!(error.contains("and 1 more are held out"), "{error}");
+    // By the record of what was learned, too.
+    let record = training.iter().flat_map(marks).collect();
+    let again = [
+        asked("test-1", "how many vacation days in MUNICH", "30 days", &[]),
+        asked("lunch", "Something else?", "", &[]),
+        asked("test-3", "Something new?", "", &[]),
+    ];
+    let ids: Vec<&str> = learned(&again, &record).iter().map(|question| question.id.as_str()).collect();
+    assert_eq!(ids, ["test-1", "lunch"]);
     // The same follow-up in another conversation is another question.
     let elsewhere = EvalQuestion { id: "test-2".into(), history: Vec::new(), ..training[1].clone() };
     assert!(refuse_held_out(&training, &[elsewhere]).is_ok());

@@ -56,17 +56,21 @@ impl AppState {
         let switch = self.switch()?;
         counted(alone(async move {
             let force = forced.clone();
+            // Where no release is live and a model writes, it is that of the settings.
+            let base = switch.live.now().is_some_and(|serving| serving.release.is_none());
             let release = switch
                 .state
                 .catalog(move |catalog| {
                     let id = catalog.release(&wanted)?.release.id;
-                    catalog.may_promote(&id, force.as_deref())
+                    catalog.may_promote(&id, force.as_deref(), base)
                 })
                 .await?;
             let name = release.release_name();
-            let running = switch.live.now().and_then(|serving| serving.release.clone());
-            let next =
-                if running.as_ref() == Some(&name) { None } else { Some(switch.open(Some(name)).await?) };
+            // One whose engine has died is opened again.
+            let runs = switch.live.now().is_some_and(|serving| {
+                serving.release.as_ref() == Some(&name) && serving.generator.is_running()
+            });
+            let next = if runs { None } else { Some(switch.open(Some(name)).await?) };
             let id = release.id;
             let by = caller.clone();
             let release = switch

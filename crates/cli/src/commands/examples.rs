@@ -24,7 +24,7 @@ pub struct Examples {
     /// Their documents [default: the data folder, else DIR, where the questions lie in DIR/questions]
     #[arg(long, value_name = "DIR")]
     documents: Option<PathBuf>,
-    /// Questions that must not be learned [default: test.jsonl beside the questions]
+    /// Questions that must not be learned [default: test.jsonl beside the questions and the documents]
     #[arg(long, value_name = "FILE")]
     held_out: Option<PathBuf>,
     #[command(flatten)]
@@ -73,6 +73,7 @@ impl Examples {
         let wanted = Wanted {
             questions: self.questions,
             documents: self.documents,
+            beside: Vec::new(),
             held_out: self.held_out,
             rag: RagConfig {
                 answer: match self.answer {

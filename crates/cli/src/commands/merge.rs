@@ -119,6 +119,16 @@ impl Merge {
         if report.untied {
             progress::say("embedding and output layer are two matrices now; the base has one for both");
         }
+        match &report.record {
+            None => progress::say(
+                "the adapter has no record of a run: the documents that it learned from are not known",
+            ),
+            Some(record) if !report.record_copied => progress::say(&format!(
+                "a single file goes without the record of the run; `lore releases add --run {}` takes it along",
+                record.display()
+            )),
+            Some(_) => {}
+        }
         match report.check {
             Some(check) => print::line(&format!(
                 "merged and unmerged logits differ by {:.1e} at most (standard deviation {:.2}), and by {:.1e} of their \

@@ -71,7 +71,7 @@ pub struct ReleaseSource {
     pub document: DocumentId,
     /// Its version.
     pub version: u32,
-    /// Its name then.
+    /// Its name then; its id where the document was not here.
     pub name: String,
 }
 
@@ -87,6 +87,8 @@ pub enum SourceState {
     VersionGone,
     /// The document was deleted.
     Deleted,
+    /// The document was never in this catalog.
+    NeverHere,
 }
 
 /// A source of a release, and how it stands.
@@ -149,7 +151,7 @@ pub struct Release {
     pub origin: ReleaseOrigin,
     /// Documents that it learned from.
     pub documents: u64,
-    /// Those of its sources that were deleted since, or whose version is gone.
+    /// Those of its sources that were deleted since, whose version is gone, or that were never here.
     pub gone: Vec<StoredSource>,
     /// What its evaluation found; null where there was none.
     pub verdict: Option<ReleaseVerdict>,

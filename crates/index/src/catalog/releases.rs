@@ -16,6 +16,8 @@ use crate::error::{IndexError, Result};
 
 /// What people may write for the live release.
 const LIVE: &str = "live";
+/// Whom a release was proven against where no language model wrote.
+const EXTRACTIVE: &str = "extractive";
 /// Fewest digits of an id that name a release.
 const LEAST_DIGITS: usize = 4;
 /// Most releases that an error names.
@@ -81,7 +83,7 @@ impl Catalog {
         })
     }
 
-    /// All releases, newest first.
+    /// All releases, newest first, without the settings of their trainings.
     pub fn releases(&self) -> Result<Vec<Release>> {
         self.read(|tx| {
             let mut statement =
@@ -89,7 +91,9 @@ impl Catalog {
             let mut found = statement.query([])?;
             let mut out = Vec::new();
             while let Some(row) = found.next()? {
-                out.push(release(tx, row)?);
+                let mut release = release(tx, row)?;
+                release.origin.config = None;
+                out.push(release);
             }
             Ok(out)
         })
@@ -159,14 +163,16 @@ impl Catalog {
         })
     }
 
-    /// Whether release `id` may go live: it passed its evaluation, or somebody forces it for a reason.
+    /// Whether release `id` may go live: it passed its evaluation against what writes now, or somebody forces it for a
+    /// reason. `base` says whether the settings name a model, which writes where no release is live.
     ///
     /// # Errors
     /// `UnknownRelease`, `Unproven`, `ReleaseRemoved`.
-    pub fn may_promote(&self, id: &str, forced: Option<&str>) -> Result<Release> {
+    pub fn may_promote(&self, id: &str, forced: Option<&str>, base: bool) -> Result<Release> {
         self.read(|tx| {
             let release = by_number(tx, exact(tx, id)?)?;
-            allowed(&release, forced)?;
+            let live = live(tx)?.map(|live| by_number(tx, live)).transpose()?;
+            allowed(&release, live.as_ref(), forced, base)?;
             Ok(release)
         })
     }
@@ -174,14 +180,17 @@ impl Catalog {
     /// Makes release `id` the live one, for `caller`; the one before is retired. Where it is live already, nothing changes.
     ///
     /// # Errors
-    /// As [`Catalog::may_promote`].
+    /// As [`Catalog::may_promote`], for another release that is live; what the settings name is not known here.
     pub fn promote_release(&self, id: &str, forced: Option<&str>, caller: &str) -> Result<Release> {
         self.write(|tx| {
             let (n, before) = (exact(tx, id)?, live(tx)?);
             if before == Some(n) {
+                // Whoever promotes it has just seen that it runs.
+                tx.prepare_cached("UPDATE releases SET reason = NULL WHERE n = ?1")?.execute([n])?;
                 return by_number(tx, n);
             }
-            allowed(&by_number(tx, n)?, forced)?;
+            let instead_of = before.map(|before| by_number(tx, before)).transpose()?;
+            allowed(&by_number(tx, n)?, instead_of.as_ref(), forced, false)?;
             tx.prepare_cached(
                 "INSERT INTO promotions (release, before, at, caller, forced) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
@@ -303,7 +312,8 @@ fn put_live(tx: &Write<'_>, from: Option<i64>, to: Option<i64>) -> Result<()> {
     Ok(())
 }
 
-fn allowed(release: &Release, forced: Option<&str>) -> Result<()> {
+/// Whether `release` may take the place of `live`, or where none is live of the model of the settings if `base`.
+fn allowed(release: &Release, live: Option<&Release>, forced: Option<&str>, base: bool) -> Result<()> {
     if release.removed_at.is_some() {
         return Err(IndexError::ReleaseRemoved { release: release.label() });
     }
@@ -314,7 +324,15 @@ fn allowed(release: &Release, forced: Option<&str>) -> Result<()> {
         (_, ReleaseState::Failed) => {
             format!("could not be run: {}", release.reason.as_deref().unwrap_or("the reason is not known"))
         }
-        (Some(verdict), _) if verdict.passed => return Ok(()),
+        (Some(verdict), _) if verdict.passed => match (live, verdict.against.as_str()) {
+            (Some(live), against) if against != live.label() => {
+                format!("was proven against {against}, and {} is live; evaluate it again", live.label())
+            }
+            (None, EXTRACTIVE) if base => format!(
+                "was proven against {EXTRACTIVE}, and the model of the settings writes; evaluate it again"
+            ),
+            _ => return Ok(()),
+        },
         (Some(verdict), _) => format!("did not pass its evaluation: {}", verdict.reasons.join("; ")),
         (None, _) => "was not evaluated".to_owned(),
     };
@@ -416,7 +434,8 @@ fn release(tx: &Transaction<'_>, row: &Row<'_>) -> Result<Release> {
 fn sources(tx: &Transaction<'_>, release: i64) -> Result<Vec<StoredSource>> {
     let mut statement = tx.prepare_cached(
         "SELECT s.document, s.version, s.name, d.version,
-             EXISTS (SELECT 1 FROM versions v WHERE v.document = d.pk AND v.version = s.version)
+             EXISTS (SELECT 1 FROM versions v WHERE v.document = d.pk AND v.version = s.version),
+             EXISTS (SELECT 1 FROM changes c WHERE c.document = s.document)
          FROM release_sources s LEFT JOIN documents d ON d.id = s.document
          WHERE s.release = ?1 ORDER BY s.name, s.document, s.version",
     )?;
@@ -424,14 +443,18 @@ fn sources(tx: &Transaction<'_>, release: i64) -> Result<Vec<StoredSource>> {
     let mut out = Vec::new();
     while let Some(row) = found.next()? {
         let (version, live, kept): (u32, Option<u32>, bool) = (row.get(1)?, row.get(3)?, row.get(4)?);
+        // Changes are never forgotten, a deletion neither.
+        let ever: bool = row.get(5)?;
+        let source = ReleaseSource { document: rows::document_id(row, 0)?, version, name: row.get(2)? };
         out.push(StoredSource {
-            source: ReleaseSource { document: rows::document_id(row, 0)?, version, name: row.get(2)? },
             state: match live {
+                None if !ever => SourceState::NeverHere,
                 None => SourceState::Deleted,
                 Some(_) if !kept => SourceState::VersionGone,
                 Some(live) if live == version => SourceState::Live,
                 Some(_) => SourceState::Replaced,
             },
+            source,
         });
     }
     Ok(out)

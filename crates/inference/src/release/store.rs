@@ -29,6 +29,8 @@ const GGUF: &str = "model.gguf";
 const ADAPTER: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "lore_adapter.json"];
 /// Of a run, not of a model: what may be written after the content was named.
 const OUTSIDE: [&str; 2] = ["report.json", "metrics.jsonl"];
+/// The record of the run that made a model.
+const RUN: &str = "run.yaml";
 /// Begins what is hashed, so that the hash means nothing else.
 const DOMAIN: &[u8] = b"lore release 1\n";
 
@@ -95,7 +97,8 @@ impl ReleaseStore {
     ) -> Result<Stored, ReleaseError> {
         let mut sources = sources(model)?;
         if let Some(adapter) = adapter {
-            sources.retain(|(name, _)| !ADAPTER.contains(&name.as_str()));
+            // The base's own run is not the one that made the adapter.
+            sources.retain(|(name, _)| !ADAPTER.contains(&name.as_str()) && name != RUN);
             sources.extend(adapter_files(adapter)?);
         }
         sources.retain(|(name, _)| more.iter().all(|(other, _)| other != name));

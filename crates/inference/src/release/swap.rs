@@ -42,27 +42,34 @@ impl Room {
 /// write never takes another's place.
 ///
 /// # Errors
-/// As the model; [`ModelError::Failed`] where it takes too long.
-pub async fn warm_up(generator: &Generator) -> Result<(), ModelError> {
-    let failed = |message: &str| ModelError::Failed {
-        model: generator.info().id.clone(),
-        message: message.to_owned(),
-    };
+/// [`OpenError::Unfit`] where it cannot write, [`OpenError::Failed`] where it takes too long or its engine is stopped or
+/// busy, which says nothing of its files.
+pub async fn warm_up(generator: &Generator) -> Result<(), OpenError> {
+    match tokio::time::timeout(PATIENCE, first_words(generator)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error @ (ModelError::Overloaded { .. } | ModelError::Stopped { .. }))) => {
+            Err(OpenError::Failed(error.to_string()))
+        }
+        Ok(Err(error)) => Err(OpenError::Unfit(error.to_string())),
+        Err(_) => Err(OpenError::Failed(format!(
+            "{} did not write within {} seconds",
+            generator.info().id,
+            PATIENCE.as_secs()
+        ))),
+    }
+}
+
+async fn first_words(generator: &Generator) -> Result<(), ModelError> {
     let chat = [Message::new(Role::User, "Say: yes.")];
     let options = ChatOptions { open_answer: true, thinking: Some(false) };
     let tokens = generator.encode_chat(&chat, &options)?;
     let mut events = generator.generate(Prompt { tokens, max_tokens: TOKENS, ..Prompt::default() })?;
-    let written = async {
-        while let Some(event) = events.recv().await {
-            match event {
-                GenerateEvent::Text(_) => {}
-                GenerateEvent::Done(_) => return Ok(()),
-                GenerateEvent::Failed(error) => return Err(error),
-            }
+    while let Some(event) = events.recv().await {
+        match event {
+            GenerateEvent::Text(_) => {}
+            GenerateEvent::Done(_) => return Ok(()),
+            GenerateEvent::Failed(error) => return Err(error),
         }
-        Err(ModelError::Stopped { model: generator.info().id.clone() })
-    };
-    tokio::time::timeout(PATIENCE, written)
-        .await
-        .map_err(|_| failed("it did not write within five minutes"))?
+    }
+    Err(ModelError::Stopped { model: generator.info().id.clone() })
 }

@@ -10,6 +10,7 @@ use crate::decoder::{Decoder, DecoderConfig, DecoderOptions, KvType, Net, Tensor
 use crate::error::ModelsError;
 use crate::export::gguf::{self, GgufType};
 use crate::export::{ConfigChanges, FloatType, NewFolder, copy_side_files, write_shards};
+use crate::record;
 use crate::training::Quantization;
 use crate::weights::DecoderWeights;
 
@@ -71,6 +72,10 @@ pub struct MergeReport {
     pub quantization: Option<Quantization>,
     /// How far merged and unmerged logits are from each other.
     pub check: Option<Check>,
+    /// The record of the run that made the adapter, where it has one.
+    pub record: Option<PathBuf>,
+    /// Whether a copy of it lies with what was written; never for a single file.
+    pub record_copied: bool,
 }
 
 /// A comparison of logits.
@@ -133,18 +138,27 @@ pub fn merge(options: &MergeOptions) -> Result<MergeReport, ModelsError> {
             (Rounding::Gguf(kind), gguf::write(&path, &weights, adapted.config(), kind, &mut values)?)
         }
     };
+    let file = matches!(options.format, OutputFormat::Gguf(_))
+        && options.out.extension().is_some_and(|ending| ending == "gguf");
+    // What the adapter learned from is what the merged model learned from.
+    let record = record::of_adapter(&options.adapter);
+    if let Some(from) = record.as_ref().filter(|_| !file) {
+        let bytes = std::fs::read(from).map_err(ModelsError::read(from))?;
+        let to = folder.path().join(record::RUN);
+        std::fs::write(&to, bytes).map_err(ModelsError::write(&to))?;
+    }
     let check = match options.prompts {
         0 => None,
         prompts => Some(compare(&adapted, folder.path(), prompts, kind, &options.out)?),
     };
-    let file = matches!(options.format, OutputFormat::Gguf(_))
-        && options.out.extension().is_some_and(|ending| ending == "gguf");
     if file {
         folder.finish_as_file(GGUF_NAME)?
     } else {
         folder.finish()?
     }
     Ok(MergeReport {
+        record_copied: record.is_some() && !file,
+        record,
         out: options.out.clone(),
         tensors: specs.len(),
         changed,

@@ -3,7 +3,7 @@
 //! Both have answered the same held-out questions in the same run ([`crate::eval::evaluate_pair`]). A candidate passes
 //! where all of this holds:
 //!
-//! 1. There are at least `min_questions` questions.
+//! 1. At least `min_questions` questions tell the main metric.
 //! 2. The main metric rose by more than `min_gain`, and the lower end of its interval is not below `-tolerance`: the gain
 //!    is no accident that hides a loss. A gain within the tolerance has to be sure, its whole interval above zero.
 //! 3. No metric fell by more than its tolerance where the whole interval lies on the worse side of zero: what is surely
@@ -15,7 +15,7 @@
 //! answer the same questions): questions are drawn with replacement, both reports' means are taken over the same draw,
 //! and the percentiles of the differences are its ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +106,7 @@ pub struct GateConfig {
     pub tolerances: BTreeMap<Metric, f64>,
     /// What no metric may fall by more than, sure or not.
     pub limit: f64,
-    /// Fewer questions tell nothing.
+    /// Fewer questions that the main metric looks at tell nothing.
     pub min_questions: usize,
     /// Share of the draws that lie within the interval.
     pub confidence: f64,
@@ -236,6 +236,12 @@ pub enum GateError {
         /// Its id in the incumbent's report.
         incumbent: String,
     },
+    /// A question counts twice.
+    #[error("two questions have the id {id}; give each its own")]
+    Twice {
+        /// The id.
+        id: String,
+    },
     /// A setting means nothing.
     #[error("{0}")]
     Settings(String),
@@ -256,12 +262,14 @@ pub fn gate(
     let metrics = measure(new, old, config);
     let mut against: Vec<String> = Vec::new();
     let questions = new.len();
-    if questions < config.min_questions {
-        let least = config.min_questions;
-        against.push(format!("{questions} questions are too few to tell; gate.min_questions is {least}"));
-    }
     let mut reasons = Vec::new();
     if let Some(main) = metrics.iter().find(|m| m.metric == config.metric) {
+        if main.change != Change::Unmeasured && main.questions < config.min_questions {
+            let (name, count, least) = (main.metric.name(), main.questions, config.min_questions);
+            against.push(format!(
+                "{count} questions for {name} are too few to tell; gate.min_questions is {least}"
+            ));
+        }
         match main_reason(main, config) {
             Ok(reason) => reasons.push(reason),
             Err(reason) => against.push(reason),
@@ -300,7 +308,19 @@ fn same_questions(candidate: &[QuestionOutcome], incumbent: &[QuestionOutcome]) 
             return Err(GateError::Questions { number: at + 1, candidate, incumbent });
         }
     }
-    Ok(())
+    distinct(candidate.iter().map(|outcome| outcome.id.as_str()))
+}
+
+/// Refuses ids of questions of which two are the same.
+///
+/// # Errors
+/// [`GateError::Twice`] names the first.
+pub fn distinct<'a>(ids: impl IntoIterator<Item = &'a str>) -> Result<(), GateError> {
+    let mut seen = BTreeSet::new();
+    match ids.into_iter().find(|id| !seen.insert(*id)) {
+        Some(id) => Err(GateError::Twice { id: id.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// Ids of the questions that `first` did right and `second` did not.

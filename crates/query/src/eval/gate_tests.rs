@@ -64,6 +64,17 @@ fn the_means_are_those_of_the_reports() {
 }
 
 #[test]
+fn a_question_does_not_count_twice() {
+    let (mut new, mut old) = (report("new", middling, 40), report("old", middling, 40));
+    for outcomes in [&mut new.outcomes, &mut old.outcomes] {
+        let again = outcomes[3].clone();
+        outcomes.push(again);
+    }
+    let refused = gate(&new, &old, &GateConfig::default()).unwrap_err();
+    assert_eq!(refused, GateError::Twice { id: "q3".into() });
+}
+
+#[test]
 fn a_better_candidate_passes_and_says_why() {
     let verdict = judged(&report("new", |n| (n % 9 != 0, 0.8), 120), &report("old", middling, 120));
     assert!(verdict.passed, "{:?}", verdict.reasons);
@@ -112,7 +123,13 @@ fn a_large_fall_over_few_questions_fails_and_a_single_question_does_not() {
 #[test]
 fn too_few_questions_and_unmeasured_metrics_are_told() {
     let verdict = judged(&report("new", |_| (true, 0.9), 12), &report("old", middling, 12));
-    assert!(!verdict.passed && verdict.reasons[0].contains("12 questions are too few"));
+    assert!(!verdict.passed && verdict.reasons[0].contains("9 questions for answer_f1 are too few"));
+    // Many questions of which few tell the metric are few questions.
+    let config = GateConfig { metric: Metric::RefusalRecall, min_questions: 13, ..GateConfig::default() };
+    let (new, old) = (report("new", |_| (true, 0.9), 48), report("old", |n| (n % 4 != 3, 0.9), 48));
+    let verdict = gate(&new, &old, &config).unwrap();
+    assert!(verdict.reasons[0].contains("12 questions for refusal_recall are too few"), "{verdict:?}");
+    assert!(gate(&new, &old, &GateConfig { min_questions: 12, ..config }).unwrap().passed);
     let answerable =
         |quality: f64| AnswerReport::new("m", (0..40).map(|n| outcome(n, (true, true, quality))).collect());
     let verdict = judged(&answerable(0.8), &answerable(0.5));

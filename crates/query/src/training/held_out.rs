@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lore_core::ids::hex;
+use sha2::{Digest as _, Sha256};
+
 use crate::error::{QueryError, Result};
 use crate::eval::EvalQuestion;
 use crate::eval::metrics::normalized_tokens;
@@ -27,6 +30,24 @@ pub fn refuse_held_out(training: &[EvalQuestion], held_out: &[EvalQuestion]) -> 
         question: question.question.clone(),
         others: shared.count(),
     })
+}
+
+/// Bytes of a hash that tell a question apart.
+const MARK: usize = 8;
+
+/// What tells `question` apart in the record of what was learned, without its words: hashes of its id, and of its words in
+/// its conversation as [`refuse_held_out`] compares them.
+pub fn marks(question: &EvalQuestion) -> [String; 2] {
+    let mark = |what: &str, text: &str| {
+        let hash = Sha256::digest(format!("{what}:{text}"));
+        hex(hash.get(..MARK).unwrap_or_default())
+    };
+    [mark("id", &question.id), mark("words", &words(question).join(" "))]
+}
+
+/// Those of `questions` that were learned, by the [`marks`] of what was.
+pub fn learned<'a>(questions: &'a [EvalQuestion], learned: &BTreeSet<String>) -> Vec<&'a EvalQuestion> {
+    questions.iter().filter(|question| marks(question).iter().any(|mark| learned.contains(mark))).collect()
 }
 
 fn words(question: &EvalQuestion) -> Vec<String> {

@@ -36,7 +36,10 @@ use crate::pack::Packed;
 use crate::prompt::PromptLanguage;
 use crate::random::Random;
 
-pub use self::held_out::refuse_held_out;
+pub use self::held_out::{learned, marks, refuse_held_out};
+
+/// Ends the id of an example whose passages were taken away.
+const WITHOUT_SOURCE: &str = ":without-source";
 
 /// How the answers of examples are worded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +167,16 @@ pub struct RagReport {
     pub longest: usize,
 }
 
+impl RagExample {
+    /// The id of the question that it was made of.
+    fn question(&self) -> &str {
+        self.id
+            .strip_suffix(WITHOUT_SOURCE)
+            .filter(|_| self.kind == RagKind::WithoutSource)
+            .unwrap_or(&self.id)
+    }
+}
+
 /// Examples, and what could not become any.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RagSet {
@@ -173,6 +186,8 @@ pub struct RagSet {
     pub skipped: Vec<Skipped>,
     /// Counts and means.
     pub report: RagReport,
+    /// The [`marks`] of the questions that became examples.
+    pub learned: BTreeSet<String>,
 }
 
 /// Makes examples of `questions` over the documents that `answerer` searches.
@@ -200,7 +215,12 @@ pub async fn build(
         builder.add(question, again).await.map_err(|error| error.of_question(&question.id))?;
         progress(done + 1);
     }
-    Ok(builder.finish(questions.len()))
+    let mut set = builder.finish(questions.len());
+    let made: BTreeSet<&str> = set.examples.iter().map(RagExample::question).collect();
+    let made = questions.iter().filter(|question| made.contains(question.id.as_str()));
+    let learned = made.flat_map(marks).collect();
+    set.learned = learned;
+    Ok(set)
 }
 
 /// How many of the documents that `questions` name are not in `catalog`, and how many they name.
@@ -321,7 +341,7 @@ impl Builder<'_> {
         packed: Result<Packed, String>,
     ) -> Result<()> {
         let id = match kind {
-            RagKind::WithoutSource => format!("{}:without-source", question.id),
+            RagKind::WithoutSource => format!("{}{WITHOUT_SOURCE}", question.id),
             RagKind::Answer | RagKind::Unanswerable => question.id.clone(),
         };
         let text = PromptLanguage::of(&question.question).refusal().to_owned();

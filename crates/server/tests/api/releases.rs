@@ -34,12 +34,25 @@ fn add(world: &World, name: &str, first: &str, proven: bool) -> String {
         let verdict = ReleaseVerdict {
             passed: true,
             reasons: Vec::new(),
-            against: "extractive".into(),
+            against: "base@test".into(),
             at: Timestamp::now(),
         };
         world.catalog.judge_release(&release.id, &verdict, &json!({"questions": 3})).unwrap();
     }
     release.id
+}
+
+/// Has a release pass against what is live now.
+fn prove(world: &World, wanted: &str) {
+    let live = world.catalog.live_release().unwrap();
+    let verdict = ReleaseVerdict {
+        passed: true,
+        reasons: Vec::new(),
+        against: live.map_or_else(|| "base@test".to_owned(), |live| live.label()),
+        at: Timestamp::now(),
+    };
+    let id = world.catalog.release(wanted).unwrap().release.id;
+    world.catalog.judge_release(&id, &verdict, &json!({"questions": 3})).unwrap();
 }
 
 /// Models that say their own name, and how many of them run.
@@ -136,6 +149,7 @@ fn names(text: &str) -> BTreeSet<String> {
 }
 
 async fn promote(world: &World, wanted: &str) -> Value {
+    prove(world, wanted);
     world.json("POST", &format!("/v1/releases/{wanted}/promote"), &json!({})).await.expect(200).json()
 }
 
@@ -235,6 +249,48 @@ async fn what_is_not_proven_goes_live_only_by_force_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_verdict_counts_against_what_writes_alone() {
+    let zoo = Zoo::default();
+    let world = zoo.world(open_options()).await;
+    let (alpha, beta) = (add(&world, "alpha", "aaaa1", false), add(&world, "beta", "bbbb2", true));
+    let verdict = ReleaseVerdict {
+        passed: true,
+        reasons: Vec::new(),
+        against: "extractive".into(),
+        at: Timestamp::now(),
+    };
+    world.catalog.judge_release(&alpha, &verdict, &json!({})).unwrap();
+    let refused = world.json("POST", &format!("/v1/releases/{alpha}/promote"), &json!({})).await.expect(409);
+    assert!(refused.text().contains("the model of the settings writes"), "{}", refused.text());
+    promote(&world, "alpha").await;
+    // Beta was proven against the model of the settings.
+    let refused = world.json("POST", &format!("/v1/releases/{beta}/promote"), &json!({})).await.expect(409);
+    assert_eq!(refused.code(), "unproven");
+    assert!(refused.text().contains("alpha@aaaa10000000 is live"), "{}", refused.text());
+    assert_eq!(zoo.opened.load(Ordering::Relaxed), 1, "nothing was loaded for what is refused");
+}
+
+#[tokio::test]
+async fn promoting_the_live_release_starts_its_engine_again_where_it_died() {
+    let zoo = Zoo::default();
+    let world = zoo.world(open_options()).await;
+    let release = add(&world, "alpha", "aaaa1", true);
+    promote(&world, "alpha").await;
+    promote(&world, "alpha").await;
+    assert_eq!(zoo.opened.load(Ordering::Relaxed), 1, "it runs");
+    // An engine that nobody hears any more.
+    let name = ReleaseName { id: release, name: "alpha".into() };
+    let (generator, requests) = named(&name.label(), 1);
+    drop(requests);
+    let dead = Serving { release: Some(name), bytes: 0, ..generator.into() };
+    world.state.engine().unwrap().answerer.live().swap(Some(dead));
+    promote(&world, "alpha").await;
+    assert_eq!(zoo.opened.load(Ordering::Relaxed), 2);
+    let answer = world.json("POST", "/v1/ask", &json!({"question": QUESTION})).await.expect(200).json();
+    assert_eq!(answer["model"], "alpha@aaaa10000000");
+}
+
+#[tokio::test]
 async fn whoever_answers_is_named_everywhere() {
     let zoo = Zoo::default();
     let world = zoo.world(open_options()).await;
@@ -330,6 +386,7 @@ async fn one_switch_at_a_time_and_a_client_that_goes_away_does_not_break_it_off(
         tokio::task::yield_now().await;
     }
     gate.add_permits(1);
+    prove(&world, "beta");
     // The first lets go of the switch a moment after the catalog knows.
     loop {
         let reply = world.json("POST", &format!("/v1/releases/{b}/promote"), &json!({})).await;

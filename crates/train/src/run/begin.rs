@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use lore_models::record;
 use lore_models::training::{Batch, Gradients, Precision, TrainNet};
 
 use super::check::check;
 use super::checkpoint::{Checkpoints, is_checkpoint, restore};
 use super::events::EventFile;
 use super::folder::{Disk, clean, failed, remove, write_file};
-use super::lineage::{DataRecord, Identity, RunRecord};
+use super::lineage::{Base, DataRecord, Identity, RunRecord};
 use super::memory::{available, forget_peak, resident};
 use super::metrics::MetricsFile;
 use super::observe::{Event, Observer};
@@ -21,7 +22,7 @@ use super::probe::{Search, Trial, most_tokens};
 use super::state::State;
 use super::trainer::{Inputs, Trainer};
 use super::{Resume, peak_memory};
-use crate::config::TrainConfig;
+use crate::config::{ModelSettings, TrainConfig};
 use crate::data::{BatchSize, Example};
 use crate::error::TrainError;
 use crate::optim::{AdamW, LearningRate, LossScaler};
@@ -42,7 +43,7 @@ pub(super) fn begin<'a>(
     observer: &'a mut dyn Observer,
     stop: &'a AtomicBool,
 ) -> Result<Trainer<'a>, TrainError> {
-    let Inputs { train, held_out, base } = inputs;
+    let Inputs { train, held_out, base, questions } = inputs;
     if train.is_empty() {
         return Err(TrainError::Setup("there is nothing to train on: the data sets have no examples".into()));
     }
@@ -52,7 +53,11 @@ pub(super) fn begin<'a>(
     let lock = super::lock::FolderLock::take(folder)?;
     let checkpoints = Checkpoints::new(folder, config.run.save_total_limit);
     let from = prepare(config, &checkpoints)?;
-    let data = DataRecord::new(train, held_out);
+    let mut data = DataRecord::new(train, held_out);
+    data.questions.clone_from(questions);
+    for earlier in earlier(base, &config.model, from.as_deref()) {
+        data.add_earlier(&earlier)?;
+    }
     let identity = Identity::new(base, &data.hash, config, net);
     let mut optimiser = AdamW::new(&config.optim, net.parameters().len());
     let scaler = match config.precision {
@@ -132,6 +137,17 @@ pub(super) fn begin<'a>(
         events,
         _lock: lock,
     })
+}
+
+/// Records of the runs that made what this one goes on from: the base, an adapter, a checkpoint.
+fn earlier(base: &Base, model: &ModelSettings, from: Option<&Path>) -> Vec<PathBuf> {
+    let (base, adapter) = match model {
+        ModelSettings::Files { adapter, .. } => (base.path.as_deref(), adapter.as_deref()),
+        // Its weights are not taken.
+        ModelSettings::Random { .. } => (None, None),
+    };
+    let base = base.and_then(record::of_model);
+    base.into_iter().chain([adapter, from].into_iter().flatten().filter_map(record::of_adapter)).collect()
 }
 
 /// Sees to the folder; says which checkpoint to go on from.

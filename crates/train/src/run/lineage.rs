@@ -39,8 +39,25 @@ pub struct DataRecord {
     pub tokens: usize,
     /// Tokens of them that are learned.
     pub labels: usize,
-    /// Documents and versions that they were made from.
+    /// Documents and versions that they were made from, and those of the runs that made what this one goes on from.
     pub documents: BTreeSet<String>,
+    /// What tells the questions apart that became examples, of this run and of those before.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub questions: BTreeSet<String>,
+}
+
+/// What a later run takes over from a record, whatever else it holds.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Earlier {
+    data: Learned,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Learned {
+    documents: BTreeSet<String>,
+    questions: BTreeSet<String>,
 }
 
 impl DataRecord {
@@ -53,7 +70,24 @@ impl DataRecord {
             tokens: train.iter().map(|example| example.tokens.len()).sum(),
             labels: train.iter().map(labels).sum(),
             documents: train.iter().flat_map(|example| example.documents.iter().cloned()).collect(),
+            questions: BTreeSet::new(),
         }
+    }
+
+    /// Adds what the run of the record at `path` learned from: a model that goes on from its model has learned that too.
+    ///
+    /// # Errors
+    /// When it cannot be read or is none.
+    pub fn add_earlier(&mut self, path: &Path) -> Result<(), TrainError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.into(), source })?;
+        let Earlier { data } = serde_saphyr::from_str(&text).map_err(|error| {
+            let message = format!("it is no record of a run, which it is taken for: {error}");
+            TrainError::Config { path: path.into(), message }
+        })?;
+        self.documents.extend(data.documents);
+        self.questions.extend(data.questions);
+        Ok(())
     }
 }
 

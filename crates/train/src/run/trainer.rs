@@ -1,5 +1,6 @@
 //! The loop.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -33,6 +34,8 @@ pub struct Inputs<'a> {
     pub held_out: &'a [Example],
     /// The model that the net was opened from.
     pub base: Base,
+    /// What tells the questions apart that became training examples; none where none did.
+    pub questions: BTreeSet<String>,
 }
 
 /// Why a run ended.

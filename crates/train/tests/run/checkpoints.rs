@@ -41,12 +41,12 @@ fn a_checkpoint_of_another_training_is_refused() {
     let (data, held_out) = (examples(15, 1), examples(5, 2));
     let watch = &mut |_: &Event<'_>| {};
     let stop = Default::default();
-    let inputs = Inputs { train: &data, held_out: &held_out, base: base() };
+    let inputs = Inputs { train: &data, held_out: &held_out, base: base(), questions: Default::default() };
     refused(train(&net(), &inputs, &own, watch, &stop), &["other examples"]);
     let data = examples(14, 1);
     let mut foreign = base();
     foreign.fingerprint = "seed 43".into();
-    let inputs = Inputs { train: &data, held_out: &held_out, base: foreign };
+    let inputs = Inputs { train: &data, held_out: &held_out, base: foreign, questions: Default::default() };
     refused(train(&net(), &inputs, &own, watch, &stop), &["another base"]);
 
     // The same settings over a net of another shape.

@@ -2,11 +2,12 @@
 
 use candle_core::DType;
 use lore_models::training::{Batch, Gradients, Method, Precision};
+use lore_train::config::ModelSettings;
 use lore_train::data::BatchSize;
 use lore_train::optim::{LearningRate, OptimSettings};
-use lore_train::run::{End, Event, Line, Resume, RunRecord, read_metrics};
+use lore_train::run::{Base, End, Event, Inputs, Line, Resume, RunRecord, RunSettings, read_metrics, train};
 
-use crate::support::{bits, config, examples, lora, names, net, net_in, run, run_watched};
+use crate::support::{self, bits, config, examples, lora, names, net, net_in, run, run_watched};
 
 #[test]
 fn a_run_leaves_settings_metrics_events_curves_checkpoints_and_the_values() {
@@ -58,6 +59,46 @@ fn a_run_leaves_settings_metrics_events_curves_checkpoints_and_the_values() {
     assert_eq!(record.config["optim"]["learning_rate"], 0.01);
     let events = std::fs::read_dir(folder.path().join("tensorboard")).unwrap().count();
     assert_eq!(events, 1);
+}
+
+#[test]
+fn a_run_also_learned_what_the_runs_before_it_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("first");
+    let mut config = config(&first, Method::Full);
+    config.optim = OptimSettings { max_steps: Some(2), ..config.optim };
+    run(&net_in(Method::Full, DType::F32), &config).unwrap();
+    let own = RunRecord::read(&first.join("run.yaml")).unwrap().data;
+    assert_eq!((own.documents.len(), own.questions.len()), (3, 1));
+    // The record of a base that is itself the outcome of a run, and that of an adapter.
+    let base = folder.path().join("earlier/model");
+    let adapter = folder.path().join("other/adapter");
+    for (place, learned) in [(&base, "x@1"), (&adapter, "y@2")] {
+        std::fs::create_dir_all(place).unwrap();
+        let record = format!("data: {{documents: ['{learned}'], questions: ['{learned}'], examples: 3}}\n");
+        std::fs::write(place.parent().unwrap().join("run.yaml"), record).unwrap();
+    }
+    let second = folder.path().join("second");
+    config.run = RunSettings { logging_steps: 1, ..RunSettings::new(&second) };
+    config.model = ModelSettings::Files { name: "tiny".into(), adapter: Some(adapter) };
+    let (train_on, held_out) = (examples(14, 1), examples(5, 2));
+    let inputs = Inputs {
+        train: &train_on,
+        held_out: &held_out,
+        base: Base { path: Some(base.clone()), ..support::base() },
+        questions: ["a".to_owned()].into(),
+    };
+    let net = net_in(Method::Full, DType::F32);
+    train(&net, &inputs, &config, &mut |_: &Event<'_>| {}, &Default::default()).unwrap();
+    let united = RunRecord::read(&second.join("run.yaml")).unwrap().data;
+    assert_eq!((united.documents.len(), united.questions.len()), (5, 3));
+    assert!(["x@1", "y@2"].iter().all(|learned| united.documents.contains(*learned)));
+    assert_eq!(united.hash, own.hash, "it tells what this run learned");
+
+    std::fs::write(base.parent().unwrap().join("run.yaml"), "- nothing\n").unwrap();
+    config.run.output_dir = folder.path().join("third");
+    let refused = train(&net, &inputs, &config, &mut |_: &Event<'_>| {}, &Default::default()).unwrap_err();
+    assert!(refused.to_string().contains("no record of a run"), "{refused}");
 }
 
 /// A step is the mean over all its labels, whichever batches they are in.

@@ -111,7 +111,8 @@ pub fn run_watched(
     mut watch: impl FnMut(&Event<'_>) -> bool,
 ) -> Result<Outcome, TrainError> {
     let (train_on, held_out) = (examples(14, 1), examples(5, 2));
-    let inputs = Inputs { train: &train_on, held_out: &held_out, base: base() };
+    let inputs =
+        Inputs { train: &train_on, held_out: &held_out, base: base(), questions: ["a".to_owned()].into() };
     let stop = AtomicBool::new(false);
     let mut observer = |event: &Event<'_>| {
         if watch(event) {

@@ -9,15 +9,14 @@ use clap::Args;
 use lore_core::DocumentId;
 use lore_index::{Catalog, NewRelease, Release, ReleaseOrigin, ReleaseSource};
 use lore_inference::release::ReleaseStore;
+use lore_models::record::{self, RUN};
 use serde::Deserialize;
 
 use crate::settings::Settings;
 use crate::{open, print, progress};
 
-/// The record of a run in its folder, and in a release.
-const RUN: &str = "run.yaml";
 /// Longest record in bytes.
-const RUN_BYTES: u64 = 4 << 20;
+const RUN_BYTES: u64 = 16 << 20;
 
 /// Take in a merged model as a candidate
 #[derive(Debug, Args)]
@@ -31,7 +30,7 @@ pub struct Add {
     /// What it is called [default: the folder's or file's name]
     #[arg(long)]
     name: Option<String>,
-    /// The record of the run that made it [default: run.yaml in the folder]
+    /// The record of the run that made it [default: run.yaml with the adapter, else with the model, or in the run's folder]
     #[arg(long, value_name = "FILE")]
     run: Option<PathBuf>,
 }
@@ -45,7 +44,7 @@ pub struct NewModel {
     pub adapter: Option<PathBuf>,
     /// What it is called; by default as its folder or file.
     pub name: Option<String>,
-    /// The run's record, where it does not lie in the folder as `run.yaml`.
+    /// The run's record, where it does not lie with the adapter or the model, or in the folder of a run above.
     pub run: Option<PathBuf>,
 }
 
@@ -73,6 +72,8 @@ struct Data {
     hash: Option<String>,
     /// `DOCUMENT@VERSION`.
     documents: BTreeSet<String>,
+    /// What tells the questions apart that were learned.
+    questions: BTreeSet<String>,
 }
 
 impl Add {
@@ -107,7 +108,14 @@ pub async fn create(settings: &Settings, catalog: &Catalog, new: NewModel) -> an
     let (store, catalog) = (ReleaseStore::of(&settings.data_dir), catalog.clone());
     open::blocking(move || {
         let NewModel { model, adapter, name, run } = new;
-        let run = run.or_else(|| Some(model.join(RUN)).filter(|path| path.is_file()));
+        let run = run.or_else(|| match &adapter {
+            // The base's own run is not the one that made the adapter.
+            Some(adapter) => record::of_adapter(adapter),
+            None => record::of_model(&model),
+        });
+        if run.is_none() {
+            progress::say("no record of a run: the documents that it learned from are not known");
+        }
         let run = run.map(|path| read(&path)).transpose()?;
         let name = match name {
             Some(name) => name,
@@ -134,6 +142,24 @@ pub async fn create(settings: &Settings, catalog: &Catalog, new: NewModel) -> an
     .await
 }
 
+/// What tells the questions apart that release `id` learned, by the record in its folder; none where it has none.
+///
+/// # Errors
+/// Fails where the record cannot be read.
+pub fn learned_questions(store: &ReleaseStore, id: &str) -> anyhow::Result<BTreeSet<String>> {
+    let path = store.path(id).join(RUN);
+    if !path.is_file() {
+        return Ok(BTreeSet::new());
+    }
+    let (text, path) = read(&path)?;
+    Ok(parse(&text, &path)?.data.questions)
+}
+
+fn parse(text: &str, path: &Path) -> anyhow::Result<RunFile> {
+    serde_saphyr::from_str(text)
+        .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), first_line(&error.to_string())))
+}
+
 fn read(path: &Path) -> anyhow::Result<(String, PathBuf)> {
     let whole = || format!("cannot read {}", path.display());
     if std::fs::metadata(path).with_context(whole)?.len() > RUN_BYTES {
@@ -156,8 +182,7 @@ pub fn name_of(model: &Path) -> anyhow::Result<String> {
 
 /// Where a model comes from, by the record of its run.
 fn origin(text: &str, path: &Path, catalog: &Catalog) -> anyhow::Result<(ReleaseOrigin, Vec<ReleaseSource>)> {
-    let run: RunFile = serde_saphyr::from_str(text)
-        .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), first_line(&error.to_string())))?;
+    let run = parse(text, path)?;
     let mut sources = Vec::new();
     for named in run.data.documents {
         let parts = named.rsplit_once('@').and_then(|(document, version)| {

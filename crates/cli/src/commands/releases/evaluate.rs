@@ -10,10 +10,14 @@ use clap::Args;
 use jiff::Timestamp;
 use lore_core::{Live, OpenError, Serving};
 use lore_index::{Catalog, Release, ReleaseVerdict};
-use lore_query::eval::{AnswerReport, GateVerdict, evaluate_pair, gate};
+use lore_inference::release::ReleaseStore;
+use lore_query::eval::gate::distinct;
+use lore_query::eval::{AnswerReport, GateVerdict, dataset, evaluate_pair, gate};
+use lore_query::training;
 use serde_json::json;
 
 use super::Named;
+use super::create::learned_questions;
 use crate::asking::without_generator;
 use crate::commands::eval::answers;
 use crate::progress::{Progress, Unit};
@@ -24,6 +28,8 @@ use crate::{open, print, progress, verdict, writer};
 const BASE: &str = "base";
 /// The word for no language model.
 const NONE: &str = "none";
+/// Who answers without a language model.
+const EXTRACTIVE: &str = "extractive";
 /// The word for the live release, or where there is none the model of the settings.
 const LIVE: &str = "live";
 
@@ -47,8 +53,8 @@ pub struct Evaluate {
     /// Keep catalog and indexes in this folder, to measure again without building them
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Write each question's outcome on both sides to this file, one JSON object a line
-    #[arg(long, value_name = "FILE")]
+    /// Write each question's outcome to PATH.candidate.jsonl and PATH.incumbent.jsonl, as `lore eval gate` reads them
+    #[arg(long, value_name = "PATH")]
     outcomes: Option<PathBuf>,
 }
 
@@ -58,9 +64,13 @@ impl Evaluate {
     /// # Errors
     /// Fails where a side cannot be run, where the questions cannot be read, and where a question fails.
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
+        // What can be refused is refused before models are loaded and asked.
+        settings.config.gate.check().map_err(anyhow::Error::msg)?;
         let catalog = open::catalog(&settings).await?;
         let (looking, wanted) = (catalog.clone(), self.named.release.clone());
         let release = open::blocking(move || looking.release(&wanted)).await?.release;
+        self.check_questions(&settings, &release).await?;
+        let outcomes = self.outcomes.as_deref().map(Outcomes::create).transpose()?;
         let candidate = match writer::release(&settings, release.release_name()).await {
             Ok(serving) => serving,
             Err(error) => {
@@ -72,6 +82,7 @@ impl Evaluate {
             }
         };
         let incumbent = incumbent(&settings, &catalog, &self.against, &release).await?;
+        let against = called(incumbent.as_ref());
 
         let (corpus, mut questions) = answers::open(
             &without_generator(&settings),
@@ -88,16 +99,15 @@ impl Evaluate {
         let (new, old) = evaluate_pair(&asked(Some(candidate)), &asked(incumbent), &questions, &done).await?;
         shown.finish("");
         corpus.close().await?;
-        if let Some(path) = &self.outcomes {
-            write_outcomes(path, &[&new, &old])
-                .with_context(|| format!("cannot write {}", path.display()))?;
+        if let Some(outcomes) = outcomes {
+            outcomes.write(&new, &old)?;
         }
 
         let found = gate(&new, &old, &settings.config.gate)?;
         let kept_verdict = ReleaseVerdict {
             passed: found.passed,
             reasons: found.reasons.clone(),
-            against: found.incumbent.clone(),
+            against,
             at: Timestamp::now(),
         };
         // Means and ids alone: what was answered holds text of documents, which may be deleted one day.
@@ -115,6 +125,45 @@ impl Evaluate {
             tell(&judged, &found)?;
         }
         Ok(if found.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Evaluate {
+    /// Refuses questions that count twice, and those that the release has learned.
+    async fn check_questions(&self, settings: &Settings, release: &Release) -> anyhow::Result<()> {
+        let (store, id) = (ReleaseStore::of(&settings.data_dir), release.id.clone());
+        let (path, limit) = (self.dataset.clone(), self.limit.unwrap_or(usize::MAX));
+        let label = release.label();
+        open::blocking(move || {
+            let mut questions = match path.extension().and_then(|end| end.to_str()) {
+                Some("json") => dataset::squad(&path)?.1,
+                _ => dataset::own_questions(&path)?,
+            };
+            questions.truncate(limit);
+            distinct(questions.iter().map(|question| question.id.as_str()))
+                .with_context(|| path.display().to_string())?;
+            let learned = training::learned(&questions, &learned_questions(&store, &id)?);
+            if let Some(first) = learned.first() {
+                bail!(
+                    "{label} learned from {} of the {} questions of {}, such as {}; name questions that it did not learn",
+                    learned.len(),
+                    questions.len(),
+                    path.display(),
+                    first.id
+                );
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// What a model is called in a verdict.
+fn called(serving: Option<&Serving>) -> String {
+    match serving {
+        None => EXTRACTIVE.to_owned(),
+        Some(Serving { release: Some(release), .. }) => release.label(),
+        Some(serving) => serving.generator.info().id.clone(),
     }
 }
 
@@ -155,13 +204,35 @@ fn tell(release: &Release, found: &GateVerdict) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_outcomes(path: &Path, reports: &[&AnswerReport]) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    for report in reports {
-        for outcome in &report.outcomes {
-            serde_json::to_writer(&mut file, &json!({"model": report.model, "outcome": outcome}))?;
-            file.write_all(b"\n")?;
+/// Files of outcomes, one for each side; made before anybody is asked.
+struct Outcomes([(PathBuf, File); 2]);
+
+impl Outcomes {
+    fn create(path: &Path) -> anyhow::Result<Self> {
+        let side = |side: &str| {
+            let mut whole = path.as_os_str().to_owned();
+            whole.push(format!(".{side}.jsonl"));
+            let path = PathBuf::from(whole);
+            let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+            anyhow::Ok((path, file))
+        };
+        Ok(Self([side("candidate")?, side("incumbent")?]))
+    }
+
+    /// Writes what `lore eval gate` reads.
+    fn write(self, candidate: &AnswerReport, incumbent: &AnswerReport) -> anyhow::Result<()> {
+        for ((path, file), report) in self.0.into_iter().zip([candidate, incumbent]) {
+            write(file, report).with_context(|| format!("cannot write {}", path.display()))?;
         }
+        Ok(())
+    }
+}
+
+fn write(file: File, report: &AnswerReport) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(file);
+    for outcome in &report.outcomes {
+        serde_json::to_writer(&mut file, outcome)?;
+        file.write_all(b"\n")?;
     }
     Ok(file.flush()?)
 }

@@ -11,6 +11,7 @@ use lore_index::Release;
 use lore_inference::release::ReleaseStore;
 use lore_server::Switched;
 use lore_server::routes::releases::PromoteRequest;
+use serde_json::json;
 
 use super::Named;
 use crate::settings::Settings;
@@ -51,15 +52,15 @@ impl Promote {
         let started = Instant::now();
         let catalog = open::catalog(&settings).await?;
         let (looking, forced) = (catalog.clone(), reason.clone());
+        let base = settings.config.generator.model().is_some();
         let found = open::blocking(move || {
             let id = looking.release(&release)?.release.id;
-            looking.may_promote(&id, forced.as_deref())
+            looking.may_promote(&id, forced.as_deref(), base)
         })
         .await?;
-        if let Some(client) = open::server(&settings).await? {
-            progress::say(&format!("{} loads it and answers meanwhile", client.owner));
-            let path = format!("/v1/releases/{}/promote", found.id);
-            let done: Switched = client.work_with(&path, &PromoteRequest { force, reason }).await?;
+        let request = PromoteRequest { force, reason: reason.clone() };
+        let path = format!("/v1/releases/{}/promote", found.id);
+        if let Some(done) = through_server(&settings, &path, &request).await? {
             return tell(&settings, &done);
         }
         let before = before(&catalog).await?;
@@ -70,6 +71,10 @@ impl Promote {
                 open::blocking(move || catalog.fail_release(&id, &reason)).await?;
             }
             bail!("{} cannot go live: {error}", found.label());
+        }
+        // A server that has started meanwhile would go on with what it began with.
+        if let Some(done) = through_server(&settings, &path, &request).await? {
+            return tell(&settings, &done);
         }
         let by = Caller::local().id;
         let release =
@@ -102,25 +107,26 @@ impl Rollback {
             anyhow::Ok(live.id)
         })
         .await?;
-        if let Some(client) = open::server(&settings).await? {
-            progress::say(&format!("{} loads what was live before and answers meanwhile", client.owner));
-            return tell(&settings, &client.work(&format!("/v1/releases/{from}/rollback")).await?);
+        let path = format!("/v1/releases/{from}/rollback");
+        if let Some(done) = through_server(&settings, &path, &json!({})).await? {
+            return tell(&settings, &done);
         }
         let before = before(&catalog).await?;
         let store = ReleaseStore::of(&settings.data_dir);
-        let back = open::blocking(move || {
-            let back = catalog.before_live()?;
-            let _lease = match &back.to {
-                Some(to) => {
-                    let lease = store.lease(&to.id)?;
-                    store.verify(&to.id)?;
-                    Some(lease)
-                }
-                None => None,
-            };
-            anyhow::Ok(catalog.roll_back(&from, &Caller::local().id)?)
+        let looking = catalog.clone();
+        // Nobody prunes it before it is live.
+        let _lease = open::blocking(move || {
+            let Some(to) = looking.before_live()?.to else { return anyhow::Ok(None) };
+            let lease = store.lease(&to.id)?;
+            store.verify(&to.id)?;
+            Ok(Some(lease))
         })
         .await?;
+        // As for promoting.
+        if let Some(done) = through_server(&settings, &path, &json!({})).await? {
+            return tell(&settings, &done);
+        }
+        let back = open::blocking(move || catalog.roll_back(&from, &Caller::local().id)).await?;
         let configured = settings.config.generator.model().map(crate::settings::GeneratorConfig::name);
         let model = back.to.as_ref().map(Release::label).or(configured);
         let done = Switched {
@@ -131,6 +137,17 @@ impl Rollback {
         };
         tell(&settings, &done)
     }
+}
+
+/// Has the server that owns the data folder do it, where one does.
+async fn through_server(
+    settings: &Settings,
+    path: &str,
+    request: &impl serde::Serialize,
+) -> anyhow::Result<Option<Switched>> {
+    let Some(client) = open::server(settings).await? else { return Ok(None) };
+    progress::say(&format!("{} loads it and answers meanwhile", client.owner));
+    Ok(Some(client.work_with(path, request).await?))
 }
 
 /// What is live, by name.

@@ -1,5 +1,6 @@
 //! `lore releases list` and `lore releases show`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -73,16 +74,23 @@ fn verdict(release: &Release) -> &'static str {
 /// What a person should know of a release before relying on it.
 fn notes(release: &Release) -> Vec<String> {
     let mut notes = Vec::new();
-    let of = |state: SourceState| release.gone.iter().filter(|source| source.state == state).count();
-    for (count, what) in [
-        (of(SourceState::Deleted), "was deleted"),
-        (of(SourceState::VersionGone), "is not kept in the version that it learned from"),
+    let of = |state: SourceState| {
+        let gone = release.gone.iter().filter(|gone| gone.state == state);
+        gone.map(|gone| gone.source.document.0).collect::<BTreeSet<_>>().len()
+    };
+    for (count, one, several) in [
+        (of(SourceState::Deleted), "was deleted", "were deleted"),
+        (
+            of(SourceState::VersionGone),
+            "is not kept in the version that it learned from",
+            "are not kept in the versions that it learned from",
+        ),
+        (of(SourceState::NeverHere), "was never here", "were never here"),
     ] {
-        if count > 0 {
-            notes.push(format!(
-                "LEARNED FROM {count} DOCUMENT{} that {what}",
-                if count == 1 { "" } else { "S" }
-            ));
+        match count {
+            0 => {}
+            1 => notes.push(format!("LEARNED FROM 1 DOCUMENT that {one}")),
+            _ => notes.push(format!("LEARNED FROM {count} DOCUMENTS that {several}")),
         }
     }
     if let Some(reason) = &release.reason {
@@ -118,7 +126,11 @@ fn fields(found: &ReleaseDetails) -> Vec<(&'static str, String)> {
         add("note", Some(note));
     }
     for source in release.gone.iter().take(SHOWN) {
-        let what = if source.state == SourceState::Deleted { "deleted" } else { "version gone" };
+        let what = match source.state {
+            SourceState::Deleted => "deleted",
+            SourceState::NeverHere => "never here",
+            SourceState::VersionGone | SourceState::Live | SourceState::Replaced => "version gone",
+        };
         add("gone", Some(format!("{} (version {}): {what}", source.source.name, source.source.version)));
     }
     if let Some(verdict) = &release.verdict {

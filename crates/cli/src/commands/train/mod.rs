@@ -250,7 +250,8 @@ fn train(ready: Ready, stop: &AtomicBool) -> anyhow::Result<Outcome> {
         fingerprint: run::base_fingerprint(&path)?,
         path: Some(path),
     };
-    let inputs = Inputs { train: &loaded.train, held_out: &loaded.eval, base };
+    let questions = made.as_ref().map(|made| made.learned.clone()).unwrap_or_default();
+    let inputs = Inputs { train: &loaded.train, held_out: &loaded.eval, base, questions };
     let mut watch = Watch::new(net.values());
     let mut observer = |event: &Event<'_>| {
         // Not before, since a run begins in an empty folder.

@@ -1,5 +1,6 @@
 //! Data sets of questions: examples are made of them before a training reads its data.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ const EXAMPLES: &str = "examples";
 pub struct Made {
     folder: TempDir,
     files: Vec<PathBuf>,
+    /// What tells the questions apart that are learned.
+    pub learned: BTreeSet<String>,
 }
 
 impl Made {
@@ -60,12 +63,19 @@ pub async fn made(
         settings.config.answer.passages = passages;
     }
     let reader = examples::reader(text, model, data.cutoff_len);
-    let mut made =
-        Made { folder: tempfile::Builder::new().prefix("lore-train-").tempdir()?, files: Vec::new() };
+    let folder = tempfile::Builder::new().prefix("lore-train-").tempdir()?;
+    let mut made = Made { folder, files: Vec::new(), learned: BTreeSet::new() };
+    let named = |sets: &[DatasetSpec], which: &[usize]| -> Vec<PathBuf> {
+        which.iter().filter_map(|index| sets.get(*index)).map(|set| set.path.clone()).collect()
+    };
+    let all = [named(&data.train, &rag.train), named(&data.eval, &rag.eval)].concat();
     for (sets, which, prefix) in [(&mut data.train, &rag.train, ""), (&mut data.eval, &rag.eval, "eval-")] {
         for (index, set) in sets.iter_mut().enumerate().filter(|(index, _)| which.contains(index)) {
-            let wanted = wanted(rag, set, config.data.seed)?;
-            let examples = examples::make(&settings, &wanted, &reader).await?;
+            let wanted = wanted(rag, set, &all, config.data.seed)?;
+            let mut examples = examples::make(&settings, &wanted, &reader).await?;
+            if prefix.is_empty() {
+                made.learned.append(&mut examples.learned);
+            }
             let report = &examples.report;
             progress::say(&format!(
                 "{} questions became {} examples: {} with an answer, {} without the passages for it, {} of questions that \
@@ -87,7 +97,8 @@ pub async fn made(
     Ok((data, Some(made)))
 }
 
-fn wanted(rag: &RagSettings, set: &DatasetSpec, seed: u64) -> anyhow::Result<Wanted> {
+/// `all` are the files of questions of all sets.
+fn wanted(rag: &RagSettings, set: &DatasetSpec, all: &[PathBuf], seed: u64) -> anyhow::Result<Wanted> {
     let default = RagConfig::default();
     let answer = match &rag.answer {
         // One of the words that the configuration allows, which are those of the form.
@@ -97,6 +108,7 @@ fn wanted(rag: &RagSettings, set: &DatasetSpec, seed: u64) -> anyhow::Result<Wan
     Ok(Wanted {
         questions: vec![set.path.clone()],
         documents: rag.documents.clone(),
+        beside: all.to_vec(),
         held_out: None,
         rag: RagConfig {
             answer,
@@ -130,11 +142,11 @@ mod tests {
             ("quote", AnswerForm::Quote),
             ("short", AnswerForm::Short),
         ] {
-            let wanted = wanted(&rag(Some(word)), &set, 7).unwrap();
+            let wanted = wanted(&rag(Some(word)), &set, &[], 7).unwrap();
             assert_eq!(wanted.rag, RagConfig { answer: form, no_answer_share: 0.5, seed: 7 });
             assert_eq!((wanted.documents, wanted.questions), (Some("docs".into()), vec!["q.jsonl".into()]));
         }
-        assert_eq!(wanted(&rag(None), &set, 7).unwrap().rag.answer, AnswerForm::default());
+        assert_eq!(wanted(&rag(None), &set, &[], 7).unwrap().rag.answer, AnswerForm::default());
     }
 
     #[test]
@@ -143,7 +155,7 @@ mod tests {
         let file = made.path().join("1-train.jsonl");
         std::fs::write(&file, "{}").unwrap();
         let run = tempfile::tempdir().unwrap();
-        Made { folder: made, files: vec![file] }.keep(run.path()).unwrap();
+        Made { folder: made, files: vec![file], learned: BTreeSet::new() }.keep(run.path()).unwrap();
         assert_eq!(std::fs::read_to_string(run.path().join("examples/1-train.jsonl")).unwrap(), "{}");
     }
 }
