@@ -21,7 +21,7 @@ fn refused(result: Result<lore_train::run::Outcome, TrainError>, words: &[&str])
 }
 
 fn inputs<'a>(train: &'a [Example], held_out: &'a [Example], base: Base) -> Inputs<'a> {
-    Inputs { train, held_out, base }
+    Inputs { train, held_out, base, questions: Default::default() }
 }
 
 #[test]
