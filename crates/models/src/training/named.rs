@@ -14,7 +14,8 @@ impl Method {
         let tensors: Vec<String> = shape.tensors().into_iter().map(|spec| spec.name).collect();
         let (in_layers, outside): (Vec<&str>, Vec<&str>) =
             tensors.iter().map(String::as_str).partition(|name| name.starts_with("model.layers."));
-        let linears: Vec<String> = shape.linears(0).into_iter().map(|(name, ..)| name).collect();
+        let linears: Vec<String> =
+            (0..shape.layers()).flat_map(|layer| shape.linears(layer)).map(|(name, ..)| name).collect();
         match self {
             Self::Full | Self::Bottleneck(_) => Ok(()),
             Self::Freeze(freeze) => {
@@ -26,7 +27,7 @@ impl Method {
             Self::Lora(lora) => {
                 if let Targets::Named(names) = &lora.targets {
                     let has = |name: &str| linears.iter().any(|linear| ends(linear, name));
-                    let all: Vec<&str> = linears.iter().map(|name| last(name)).collect();
+                    let all: Vec<&str> = linears.iter().take(7).map(|name| last(name)).collect();
                     known(shape, names, "lora_target", has, &all)?;
                 }
                 let has = |name: &str| tensors.iter().any(|tensor| within(tensor, name));

@@ -78,6 +78,7 @@ fn a_run_also_learned_what_the_runs_before_it_learned() {
         let record = format!("data: {{documents: ['{learned}'], questions: ['{learned}'], examples: 3}}\n");
         std::fs::write(place.parent().unwrap().join("run.yaml"), record).unwrap();
     }
+    std::fs::write(base.join("config.json"), r#"{"model_type": "llama"}"#).unwrap();
     let second = folder.path().join("second");
     config.run = RunSettings { logging_steps: 1, ..RunSettings::new(&second) };
     config.model = ModelSettings::Files { name: "tiny".into(), adapter: Some(adapter) };
