@@ -3,6 +3,7 @@
 //! Blocks of queries pass over the keys that they see; the backward pass computes the probabilities again from the kept
 //! logarithms of their sums (Dao et al. 2022, "FlashAttention", algorithms 1 and 4, with whole rows of scores).
 
+use super::Shared;
 use super::element::{Element, Real, sum, vectorised};
 use super::matmul::{BLOCK, Panels, View, matmul};
 use crate::ops::paged::Heads;
@@ -45,27 +46,6 @@ impl<E: Element> Scratch<E> {
             dk: Vec::new(),
             dv: Vec::new(),
         }
-    }
-}
-
-struct Shared<T>(*mut T, usize);
-
-#[allow(unsafe_code, reason = "threads write disjoint parts")]
-// SAFETY: each piece of work writes one head of one sequence.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    fn of(values: &mut [T]) -> Self {
-        Self(values.as_mut_ptr(), values.len())
-    }
-
-    /// A row of a head that only the caller writes.
-    #[allow(unsafe_code, reason = "threads write disjoint parts")]
-    #[allow(clippy::mut_from_ref, reason = "heads do not overlap")]
-    fn part(&self, at: usize, count: usize) -> &mut [T] {
-        assert!(at + count <= self.1, "a head beyond its tensor");
-        // SAFETY: within the slice; a piece of work asks only for rows of its own head and sequence.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), count) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The gate of the MLP and the non-linearities of bottlenecks, forwards and backwards.
 
+use super::Shared;
 use super::element::{Element, Real, vectorised};
 use crate::ops::team::for_pieces;
 use crate::training::BottleneckActivation;
@@ -35,7 +36,7 @@ pub(crate) fn swiglu<E: Element>(gate: &[E], up: &[E], out: &mut [E]) {
 /// From the gradient of [`swiglu`]'s output to those of gate and up, which take its inputs' place.
 pub(crate) fn swiglu_backward<E: Element>(gate: &mut [E], up: &mut [E], dy: &[E]) {
     for_pieces(gate, PIECE, {
-        let up = Shared(up.as_mut_ptr(), up.len());
+        let up = Shared::of(up);
         move |at, gate| {
             let up = up.part(at, gate.len());
             vectorised(
@@ -53,23 +54,6 @@ pub(crate) fn swiglu_backward<E: Element>(gate: &mut [E], up: &mut [E], dy: &[E]
             );
         }
     });
-}
-
-/// A second slice that is cut as the first is.
-struct Shared<T>(*mut T, usize);
-
-#[allow(unsafe_code, reason = "threads write disjoint parts")]
-// SAFETY: each piece of work takes the part that belongs to its piece of the first slice.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    #[allow(unsafe_code, reason = "threads write disjoint parts")]
-    #[allow(clippy::mut_from_ref, reason = "pieces do not overlap")]
-    fn part(&self, at: usize, count: usize) -> &mut [T] {
-        assert!(at + count <= self.1, "a part beyond its slice");
-        // SAFETY: within the slice, and `for_pieces` gives each place to one call.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), count) }
-    }
 }
 
 /// A bottleneck's non-linearity.

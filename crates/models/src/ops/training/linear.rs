@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::Shared;
 use super::element::Element;
 use super::kernel::{PANEL, Rows};
 use super::matmul::View;
@@ -49,26 +50,6 @@ fn give(scratch: Vec<Line>) {
     }
 }
 
-/// Raw access for threads that write different rows and columns.
-struct Shared<T>(*mut T);
-
-#[allow(unsafe_code, reason = "threads write disjoint parts")]
-// SAFETY: each piece of work writes its own rows and columns.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    /// A part that only the caller writes.
-    ///
-    /// # Safety
-    /// The part lies within the slice, and no other thread has it.
-    #[allow(unsafe_code, reason = "threads write disjoint parts")]
-    #[allow(clippy::mut_from_ref, reason = "the caller's promise")]
-    unsafe fn part(&self, at: usize, count: usize) -> &mut [T] {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), count) }
-    }
-}
-
 /// The sum of the segments' products.
 ///
 /// # Panics
@@ -98,19 +79,19 @@ pub(crate) fn linear<E: Element>(segments: &[Segment<'_, E>], out: Out<'_, E>) {
     let panels = columns.div_ceil(PANEL);
     let together = (PACKED / (panel_lines * 64).max(1)).clamp(1, panels);
     let block = rows.div_ceil(8).next_multiple_of(TILE).min(ROWS);
-    let (mut wide, mut rounded) = (Shared(std::ptr::null_mut()), Shared(std::ptr::null_mut()));
+    // One of the two, and what is added on the way.
+    let (mut wide, mut rounded) = (None, None);
     let (mut onto, mut bias, mut residual) = (false, None, None);
     match out {
         Out::Rounded { out, bias: b, residual: r } => {
-            rounded = Shared(out.as_mut_ptr());
+            rounded = Some(Shared::of(out));
             (bias, residual) = (b, r);
         }
         Out::Wide { out, accumulate } => {
-            wide = Shared(out.as_mut_ptr());
+            wide = Some(Shared::of(out));
             onto = accumulate;
         }
     }
-    let to_wide = !wide.0.is_null();
     let mut packed = scratch(together * panel_lines);
     for chunk in (0..panels).step_by(together) {
         let chunk_panels = together.min(panels - chunk);
@@ -153,19 +134,16 @@ pub(crate) fn linear<E: Element>(segments: &[Segment<'_, E>], out: Out<'_, E>) {
                     for (row, sums) in sums.iter().enumerate() {
                         let place = (start + row) * columns + column;
                         let sums = &sums[..width];
-                        #[allow(unsafe_code, reason = "threads write disjoint parts")]
-                        if to_wide {
-                            // SAFETY: these rows and this panel's columns are this piece's.
-                            let out = unsafe { wide.part(place, width) };
-                            for (out, sum) in out.iter_mut().zip(sums) {
+                        // These rows and this panel's columns are this piece's.
+                        if let Some(wide) = &wide {
+                            for (out, sum) in wide.part(place, width).iter_mut().zip(sums) {
                                 *out = if onto { *out + *sum } else { *sum };
                             }
-                        } else {
-                            // SAFETY: as above.
-                            let out = unsafe { rounded.part(place, width) };
+                        }
+                        if let Some(rounded) = &rounded {
                             let bias = bias.map(|bias| &bias[column..column + width]);
                             let residual = residual.map(|residual| &residual[place..place + width]);
-                            finish(sums, bias, residual, out);
+                            finish(sums, bias, residual, rounded.part(place, width));
                         }
                     }
                 }

@@ -13,12 +13,14 @@ pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod pool;
 pub(crate) mod rope;
+pub(crate) mod shared;
 pub(crate) mod softmax;
 
 pub(crate) use element::vectorised;
 pub(crate) use linear::{Segment, linear};
 pub(crate) use matmul::View;
 pub(crate) use pool::Pool;
+pub(crate) use shared::Shared;
 
 #[cfg(test)]
 mod tests;
