@@ -12,6 +12,7 @@
 //! - [`conversation`]: questions and answers that are kept.
 //! - [`model`] and [`generate`]: cloneable handles over bounded queues to the models; [`live`]: the one that writes now.
 //! - [`limits`]: the bounds that keep the process up.
+//! - [`random`]: numbers by chance that are the same for the same seed.
 
 pub mod answer;
 pub mod chunk;
@@ -24,6 +25,7 @@ pub mod limits;
 pub mod live;
 pub mod model;
 pub mod question;
+pub mod random;
 pub mod sentence;
 pub mod span;
 

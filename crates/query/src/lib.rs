@@ -26,7 +26,6 @@ pub mod measure;
 pub mod pack;
 pub mod passages;
 pub mod prompt;
-mod random;
 pub mod retrieve;
 pub mod rewrite;
 pub mod select;

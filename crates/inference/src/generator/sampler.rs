@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use lore_core::Sampling;
+use lore_core::random::{mix, unit};
 
 /// Candidates that nucleus sampling sorts first; more only where these do not have the probability asked for.
 const NUCLEUS: usize = 64;
@@ -183,15 +184,7 @@ fn nucleus(candidates: &mut Vec<(f32, u32)>, wanted: f64, weight: impl Fn(f32) -
 /// A number in [0, 1) for this place and attempt: a counter through SplitMix64's finaliser (Steele et al. 2014, fig. 16).
 fn uniform(seed: u64, place: usize, attempt: usize) -> f64 {
     let counter = (place as u64) << 16 | (attempt as u64 & 0xffff);
-    let bits = mix(mix(seed) ^ counter.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    (bits >> 11) as f64 / (1u64 << 53) as f64
-}
-
-fn mix(bits: u64) -> u64 {
-    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ bits >> 31
+    unit(mix(mix(seed) ^ counter.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
 #[cfg(test)]

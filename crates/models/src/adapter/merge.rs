@@ -219,7 +219,7 @@ fn compare(
 ) -> Result<Check, ModelsError> {
     let config = adapted.config();
     let length = PROMPT_TOKENS.min(config.context);
-    let mut numbers = Numbers { state: 7 };
+    let mut numbers = Numbers::new(7);
     let tokens: Vec<u32> =
         (0..prompts * length).map(|_| (numbers.uniform() * config.vocabulary as f64) as u32).collect();
     let lengths = vec![length; prompts];

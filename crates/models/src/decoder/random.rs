@@ -2,37 +2,31 @@
 
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
+use lore_core::random::Random;
 
 use super::net::{Net, Source};
 use super::{Decoder, DecoderConfig, DecoderOptions, KvType};
 use crate::weights::RawMatrix;
 
 /// Weights from a normal distribution, norms 1, biases 0.
-struct Random {
+struct Drawn {
     numbers: Numbers,
     deviation: f32,
     kind: GgmlDType,
 }
 
-/// Random numbers that are the same for the same state.
-pub(crate) struct Numbers {
-    /// Where they start.
-    pub state: u64,
-}
+/// Random weights that are the same for the same seed.
+pub(crate) struct Numbers(Random);
 
 impl Numbers {
-    /// SplitMix64 (Steele, Lea and Flood 2014).
-    pub fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    /// The stream of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(Random::new(seed))
     }
 
     /// From 0 to below 1.
     pub fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        self.0.unit()
     }
 
     /// Two normal values (Box and Muller 1958).
@@ -53,7 +47,7 @@ impl Numbers {
     }
 }
 
-impl Source for Random {
+impl Source for Drawn {
     type Error = candle_core::Error;
 
     fn matrix(&mut self, _: &str, rows: usize, columns: usize) -> candle_core::Result<RawMatrix> {
@@ -84,7 +78,7 @@ impl Decoder {
         kind: GgmlDType,
         options: &DecoderOptions,
     ) -> candle_core::Result<Self> {
-        let net = Net::read(&config, &mut Random { numbers: Numbers { state: seed }, deviation, kind })?;
+        let net = Net::read(&config, &mut Drawn { numbers: Numbers::new(seed), deviation, kind })?;
         let kv = match options.kv {
             KvType::Auto if kind == GgmlDType::F32 => KvType::F32,
             KvType::Auto => KvType::F16,

@@ -34,6 +34,11 @@ impl TensorSpec {
         self.name.rsplit_once('.').map_or(self.name.as_str(), |(module, _)| module)
     }
 
+    /// The layer that it belongs to, if any.
+    pub fn layer(&self) -> Option<usize> {
+        self.name.strip_prefix("model.layers.")?.split_once('.')?.0.parse().ok()
+    }
+
     /// Whether it is the weight of a linear of a layer.
     pub fn is_layer_linear(&self) -> bool {
         self.shape.len() == 2 && self.name.starts_with("model.layers.")

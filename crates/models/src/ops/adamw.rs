@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn every_instruction_set_and_number_of_threads_takes_the_same_step() {
         let length = 3 * PIECE + 17;
-        let mut numbers = Numbers { state: 7 };
+        let mut numbers = Numbers::new(7);
         let start: [Vec<f32>; 4] = std::array::from_fn(|_| numbers.normals(length, 1.0));
         let step = AdamwStep {
             gradient: 0.7,

@@ -87,7 +87,7 @@ fn numbers(seed: u64, name: &str) -> Numbers {
     let hash = Sha256::digest(name.as_bytes());
     let mut own = [0; 8];
     own.copy_from_slice(&hash[..8]);
-    Numbers { state: seed ^ u64::from_le_bytes(own) }
+    Numbers::new(seed ^ u64::from_le_bytes(own))
 }
 
 struct Builder<'a> {

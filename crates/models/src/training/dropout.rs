@@ -1,6 +1,8 @@
 //! Dropout whose choices are a function of where a value stands, so that every back end leaves out the same values, in the
 //! forward pass and in the backward pass, without a mask being kept.
 
+use lore_core::random::{mix, unit};
+
 /// Whether the value at `element` (row-major among all tokens of the batch) is kept; kept ones are divided by
 /// `1 - dropout`.
 ///
@@ -8,18 +10,7 @@
 #[inline]
 pub(crate) fn keeps(seed: u64, step: u64, stream: u64, element: u64, dropout: f64) -> bool {
     // Four rounds, so that no two of the four numbers can stand for each other.
-    let mixed = mix(mix(mix(mix(seed) ^ step) ^ stream) ^ element);
-    (mixed >> 11) as f64 / (1u64 << 53) as f64 >= dropout
-}
-
-/// A step of SplitMix64: its increment, then its finaliser (Steele, Lea and Flood 2014, "Fast splittable pseudorandom
-/// number generators", figure 17).
-#[inline]
-fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
+    unit(mix(mix(mix(mix(seed) ^ step) ^ stream) ^ element)) >= dropout
 }
 
 #[cfg(test)]

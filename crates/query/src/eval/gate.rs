@@ -17,11 +17,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lore_core::random::Random;
 use serde::{Deserialize, Serialize};
 
 use crate::eval::answers::QuestionOutcome;
 use crate::eval::compare::AnswerReport;
-use crate::random::Random;
 
 /// Most ids of questions that are listed as gained or lost.
 const LISTED: usize = 50;

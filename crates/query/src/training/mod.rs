@@ -20,6 +20,7 @@ mod row;
 
 use std::collections::BTreeSet;
 
+use lore_core::random::Random;
 use lore_core::{Generator, Message, Role};
 use lore_index::Catalog;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,6 @@ use crate::eval::answers::as_asked;
 use crate::eval::metrics::{contains, token_f1};
 use crate::pack::Packed;
 use crate::prompt::PromptLanguage;
-use crate::random::Random;
 
 pub use self::held_out::{learned, marks, refuse_held_out};
 

@@ -1,5 +1,6 @@
 //! The passages of an example: those that serving would show, with the sources among them or without.
 
+use lore_core::random::Random;
 use lore_core::{Generator, ModelError, SearchMode};
 
 use super::gold::Gold;
@@ -11,7 +12,6 @@ use crate::eval::metrics::contains;
 use crate::extract::Candidate;
 use crate::pack::{Packed, ToPack, pack};
 use crate::passages::{FoundPassage, passages};
-use crate::random::Random;
 use crate::retrieve::{Hit, SearchRequest};
 use crate::rewrite::standalone;
 

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use lore_core::random::finalise;
+
 use super::Mix;
 use super::record::Hash;
-use super::rng::{Rng, mix};
+use super::rng::Rng;
 use crate::error::TrainError;
 
 /// Most examples that interleaving may draw for each that there is.
@@ -73,10 +75,10 @@ pub(super) fn held_out(digests: &[Hash], size: f64, seed: u64) -> Result<HashSet
             ),
         });
     }
-    let salt = mix(seed ^ STREAMS[0]);
+    let salt = finalise(seed ^ STREAMS[0]);
     let rank = |digest: &Hash| {
         let head = digest.first_chunk::<8>().map_or(0, |head| u64::from_le_bytes(*head));
-        mix(head ^ salt)
+        finalise(head ^ salt)
     };
     let mut order: Vec<(u64, Hash)> = counts.keys().map(|digest| (rank(digest), *digest)).collect();
     order.sort_unstable();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use lore_core::random::Random;
 use lore_core::{GenerateEvent, Generator, Prompt};
 use lore_inference::GeneratorOptions;
 use lore_inference::generator::spawn_raw;
@@ -14,7 +15,6 @@ use lore_query::eval::metrics::percentile;
 use serde_json::json;
 
 use super::peak_rss_mb;
-use super::random::Random;
 use crate::settings::Settings;
 use crate::{open, print};
 
@@ -86,7 +86,7 @@ impl Generate {
             tokens <= context,
             "--prompt-tokens and --new-tokens are {tokens} together, and the model's context is {context} tokens"
         );
-        let vocabulary = decoder.vocabulary() as u64;
+        let vocabulary = decoder.vocabulary();
         let (model, weight_mb) = (decoder.id().to_owned(), decoder.weight_bytes() as f64 / 1e6);
         let blocks = (prompt_tokens + new_tokens).div_ceil(lore_models::decoder::BLOCK_TOKENS) + 1;
         // Twice what runs at once, so that a second question finds the first one's prompt.
@@ -207,7 +207,7 @@ async fn write(generator: &Generator, prompts: &[Vec<u32>], new: usize) -> anyho
 }
 
 /// Token ids by chance.
-fn random_tokens(random: &mut Random, count: usize, vocabulary: u64) -> Vec<u32> {
+fn random_tokens(random: &mut Random, count: usize, vocabulary: usize) -> Vec<u32> {
     std::iter::repeat_with(|| random.below(vocabulary) as u32).take(count).collect()
 }
 

@@ -6,7 +6,6 @@ mod ask;
 mod embed;
 mod generate;
 mod ingest;
-mod random;
 mod search;
 mod switch;
 mod train;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use lore_core::model::{EmbedRequest, Embedder, EmbedderInfo};
+use lore_core::random::{Random, fnv};
 use lore_core::{Access, Block, BlockKind, DocumentMeta, Filter, Format, NewChunk, Parsed, SearchMode, Span};
 use lore_index::{Catalog, Index, NewDocument, NewVersion, Owner, VectorBackend};
 use lore_query::eval::metrics::percentile;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::peak_rss_mb;
-use super::random::Random;
 use crate::progress::{Progress, Unit};
 use crate::settings::Settings;
 use crate::{open, print};
@@ -30,7 +30,7 @@ const CHUNK_WORDS: usize = 120;
 /// Chunks of a document.
 const DOCUMENT_CHUNKS: usize = 20;
 /// Topics.
-const TOPICS: u64 = 500;
+const TOPICS: usize = 500;
 /// Words of a query.
 const QUERY_WORDS: usize = 7;
 
@@ -175,7 +175,7 @@ fn query(random: &mut Random) -> String {
     out
 }
 
-fn topic_word(topic: u64) -> String {
+fn topic_word(topic: usize) -> String {
     format!("topic{topic}")
 }
 
@@ -211,11 +211,16 @@ fn embedder() -> Embedder {
 
 fn vector(text: &str) -> Vec<f32> {
     let topic = text.split_whitespace().find(|word| word.starts_with("topic")).unwrap_or_default();
-    let (mut near, mut own) = (Random::of(topic), Random::of(text));
-    let mut out: Vec<f32> = (0..DIMENSION).map(|_| near.signed() + own.signed()).collect();
+    let (mut near, mut own) = (Random::new(fnv(topic)), Random::new(fnv(text)));
+    let mut out: Vec<f32> = (0..DIMENSION).map(|_| signed(&mut near) + signed(&mut own)).collect();
     let length = out.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
     out.iter_mut().for_each(|x| *x /= length);
     out
+}
+
+/// -1 to 1.
+fn signed(random: &mut Random) -> f32 {
+    (random.unit() * 2.0 - 1.0) as f32
 }
 
 /// A rank with a probability of about its reciprocal.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
+use lore_core::random::Random;
 use lore_models::decoder::{DecoderConfig, Rope, RopeScaling};
 use lore_models::training::{
     Batch, BottleneckActivation, BottleneckOptions, FreezeOptions, Gradients, Layers, LoraOptions, Method,
@@ -15,7 +16,6 @@ use lore_train::optim::{AdamW, OptimSettings, clipping};
 use serde_json::json;
 
 use super::peak_rss_mb;
-use super::random::Random;
 use crate::settings::Settings;
 use crate::{open, print};
 
@@ -183,7 +183,7 @@ impl Train {
 
     fn measure(&self) -> anyhow::Result<serde_json::Value> {
         let config = self.shape.config();
-        let vocabulary = config.vocabulary as u64;
+        let vocabulary = config.vocabulary;
         let net = TrainNet::random(config, 0.02, self.options()).context("cannot make the model")?;
         let before = peak_rss_mb();
         let mut random = Random::new(0x7ea1);
@@ -227,14 +227,11 @@ impl Train {
         }))
     }
 
-    fn batch(&self, random: &mut Random, vocabulary: u64) -> Batch {
+    fn batch(&self, random: &mut Random, vocabulary: usize) -> Batch {
         let mut batch = Batch::default();
         for _ in 0..self.batch {
-            let (prompt, answer) = if self.rag {
-                (400 + random.below(801) as usize, 20 + random.below(61) as usize)
-            } else {
-                (0, self.length)
-            };
+            let (prompt, answer) =
+                if self.rag { (400 + random.below(801), 20 + random.below(61)) } else { (0, self.length) };
             let tokens: Vec<u32> = (0..prompt + answer).map(|_| random.below(vocabulary) as u32).collect();
             let labelled: Vec<bool> = (0..prompt + answer).map(|place| place >= prompt).collect();
             batch.push(&tokens, &labelled);

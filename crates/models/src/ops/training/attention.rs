@@ -266,9 +266,9 @@ pub(crate) fn backward<E: Element>(
                     }
                 }
                 let width = to - from;
-                matmul(q.t(), ds.columns_part(0, width), &mut own_k[from..], length, true);
+                matmul(q.t(), ds.columns_part(0, width), &mut own_k[from..], length);
                 let p = View::strided(p, count, width, width.next_multiple_of(2));
-                matmul(d.t(), p, &mut own_v[from..], length, true);
+                matmul(d.t(), p, &mut own_v[from..], length);
             }
             for token in 0..length {
                 if group == 1 {

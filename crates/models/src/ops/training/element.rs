@@ -86,9 +86,6 @@ impl Real for f64 {
 pub(crate) trait Element: Copy + Send + Sync + Default + std::fmt::Debug + 'static {
     /// What it is computed in.
     type Wide: Real;
-    /// candle's name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests name their tolerance by it"))]
-    const KIND: candle_core::DType;
     /// To the type that is computed in.
     fn widen(self) -> Self::Wide;
     /// The nearest value.
@@ -110,7 +107,6 @@ macro_rules! element {
     ($ty:ty, $wide:ty, $kind:ident, $same:pat => $values:expr, $widen:expr, $narrow:expr) => {
         impl Element for $ty {
             type Wide = $wide;
-            const KIND: candle_core::DType = candle_core::DType::$kind;
             #[inline(always)]
             fn widen(self) -> $wide {
                 $widen(self)

@@ -155,6 +155,47 @@ impl Compute for f32 {
     }
 }
 
+/// A row's sums in registers.
+#[cfg(target_arch = "x86_64")]
+type Registers = [std::arch::x86_64::__m512; 2];
+
+/// # Safety
+/// As [`Compute::tile`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn loaded<const T: usize>(sums: *const [f32; PANEL]) -> [Registers; T] {
+    use std::arch::x86_64::{_mm512_loadu_ps, _mm512_setzero_ps};
+    let mut own = [[_mm512_setzero_ps(); 2]; T];
+    for (row, own) in own.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let at = sums.add(row).cast::<f32>();
+            *own = [_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16))];
+        }
+    }
+    own
+}
+
+/// # Safety
+/// As [`Compute::tile`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+#[allow(unsafe_code, reason = "a kernel over raw pointers")]
+unsafe fn stored<const T: usize>(own: &[Registers; T], sums: *mut [f32; PANEL]) {
+    use std::arch::x86_64::_mm512_storeu_ps;
+    for (row, own) in own.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let at = sums.add(row).cast::<f32>();
+            _mm512_storeu_ps(at, own[0]);
+            _mm512_storeu_ps(at.add(16), own[1]);
+        }
+    }
+}
+
 /// # Safety
 /// As [`Compute::tile`].
 #[cfg(target_arch = "x86_64")]
@@ -167,14 +208,10 @@ unsafe fn avx512_f32<const T: usize>(
     b: *const f32,
     sums: *mut [f32; PANEL],
 ) {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps};
     // SAFETY: the caller's promises.
     unsafe {
-        let mut own = [[_mm512_setzero_ps(); 2]; T];
-        for (row, own) in own.iter_mut().enumerate() {
-            let at = sums.add(row).cast::<f32>();
-            *own = [_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16))];
-        }
+        let mut own = loaded::<T>(sums);
         for step in 0..steps {
             let low = _mm512_loadu_ps(b.add(step * PANEL));
             let high = _mm512_loadu_ps(b.add(step * PANEL + 16));
@@ -184,11 +221,7 @@ unsafe fn avx512_f32<const T: usize>(
                 own[1] = _mm512_fmadd_ps(high, value, own[1]);
             }
         }
-        for (row, own) in own.iter().enumerate() {
-            let at = sums.add(row).cast::<f32>();
-            _mm512_storeu_ps(at, own[0]);
-            _mm512_storeu_ps(at.add(16), own[1]);
-        }
+        stored(&own, sums);
     }
 }
 
@@ -230,18 +263,11 @@ unsafe fn avx512_bf16<const T: usize>(
     b: *const bf16,
     sums: *mut [f32; PANEL],
 ) {
-    use std::arch::x86_64::{
-        __m512bh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32,
-        _mm512_setzero_ps, _mm512_storeu_ps,
-    };
+    use std::arch::x86_64::{__m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32};
     // SAFETY: the caller's promises. A vector of pairs has the same bits whichever type it is named by.
     unsafe {
         let pairs = |at: *const bf16| -> __m512bh { std::mem::transmute(_mm512_loadu_si512(at.cast())) };
-        let mut own = [[_mm512_setzero_ps(); 2]; T];
-        for (row, own) in own.iter_mut().enumerate() {
-            let at = sums.add(row).cast::<f32>();
-            *own = [_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16))];
-        }
+        let mut own = loaded::<T>(sums);
         for step in 0..steps {
             let low = pairs(b.add(step * 2 * PANEL));
             let high = pairs(b.add(step * 2 * PANEL + 32));
@@ -252,11 +278,7 @@ unsafe fn avx512_bf16<const T: usize>(
                 own[1] = _mm512_dpbf16_ps(own[1], value, high);
             }
         }
-        for (row, own) in own.iter().enumerate() {
-            let at = sums.add(row).cast::<f32>();
-            _mm512_storeu_ps(at, own[0]);
-            _mm512_storeu_ps(at.add(16), own[1]);
-        }
+        stored(&own, sums);
     }
 }
 

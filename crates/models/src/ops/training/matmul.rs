@@ -99,17 +99,11 @@ thread_local! {
 /// Rows of `A` that share a pass over the panels.
 pub(crate) const BLOCK: usize = 96;
 
-/// `C (+)= A B` on this thread, `C` with rows `stride` apart.
+/// `C += A B` on this thread, `C` with rows `stride` apart.
 ///
 /// # Panics
 /// When shapes do not fit.
-pub(crate) fn matmul<E: Element>(
-    a: View<'_, E>,
-    b: View<'_, E>,
-    out: &mut [E::Wide],
-    stride: usize,
-    accumulate: bool,
-) {
+pub(crate) fn matmul<E: Element>(a: View<'_, E>, b: View<'_, E>, out: &mut [E::Wide], stride: usize) {
     let (rows, inner, columns) = (a.rows(), a.columns(), b.columns());
     assert_eq!(inner, b.rows(), "the inner sides of a product differ");
     if rows == 0 || columns == 0 {
@@ -126,7 +120,8 @@ pub(crate) fn matmul<E: Element>(
         if !direct {
             (kernel.pack_rows)(&a, 0..rows, packed);
         }
-        let packed_stride = if rows == 0 { 0 } else { packed_bytes(&kernel, inner) };
+        // A panel is 32 rows of the same length.
+        let packed_stride = (kernel.lines)(inner) * 64 / PANEL;
         let mut sums = [[E::Wide::default(); PANEL]; BLOCK];
         for first in (0..columns).step_by(PANEL) {
             let count = PANEL.min(columns - first);
@@ -135,11 +130,7 @@ pub(crate) fn matmul<E: Element>(
                 let block = BLOCK.min(rows - start);
                 let sums = &mut sums[..block];
                 for (index, sums) in sums.iter_mut().enumerate() {
-                    if accumulate {
-                        sums[..count].copy_from_slice(&out[(start + index) * stride + first..][..count]);
-                    } else {
-                        *sums = [E::Wide::default(); PANEL];
-                    }
+                    sums[..count].copy_from_slice(&out[(start + index) * stride + first..][..count]);
                 }
                 let own = if direct {
                     Rows::Direct(&a.values()[start * a.row_stride()..], a.row_stride())
@@ -220,12 +211,6 @@ impl Panels {
             }
         });
     }
-}
-
-/// Bytes of a packed row.
-fn packed_bytes<E: Element>(kernel: &super::kernel::Kernel<E>, inner: usize) -> usize {
-    // A panel is 32 rows of the same length.
-    (kernel.lines)(inner) * 64 / PANEL
 }
 
 /// The plain reference of [`matmul`].

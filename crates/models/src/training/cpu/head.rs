@@ -21,10 +21,13 @@ pub(super) struct Head<'a, 'b, E: Element> {
 }
 
 impl<'a, E: Element> Head<'a, '_, E> {
-    fn output(&self) -> (&'a Matrix, usize) {
+    fn output(&self) -> &'a Matrix {
         let modules = self.context.view.modules;
-        let matrix = modules.output.as_ref().map_or(&modules.embedding, |output| &output.weight);
-        (matrix, self.context.view.config.vocabulary)
+        modules.output.as_ref().map_or(&modules.embedding, |output| &output.weight)
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.context.view.config.vocabulary
     }
 
     fn normed(&self, x: &[E]) -> Result<Vec<E>> {
@@ -36,7 +39,7 @@ impl<'a, E: Element> Head<'a, '_, E> {
 
     /// Rows of logits that are computed together.
     fn together(&self, rows: usize) -> usize {
-        let (_, vocabulary) = self.output();
+        let vocabulary = self.vocabulary();
         let most = LOGITS / (vocabulary * size_of::<E::Wide>()).max(1);
         (most / 96 * 96).clamp(24, 960).min(rows.max(1))
     }
@@ -44,7 +47,7 @@ impl<'a, E: Element> Head<'a, '_, E> {
     /// The logits of all rows of `x`.
     pub fn logits(&self, x: &[E]) -> Result<Vec<E::Wide>> {
         let hidden = self.context.view.config.hidden;
-        let (matrix, vocabulary) = self.output();
+        let (matrix, vocabulary) = (self.output(), self.vocabulary());
         let weight = self.context.matrix(matrix)?;
         let normed = self.normed(x)?;
         let mut out = vec![E::Wide::default(); x.len() / hidden * vocabulary];
@@ -70,7 +73,7 @@ impl<'a, E: Element> Head<'a, '_, E> {
         let rows: Vec<usize> = (0..targets.len()).filter(|row| targets[*row] != IGNORED).collect();
         let mut dx = gradients.is_some().then(|| context.pools.values.zeros(x.len()));
         let mut loss = BatchLoss { sum: 0.0, labels: rows.len() };
-        let (matrix, vocabulary) = self.output();
+        let (matrix, vocabulary) = (self.output(), self.vocabulary());
         let weight = context.matrix(matrix)?;
         let mut dw = match (&gradients, matrix) {
             (Some(_), Matrix::Trained(_)) => Some(vec![E::Wide::default(); vocabulary * hidden]),
@@ -132,7 +135,7 @@ impl<'a, E: Element> Head<'a, '_, E> {
     ) -> (f64, Option<Vec<E>>) {
         let context = self.context;
         let hidden = context.view.config.hidden;
-        let (_, vocabulary) = self.output();
+        let vocabulary = self.vocabulary();
         let mut logits = context.pools.sums.take(rows.len() * vocabulary);
         let b = Rows::new(weight, vocabulary, hidden).t();
         let segment = Segment { a: Rows::new(normed, rows.len(), hidden), b };
@@ -175,7 +178,7 @@ impl<'a, E: Element> Head<'a, '_, E> {
     fn input_gradient(&self, gradient: &[E], weight: &Values<'_, E>, rows: usize) -> Vec<E> {
         let context = self.context;
         let hidden = context.view.config.hidden;
-        let (_, vocabulary) = self.output();
+        let vocabulary = self.vocabulary();
         let mut sums = context.pools.sums.take(rows * hidden);
         for first in (0..vocabulary).step_by(INNER) {
             let count = INNER.min(vocabulary - first);

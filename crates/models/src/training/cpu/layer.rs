@@ -144,8 +144,8 @@ impl<'a, E: Element> Layer<'a, '_, E> {
         Ok((out, Some(own)))
     }
 
-    /// `down(x) + b` of a bottleneck.
-    fn narrowed(&self, adapter: &Bottleneck, x: &[E]) -> Result<Vec<E>> {
+    /// `down(x) + b` of a bottleneck, and its activation.
+    fn between(&self, adapter: &Bottleneck, x: &[E]) -> Result<(Vec<E>, Vec<E>)> {
         let context = self.context;
         let hidden = context.view.config.hidden;
         let down = context.scaled(adapter.down, 1.0)?;
@@ -157,17 +157,17 @@ impl<'a, E: Element> Layer<'a, '_, E> {
             &[Segment { a: context.rows(x, hidden), b }],
             Out::Rounded { out: &mut out, bias, residual: None },
         );
-        Ok(out)
+        let mut active = context.pools.values.take(out.len());
+        gate::activate(adapter.activation, &out, &mut active);
+        Ok((out, active))
     }
 
     /// `up(activation(down(x) + b)) + b'`.
     fn adapted(&self, adapter: &Bottleneck, x: &[E]) -> Result<Vec<E>> {
         let context = self.context;
         let hidden = context.view.config.hidden;
-        let inner = self.narrowed(adapter, x)?;
+        let (inner, active) = self.between(adapter, x)?;
         let size = inner.len() / context.tokens();
-        let mut active = context.pools.values.take(inner.len());
-        gate::activate(adapter.activation, &inner, &mut active);
         let up = context.scaled(adapter.up, 1.0)?;
         let bias = context.vector(&Vector::Trained(adapter.up_bias))?;
         let mut out = context.buffer(hidden);
@@ -192,10 +192,8 @@ impl<'a, E: Element> Layer<'a, '_, E> {
     ) -> Result<Vec<E>> {
         let context = self.context;
         let hidden = context.view.config.hidden;
-        let inner = self.narrowed(adapter, x)?;
+        let (inner, active) = self.between(adapter, x)?;
         let size = inner.len() / context.tokens();
-        let mut active = context.pools.values.take(inner.len());
-        gate::activate(adapter.activation, &inner, &mut active);
         context.learn(gradients, adapter.up_bias, column_sums(dy, hidden))?;
         let mut dw = vec![E::Wide::default(); hidden * size];
         let segment = Segment { a: context.rows(dy, hidden).t(), b: context.rows(&active, size) };
