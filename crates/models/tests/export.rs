@@ -16,7 +16,7 @@ use lore_models::export::gguf::{GgufType, export_gguf};
 use lore_models::export::{FloatType, save_model, save_model_as};
 use lore_models::training::{FreezeOptions, Layers, Method, Precision, TrainNet, TrainOptions};
 use lore_models::weights::{DecoderWeights, GgufFile, RawMatrix};
-use training_support::scattered;
+use training_support::{scattered, tiny};
 
 const TOKENS: [u32; 16] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 58, 97, 93, 23, 84, 62];
 
@@ -84,8 +84,6 @@ fn wide() -> DecoderConfig {
         vocabulary: 96,
         hidden: 256,
         intermediate: 512,
-        heads: 4,
-        kv_heads: 2,
         head_dim: 64,
         windows: vec![None; 8],
         norm_epsilon: 1e-6,
@@ -93,9 +91,9 @@ fn wide() -> DecoderConfig {
         qkv_bias: false,
         output_bias: false,
         mlp_bias: false,
-        qk_norm: true,
         tied: true,
         context: 128,
+        ..tiny()
     }
 }
 

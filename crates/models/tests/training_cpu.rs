@@ -1,31 +1,29 @@
 //! The CPU's backward pass against finite differences, and against the plain reference.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod training_support;
+
 use candle_core::{DType, Tensor};
-use lore_models::decoder::{DecoderConfig, Rope, RopeScaling};
+use lore_models::decoder::DecoderConfig;
 use lore_models::training::{
-    Batch, BottleneckActivation, BottleneckOptions, FreezeOptions, Gradients, Layers, LoraOptions, Method,
-    Quantization, Targets, TrainNet, TrainOptions,
+    Batch, BatchLoss, BottleneckActivation, BottleneckOptions, FreezeOptions, Gradients, Layers, LoraOptions,
+    Method, Quantization, Targets, TrainNet, TrainOptions,
 };
+use training_support::{tiny, values};
 
 fn config(tied: bool) -> DecoderConfig {
     DecoderConfig {
-        architecture: "test".into(),
         vocabulary: 37,
         hidden: 24,
         intermediate: 40,
-        heads: 4,
-        kv_heads: 2,
         head_dim: 6,
         windows: vec![None, Some(5), None],
-        norm_epsilon: 1e-5,
-        rope: Rope { theta: 100.0, scaling: RopeScaling::Default },
         qkv_bias: !tied,
         output_bias: false,
         mlp_bias: !tied,
         qk_norm: tied,
         tied,
-        context: 64,
+        ..tiny()
     }
 }
 
@@ -101,8 +99,11 @@ fn net(method: Method, tied: bool) -> TrainNet {
     net
 }
 
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+/// The loss of a pass, and the gradient of every parameter.
+fn passed(net: &TrainNet, scale: f64) -> (BatchLoss, Vec<Vec<f64>>) {
+    let mut gradients = Gradients::new(net.parameters().len());
+    let loss = net.forward_backward(&batch(), scale, 3, &mut gradients).unwrap();
+    (loss, (0..net.parameters().len()).map(|index| values(gradients.get(index).unwrap())).collect())
 }
 
 #[test]
@@ -161,10 +162,7 @@ fn gradients_are_finite_differences() {
 fn both_back_ends_say_the_same() {
     for (name, method, tied) in methods() {
         let run = |net: TrainNet| {
-            let mut gradients = Gradients::new(net.parameters().len());
-            let loss = net.forward_backward(&batch(), 0.5, 3, &mut gradients).unwrap();
-            let all: Vec<_> =
-                (0..net.parameters().len()).map(|i| values(gradients.get(i).unwrap())).collect();
+            let (loss, all) = passed(&net, 0.5);
             (loss.sum, all, net.loss(&batch()).unwrap().sum, values(&net.logits(&batch()).unwrap()))
         };
         let graph = run(net(method.clone(), tied).on_graph(DType::F64));
@@ -232,11 +230,7 @@ fn checkpointing_changes_nothing() {
             let options = TrainOptions { gradient_checkpointing: lean, ..TrainOptions::new(method.clone()) };
             let net = TrainNet::random(config(tied), 0.2, options).unwrap();
             scramble(&net);
-            let mut gradients = Gradients::new(net.parameters().len());
-            let loss = net.forward_backward(&batch(), 1.0, 3, &mut gradients).unwrap();
-            let all: Vec<_> =
-                (0..net.parameters().len()).map(|i| values(gradients.get(i).unwrap())).collect();
-            (loss, all)
+            passed(&net, 1.0)
         };
         assert_eq!(run(false), run(true), "{name}");
     }
@@ -257,10 +251,7 @@ fn precisions_are_near_each_other() {
                 };
                 let net = TrainNet::random(config(tied), 0.2, options).unwrap().on_cpu(kind);
                 scramble(&net);
-                let mut gradients = Gradients::new(net.parameters().len());
-                let loss = net.forward_backward(&batch(), 1.0, 3, &mut gradients).unwrap();
-                let all: Vec<_> =
-                    (0..net.parameters().len()).map(|i| values(gradients.get(i).unwrap())).collect();
+                let (loss, all) = passed(&net, 1.0);
                 let plain = net.loss(&batch()).unwrap();
                 let logits = values(&net.logits(&batch()).unwrap());
                 (loss.sum, all, plain.sum, logits)
