@@ -5,8 +5,8 @@ use super::lowrank::LowRank;
 use super::{Adapter, bottleneck};
 use crate::decoder::{DecoderConfig, Quantize, Source, TensorSpec};
 use crate::error::ModelsError;
-use crate::nn::{Bottleneck, Int8Matrix, Nf4Matrix};
-use crate::training::Quantization;
+use crate::nn::Bottleneck;
+use crate::training::{FrozenMatrix, Quantization};
 use crate::weights::{DecoderWeights, RawMatrix};
 
 /// A base's weights with what an adapter makes of them.
@@ -122,12 +122,7 @@ fn through(
     columns: usize,
 ) -> Result<Vec<f32>, ModelsError> {
     let mut values = raw.into_f32(rows, columns)?;
-    match quantization {
-        Quantization::Nf4 { double, .. } => {
-            Nf4Matrix::quantise(&values, rows, columns, double)?.dequantise(0, &mut values);
-        }
-        Quantization::Int8 => Int8Matrix::quantise(&values, rows, columns)?.dequantise(0, &mut values),
-    }
+    FrozenMatrix::quantised(&values, rows, columns, quantization)?.copy(0, &mut values);
     Ok(values)
 }
 

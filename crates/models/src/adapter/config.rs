@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::ModelsError;
 use crate::nn::lora::lora_scale;
-use crate::training::{BottleneckActivation, BottleneckOptions, Quantization};
+use crate::training::{BottleneckActivation, BottleneckOptions, Quantization, ends};
 
 /// What an adapter is.
 #[derive(Debug)]
@@ -102,11 +102,6 @@ impl Named {
             Self::Open => false,
         }
     }
-}
-
-/// Whether `name` is `wanted` or ends in it after a dot.
-pub(super) fn ends(name: &str, wanted: &str) -> bool {
-    name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 fn matching<'a, T>(patterns: &'a [(Regex, T)], module: &str) -> Option<&'a T> {

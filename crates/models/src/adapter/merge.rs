@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Adapted, Adapter, AdapterKind, Beside};
 use crate::decoder::random::Numbers;
-use crate::decoder::{Decoder, DecoderConfig, DecoderOptions, KvType, Net, TensorSpec};
+use crate::decoder::{Decoder, DecoderOptions, KvType, Net, TensorSpec};
 use crate::error::ModelsError;
 use crate::export::gguf::{self, GgufType};
 use crate::export::{ConfigChanges, FloatType, NewFolder, copy_side_files, write_shards};
@@ -126,7 +126,7 @@ pub fn merge(options: &MergeOptions) -> Result<MergeReport, ModelsError> {
             };
             let kind = match kind {
                 Some(kind) => kind,
-                None => own_type(&weights, adapted.config())?,
+                None => FloatType::of(weights.embedding_kind(adapted.config())?),
             };
             let bytes = write_shards(&folder, &specs, kind, options.shard_bytes, &mut values)?;
             let changes = ConfigChanges { kind, tied: adapted.config().tied };
@@ -173,12 +173,6 @@ pub fn merge(options: &MergeOptions) -> Result<MergeReport, ModelsError> {
 const GGUF_NAME: &str = "model.gguf";
 /// Tokens of a prompt of the check.
 const PROMPT_TOKENS: usize = 24;
-
-/// The type of the base's matrices.
-fn own_type(weights: &DecoderWeights, config: &DecoderConfig) -> Result<FloatType, ModelsError> {
-    let embedding = weights.matrix("model.embed_tokens.weight", config.vocabulary, config.hidden)?;
-    Ok(FloatType::of(embedding.kind()))
-}
 
 /// What rounds the merged values.
 #[derive(Clone, Copy, Debug)]

@@ -24,11 +24,7 @@ pub const SHARD_BYTES: u64 = 5_000_000_000;
 /// [`crate::adapter::save`] writes it).
 pub fn save_model(net: &TrainNet, base_folder: &Path, out: &Path) -> Result<(), ModelsError> {
     let kind = match DecoderWeights::open(base_folder) {
-        Ok(weights) => {
-            let config = net.config();
-            let embedding = weights.matrix("model.embed_tokens.weight", config.vocabulary, config.hidden)?;
-            Some(FloatType::of(embedding.kind()))
-        }
+        Ok(weights) => Some(FloatType::of(weights.embedding_kind(net.config())?)),
         Err(ModelsError::Missing { .. }) => named_type(base_folder),
         Err(error) => return Err(error),
     };

@@ -11,12 +11,11 @@ use super::modules::{
     Bottleneck, FrozenMatrix, LayerModules, LoraParts, Matrix, Modules, Parameter, ParameterKind, Projection,
     Vector,
 };
-use super::{LoraOptions, Method, Precision, Quantization, TrainOptions};
+use super::{LoraOptions, Method, Precision, TrainOptions};
 use crate::decoder::DecoderConfig;
 use crate::decoder::random::Numbers;
 use crate::error::ModelsError;
 use crate::nn::lora::lora_scale;
-use crate::nn::{Int8Matrix, Nf4Matrix};
 use crate::weights::{DecoderWeights, RawMatrix};
 
 type Built = (DecoderConfig, Modules, Vec<Parameter>);
@@ -148,16 +147,15 @@ impl<'a> Builder<'a> {
     }
 
     fn layer(&mut self, values: &Values<'_>, layer: usize) -> Result<LayerModules, ModelsError> {
-        let DecoderConfig { hidden, intermediate, heads, kv_heads, head_dim, .. } = *self.config;
-        let DecoderConfig { qkv_bias, output_bias, mlp_bias, qk_norm, .. } = *self.config;
-        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
+        let DecoderConfig { hidden, head_dim, qk_norm, .. } = *self.config;
+        let [q, k, v, o, gate, up, down] = self.config.linears(layer);
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let at = Some(layer);
         let attention_norm = self.vector(values, &name("input_layernorm.weight"), hidden, at)?;
-        let q = self.projection(values, name("self_attn.q_proj"), queries, hidden, qkv_bias, layer)?;
-        let k = self.projection(values, name("self_attn.k_proj"), keys, hidden, qkv_bias, layer)?;
-        let v = self.projection(values, name("self_attn.v_proj"), keys, hidden, qkv_bias, layer)?;
-        let o = self.projection(values, name("self_attn.o_proj"), hidden, queries, output_bias, layer)?;
+        let q = self.projection(values, q, layer)?;
+        let k = self.projection(values, k, layer)?;
+        let v = self.projection(values, v, layer)?;
+        let o = self.projection(values, o, layer)?;
         let qk_norms = if qk_norm {
             let q = self.vector(values, &name("self_attn.q_norm.weight"), head_dim, at)?;
             Some((q, self.vector(values, &name("self_attn.k_norm.weight"), head_dim, at)?))
@@ -166,9 +164,9 @@ impl<'a> Builder<'a> {
         };
         let attention_adapter = self.bottleneck(&name("self_attn.adapter"))?;
         let mlp_norm = self.vector(values, &name("post_attention_layernorm.weight"), hidden, at)?;
-        let gate = self.projection(values, name("mlp.gate_proj"), intermediate, hidden, mlp_bias, layer)?;
-        let up = self.projection(values, name("mlp.up_proj"), intermediate, hidden, mlp_bias, layer)?;
-        let down = self.projection(values, name("mlp.down_proj"), hidden, intermediate, mlp_bias, layer)?;
+        let gate = self.projection(values, gate, layer)?;
+        let up = self.projection(values, up, layer)?;
+        let down = self.projection(values, down, layer)?;
         let mlp_adapter = self.bottleneck(&name("mlp.adapter"))?;
         Ok(LayerModules {
             attention_norm,
@@ -189,10 +187,7 @@ impl<'a> Builder<'a> {
     fn projection(
         &mut self,
         values: &Values<'_>,
-        name: String,
-        rows: usize,
-        columns: usize,
-        bias: bool,
+        (name, rows, columns, bias): (String, usize, usize, bool),
         layer: usize,
     ) -> Result<Projection, ModelsError> {
         let weight = self.matrix(values, &name, rows, columns, Some(layer))?;
@@ -297,7 +292,7 @@ impl<'a> Builder<'a> {
                 "model.embed_tokens" => ParameterKind::Embedding,
                 _ => ParameterKind::Weight,
             };
-            let values = floats(values.matrix(&tensor, rows, columns)?, rows, columns)?;
+            let values = values.matrix(&tensor, rows, columns)?.into_f32(rows, columns)?;
             return Ok(Matrix::Trained(self.add(tensor, kind, values, &[rows, columns])?));
         }
         if let (Some(cache), Some(_)) = (&self.cache, layer) {
@@ -306,11 +301,8 @@ impl<'a> Builder<'a> {
         let raw = values.matrix(&tensor, rows, columns)?;
         let quantization = self.options.quantization.filter(|own| own.covers(layer.is_some()));
         Ok(Matrix::Frozen(match quantization {
-            Some(Quantization::Nf4 { double, .. }) => {
-                FrozenMatrix::Nf4(Nf4Matrix::quantise(&floats(raw, rows, columns)?, rows, columns, double)?)
-            }
-            Some(Quantization::Int8) => {
-                FrozenMatrix::Int8(Int8Matrix::quantise(&floats(raw, rows, columns)?, rows, columns)?)
+            Some(quantization) => {
+                FrozenMatrix::quantised(&raw.into_f32(rows, columns)?, rows, columns, quantization)?
             }
             None => {
                 let values = in_precision(raw, self.options.precision, rows, columns)?;
@@ -348,32 +340,20 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn floats(raw: RawMatrix, rows: usize, columns: usize) -> Result<Vec<f32>, ModelsError> {
-    Ok(match raw {
-        RawMatrix::F32(values) => values,
-        RawMatrix::F16(values) => values.into_iter().map(f16::to_f32).collect(),
-        RawMatrix::Bf16(values) => values.into_iter().map(bf16::to_f32).collect(),
-        RawMatrix::Quantized { kind, bytes } => {
-            let blocks = crate::nn::linear::blocks(kind, bytes, rows, columns)?;
-            blocks.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?
-        }
-    })
-}
-
 fn in_precision(
     raw: RawMatrix,
     precision: Precision,
     rows: usize,
     columns: usize,
-) -> Result<RawMatrix, ModelsError> {
+) -> candle_core::Result<RawMatrix> {
     Ok(match (precision, raw) {
         (Precision::Bf16, raw @ RawMatrix::Bf16(_)) | (Precision::Fp16, raw @ RawMatrix::F16(_)) => raw,
-        (Precision::Fp32, raw) => RawMatrix::F32(floats(raw, rows, columns)?),
+        (Precision::Fp32, raw) => RawMatrix::F32(raw.into_f32(rows, columns)?),
         (Precision::Bf16, raw) => {
-            RawMatrix::Bf16(floats(raw, rows, columns)?.into_iter().map(bf16::from_f32).collect())
+            RawMatrix::Bf16(raw.into_f32(rows, columns)?.into_iter().map(bf16::from_f32).collect())
         }
         (Precision::Fp16, raw) => {
-            RawMatrix::F16(floats(raw, rows, columns)?.into_iter().map(f16::from_f32).collect())
+            RawMatrix::F16(raw.into_f32(rows, columns)?.into_iter().map(f16::from_f32).collect())
         }
     })
 }

@@ -69,17 +69,11 @@ impl GraphNet {
         step: u64,
         gradients: &mut Gradients,
     ) -> Result<BatchLoss> {
-        if batch.labels() == 0 {
-            return Ok(BatchLoss::default());
-        }
         let dropout = Dropout { seed: view.options.seed, step };
         self.pass(view, batch, Some(dropout))?.forward_backward(scale, gradients)
     }
 
     pub(crate) fn loss(&self, view: View<'_>, batch: &Batch) -> Result<BatchLoss> {
-        if batch.labels() == 0 {
-            return Ok(BatchLoss::default());
-        }
         let pass = self.pass(view, batch, None)?;
         let (x, leaves) = (pass.states()?, pass.leaves(false));
         pass.graph(&leaves).loss(pass.parts, &x, batch)
@@ -158,7 +152,7 @@ impl<'a> Pass<'a> {
     }
 
     fn forward_backward(&self, scale: f64, gradients: &mut Gradients) -> Result<BatchLoss> {
-        let first = self.parts.first_trained();
+        let first = self.view.modules.lowest_trained();
         let trained_embedding = match self.parts.embedding {
             MatrixPart::Trained(parameter) => Some(parameter),
             MatrixPart::Frozen(_) => None,

@@ -31,6 +31,7 @@ pub use modules::{
     Vector,
 };
 pub use net::TrainNet;
+pub(crate) use options::ends;
 pub use options::{
     BottleneckActivation, BottleneckOptions, FreezeOptions, Layers, LoraOptions, Method, Precision,
     Quantization, Targets, TrainOptions,

@@ -2,7 +2,7 @@
 
 use candle_core::Var;
 
-use super::BottleneckActivation;
+use super::{BottleneckActivation, Quantization};
 use crate::nn::{Int8Matrix, Nf4Matrix};
 use crate::weights::RawMatrix;
 
@@ -167,6 +167,24 @@ pub enum FrozenMatrix {
 }
 
 impl FrozenMatrix {
+    /// Row-major values in a type of few bits.
+    ///
+    /// # Errors
+    /// When there are not `rows * columns` values, or one is not finite.
+    pub(crate) fn quantised(
+        values: &[f32],
+        rows: usize,
+        columns: usize,
+        quantization: Quantization,
+    ) -> candle_core::Result<Self> {
+        Ok(match quantization {
+            Quantization::Nf4 { double, .. } => {
+                Self::Nf4(Nf4Matrix::quantise(values, rows, columns, double)?)
+            }
+            Quantization::Int8 => Self::Int8(Int8Matrix::quantise(values, rows, columns)?),
+        })
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         match self {
@@ -242,7 +260,33 @@ impl LayerModules {
     }
 }
 
+impl LayerModules {
+    /// Whether anything of it is trained.
+    fn is_trained(&self) -> bool {
+        let vector = |vector: &Vector| matches!(vector, Vector::Trained(_));
+        let linear = |projection: &Projection| {
+            matches!(projection.weight, Matrix::Trained(_))
+                || projection.lora.is_some()
+                || projection.bias.as_ref().is_some_and(vector)
+        };
+        self.projections().into_iter().any(linear)
+            || [&self.attention_norm, &self.mlp_norm].into_iter().any(vector)
+            || self.qk_norms.as_ref().is_some_and(|(q, k)| vector(q) || vector(k))
+            || self.attention_adapter.is_some()
+            || self.mlp_adapter.is_some()
+    }
+}
+
 impl Modules {
+    /// The lowest layer whose backward pass has something to find: 0 where the embedding is trained, the number of layers
+    /// where nothing of them is.
+    pub(crate) fn lowest_trained(&self) -> usize {
+        if matches!(self.embedding, Matrix::Trained(_)) {
+            return 0;
+        }
+        self.layers.iter().position(LayerModules::is_trained).unwrap_or(self.layers.len())
+    }
+
     /// Values that are frozen.
     pub fn frozen_values(&self) -> usize {
         let matrix = |matrix: &Matrix| match matrix {

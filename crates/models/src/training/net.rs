@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::cpu::CpuNet;
 use super::graph::GraphNet;
 use super::modules::{Modules, Parameter};
-use super::{Batch, BatchLoss, Gradients, Precision, TrainOptions, build};
+use super::{Batch, BatchLoss, Gradients, TrainOptions, build};
 use crate::adapter::{Adapter, load_into};
 use crate::decoder::DecoderConfig;
 use crate::error::ModelsError;
@@ -140,6 +140,9 @@ impl TrainNet {
         gradients: &mut Gradients,
     ) -> candle_core::Result<BatchLoss> {
         batch.check(self.config.vocabulary)?;
+        if batch.labels() == 0 {
+            return Ok(BatchLoss::default());
+        }
         match &self.back_end {
             BackEnd::Cpu(net) => net.forward_backward(self.view(), batch, scale, step, gradients),
             BackEnd::Graph(net) => net.forward_backward(self.view(), batch, scale, step, gradients),
@@ -152,6 +155,9 @@ impl TrainNet {
     /// As [`TrainNet::forward_backward`].
     pub fn loss(&self, batch: &Batch) -> candle_core::Result<BatchLoss> {
         batch.check(self.config.vocabulary)?;
+        if batch.labels() == 0 {
+            return Ok(BatchLoss::default());
+        }
         match &self.back_end {
             BackEnd::Cpu(net) => net.loss(self.view(), batch),
             BackEnd::Graph(net) => net.loss(self.view(), batch),
@@ -168,11 +174,6 @@ impl TrainNet {
             BackEnd::Cpu(net) => net.logits(self.view(), batch),
             BackEnd::Graph(net) => net.logits(self.view(), batch),
         }
-    }
-
-    /// Type of activations.
-    pub fn precision(&self) -> Precision {
-        self.options.precision
     }
 
     fn view(&self) -> View<'_> {

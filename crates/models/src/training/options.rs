@@ -117,7 +117,7 @@ impl Targets {
 }
 
 /// Whether `name` is `wanted` or ends in it after a dot.
-pub(super) fn ends(name: &str, wanted: &str) -> bool {
+pub(crate) fn ends(name: &str, wanted: &str) -> bool {
     name.strip_suffix(wanted).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 

@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value;
 use sha2::{Digest, Sha256};
 
 use super::{GgufFile, RawMatrix, Weights, hex};
 use crate::decoder::{DecoderConfig, from_folder, from_gguf};
 use crate::error::ModelsError;
+
+/// The embedding's name.
+const EMBEDDING: &str = "model.embed_tokens.weight";
 
 /// The weights of a decoder: a Hugging Face folder or a GGUF file.
 ///
@@ -68,6 +72,18 @@ impl DecoderWeights {
             Self::Gguf(file) => {
                 file.matrix(&self.named(file, name)?, rows, columns, self.interleaved(name, rows)?)
             }
+        }
+    }
+
+    /// GGML's name for the embedding's type, which stands for that of all matrices.
+    ///
+    /// # Errors
+    /// As [`DecoderWeights::matrix`].
+    pub(crate) fn embedding_kind(&self, config: &DecoderConfig) -> Result<GgmlDType, ModelsError> {
+        let (rows, columns) = (config.vocabulary, config.hidden);
+        match self {
+            Self::Folder(weights) => Ok(weights.shaped(EMBEDDING, &[rows, columns])?.kind()),
+            Self::Gguf(_) => Ok(self.matrix(EMBEDDING, rows, columns)?.kind()),
         }
     }
 

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::pickle::PthTensors;
+use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
@@ -254,6 +255,15 @@ impl Tensor {
     /// Its shape.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// GGML's name for the type of the file.
+    pub(crate) fn kind(&self) -> GgmlDType {
+        match &self.data {
+            Data::Owned(_) | Data::Mapped { values: Values::F32, .. } => GgmlDType::F32,
+            Data::Mapped { values: Values::F16, .. } => GgmlDType::F16,
+            Data::Mapped { values: Values::Bf16, .. } => GgmlDType::BF16,
+        }
     }
 
     /// All values in the type of the file. The file's pages that were read leave the process's memory again, so that a

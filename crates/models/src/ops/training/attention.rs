@@ -3,8 +3,10 @@
 //! Blocks of queries pass over the keys that they see; the backward pass computes the probabilities again from the kept
 //! logarithms of their sums (Dao et al. 2022, "FlashAttention", algorithms 1 and 4, with whole rows of scores).
 
+use std::sync::{Mutex, PoisonError};
+
 use super::Shared;
-use super::element::{Element, Real, sum, vectorised};
+use super::element::{Element, Real, most, sum, vectorised};
 use super::matmul::{BLOCK, Panels, View, matmul};
 use crate::ops::paged::Heads;
 use crate::ops::team::for_chunks;
@@ -50,8 +52,9 @@ impl<E: Element> Scratch<E> {
 }
 
 impl<'a, E: Element> Input<'a, E> {
-    /// Calls `work` for each sequence and query head, on all threads: first token, length, head.
-    fn each(&self, work: impl Fn(usize, usize, usize) + Sync) {
+    /// Calls `work` for each sequence and query head, on all threads: first token, length, head, and buffers with anything
+    /// in them.
+    fn each(&self, work: impl Fn(usize, usize, usize, &mut Scratch<E>) + Sync) {
         let mut starts = Vec::with_capacity(self.lengths.len());
         let mut start = 0;
         for length in self.lengths {
@@ -63,11 +66,16 @@ impl<'a, E: Element> Input<'a, E> {
         let heads = self.heads.query;
         let next = std::sync::atomic::AtomicUsize::new(0);
         let all = starts.len() * heads;
+        // As many as there are threads, and used again by whoever comes next.
+        let free: Mutex<Vec<Scratch<E>>> = Mutex::new(Vec::new());
+        let list = || free.lock().unwrap_or_else(PoisonError::into_inner);
         for_chunks(all, |range| {
             for _ in range {
                 let item = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let (start, length) = starts[item / heads];
-                work(start, length, item % heads);
+                let mut own = list().pop().unwrap_or_else(Scratch::new);
+                work(start, length, item % heads, &mut own);
+                list().push(own);
             }
         });
     }
@@ -101,9 +109,8 @@ pub(crate) fn forward<E: Element>(input: &Input<'_, E>, out: &mut [E], sums: &mu
     let factor = input.factor();
     let (out, sums) = (Shared::of(out), Shared::of(sums));
     let group = heads.query / heads.kv;
-    input.each(|start, length, head| {
-        let mut own = Scratch::<E>::new();
-        let Scratch { panels: [keys, values, _], scores, p, mixed, .. } = &mut own;
+    input.each(|start, length, head, own| {
+        let Scratch { panels: [keys, values, _], scores, p, mixed, .. } = own;
         let kv = head / group;
         keys.pack(&Input::head(input.k, start, length, kv, heads.kv, dim).t());
         values.pack(&Input::head(input.v, start, length, kv, heads.kv, dim));
@@ -143,18 +150,8 @@ fn soften<E: Element>(scores: &mut [E::Wide], least: usize, factor: E::Wide, p: 
     vectorised(
         #[inline(always)]
         || {
-            let mut most = [scores[least]; 16];
             let seen = &mut scores[least..];
-            let (whole, rest) = seen.as_chunks::<16>();
-            for chunk in whole {
-                for (most, score) in most.iter_mut().zip(chunk) {
-                    *most = if *score > *most { *score } else { *most };
-                }
-            }
-            let mut top = most[0];
-            for value in most.iter().chain(rest) {
-                top = if *value > top { *value } else { top };
-            }
+            let top = most(seen);
             for score in seen.iter_mut() {
                 *score = ((*score - top) * factor).exp_negative();
             }
@@ -195,10 +192,9 @@ pub(crate) fn backward<E: Element>(
         let dq = Shared::of(dq);
         let (dk, dv) = (Shared::of(&mut *dk), Shared::of(&mut *dv));
         let (dk_parts, dv_parts) = (Shared::of(&mut dk_parts), Shared::of(&mut dv_parts));
-        input.each(|start, length, head| {
-            let mut own = Scratch::<E>::new();
+        input.each(|start, length, head, own| {
             let Scratch { panels: [keys, values, rows], scores, more, mixed, p, ds, dk: own_k, dv: own_v } =
-                &mut own;
+                own;
             let kv = head / group;
             let k = Input::head(input.k, start, length, kv, heads.kv, dim);
             let v = Input::head(input.v, start, length, kv, heads.kv, dim);
@@ -209,8 +205,10 @@ pub(crate) fn backward<E: Element>(
             let o = Input::head(out, start, length, head, heads.query, dim);
             let d = Input::head(dout, start, length, head, heads.query, dim);
             // Transposed: `[dim, length]`.
-            own_k.resize(dim * length, E::Wide::default());
-            own_v.resize(dim * length, E::Wide::default());
+            for sums in [&mut *own_k, &mut *own_v] {
+                sums.clear();
+                sums.resize(dim * length, E::Wide::default());
+            }
             for first in (0..length).step_by(QUERIES) {
                 let count = QUERIES.min(length - first);
                 let (from, to) = seen(first, count, heads.window);

@@ -205,6 +205,23 @@ pub(crate) fn sum<R: Real>(count: usize, of: impl Fn(usize) -> R) -> R {
     total
 }
 
+/// The largest of some values, in sixteen parts; what is no number is passed over where it is not first.
+#[inline(always)]
+pub(crate) fn most<R: Real>(values: &[R]) -> R {
+    let mut most = [values[0]; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for chunk in whole {
+        for (most, value) in most.iter_mut().zip(chunk) {
+            *most = if *value > *most { *value } else { *most };
+        }
+    }
+    let mut top = most[0];
+    for value in most.iter().chain(rest) {
+        top = if *value > top { *value } else { top };
+    }
+    top
+}
+
 /// The values of `from` in another type.
 pub(crate) fn converted<A: Element, B: Element>(from: &[A], out: &mut [B]) {
     const PIECE: usize = 1 << 16;

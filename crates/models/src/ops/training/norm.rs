@@ -40,15 +40,8 @@ pub(crate) fn forward<E: Element>(x: &[E], weight: &[E::Wide], epsilon: f32, out
     });
 }
 
-/// `dx (+)= r (w dy - x r² mean(w dy x))`; with `onto`, that is added to what `dx` holds.
-pub(crate) fn backward<E: Element>(
-    x: &[E],
-    weight: &[E::Wide],
-    epsilon: f32,
-    dy: &[E],
-    onto: bool,
-    dx: &mut [E],
-) {
+/// `dx += r (w dy - x r² mean(w dy x))`.
+pub(crate) fn backward<E: Element>(x: &[E], weight: &[E::Wide], epsilon: f32, dy: &[E], dx: &mut [E]) {
     let width = weight.len();
     let piece = (PIECE / width).max(1) * width;
     for_pieces(dx, piece, |at, dx| {
@@ -67,7 +60,7 @@ pub(crate) fn backward<E: Element>(
                     let back = along / E::Wide::of(width as f64) * scale * scale;
                     for (((dx, x), dy), weight) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
                         let own = scale * (*weight * dy.widen() - x.widen() * back);
-                        *dx = E::narrow(if onto { dx.widen() + own } else { own });
+                        *dx = E::narrow(dx.widen() + own);
                     }
                 }
             },

@@ -1,6 +1,6 @@
 //! Cross-entropy of a row of logits, and its gradient.
 
-use super::element::{Element, Real, sum, vectorised};
+use super::element::{Element, Real, most, sum, vectorised};
 
 /// The cross-entropy of `target` in nats; `gradient` becomes `scale (softmax(logits) - 1[target])`, where it is wanted.
 ///
@@ -15,17 +15,7 @@ pub(crate) fn cross_entropy<E: Element>(
     vectorised(
         #[inline(always)]
         || {
-            let mut most = [logits[0]; 16];
-            let (whole, rest) = logits.as_chunks::<16>();
-            for chunk in whole {
-                for (most, value) in most.iter_mut().zip(chunk) {
-                    *most = if *value > *most { *value } else { *most };
-                }
-            }
-            let mut top = most[0];
-            for value in most.iter().chain(rest) {
-                top = if *value > top { *value } else { top };
-            }
+            let top = most(logits);
             for value in logits.iter_mut() {
                 *value = (*value - top).exp_negative();
             }

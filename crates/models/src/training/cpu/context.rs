@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, Result, Storage, Tensor};
 
 use crate::ops::team::for_pieces;
 use crate::ops::training::element::{Element, Real, converted};
-use crate::ops::training::{Pool, View as Rows};
+use crate::ops::training::{Pool, View as Rows, norm};
 use crate::training::modules::{FrozenMatrix, Matrix, Vector};
 use crate::training::net::View;
 use crate::training::{Batch, Gradients};
@@ -141,6 +141,33 @@ impl<'a, E: Element> Context<'a, E> {
             Vector::Frozen(values) => Ok(wide(values)),
             Vector::Trained(index) => self.parameter(*index, wide),
         }
+    }
+
+    /// RMSNorm of rows.
+    pub fn normed(&self, weight: &Vector, x: &[E]) -> Result<Vec<E>> {
+        let weight = self.vector(weight)?;
+        let mut out = self.pools.values.take(x.len());
+        norm::forward(x, &weight, self.view.config.norm_epsilon, &mut out);
+        Ok(out)
+    }
+
+    /// The gradient of a norm's input, added to `onto`; and that of its weight.
+    pub fn norm_backward(
+        &self,
+        weight: &Vector,
+        x: &[E],
+        dy: &[E],
+        onto: Option<&mut [E]>,
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        let (values, epsilon) = (self.vector(weight)?, self.view.config.norm_epsilon);
+        if let Vector::Trained(index) = weight {
+            self.learn(gradients, *index, norm::weight_gradient(x, epsilon, dy, values.len()))?;
+        }
+        if let Some(onto) = onto {
+            norm::backward(x, &values, epsilon, dy, onto);
+        }
+        Ok(())
     }
 
     /// `[rows, width]` of a buffer.

@@ -3,11 +3,11 @@
 use candle_core::Result;
 
 use super::context::{Context, Values};
-use crate::ops::team::for_chunks;
+use crate::ops::team::for_pieces;
 use crate::ops::training::element::Element;
 use crate::ops::training::linear::Out;
-use crate::ops::training::{Segment, View as Rows, linear, norm, softmax};
-use crate::training::modules::{Matrix, Vector};
+use crate::ops::training::{Segment, Shared, View as Rows, linear, softmax};
+use crate::training::modules::Matrix;
 use crate::training::{BatchLoss, Gradients, IGNORED};
 
 /// Bytes of logits that are in memory at a time.
@@ -30,13 +30,6 @@ impl<'a, E: Element> Head<'a, '_, E> {
         self.context.view.config.vocabulary
     }
 
-    fn normed(&self, x: &[E]) -> Result<Vec<E>> {
-        let weight = self.context.vector(&self.context.view.modules.norm)?;
-        let mut out = self.context.pools.values.take(x.len());
-        norm::forward(x, &weight, self.context.view.config.norm_epsilon, &mut out);
-        Ok(out)
-    }
-
     /// Rows of logits that are computed together.
     fn together(&self, rows: usize) -> usize {
         let vocabulary = self.vocabulary();
@@ -49,7 +42,7 @@ impl<'a, E: Element> Head<'a, '_, E> {
         let hidden = self.context.view.config.hidden;
         let (matrix, vocabulary) = (self.output(), self.vocabulary());
         let weight = self.context.matrix(matrix)?;
-        let normed = self.normed(x)?;
+        let normed = self.context.normed(&self.context.view.modules.norm, x)?;
         let mut out = vec![E::Wide::default(); x.len() / hidden * vocabulary];
         let b = Rows::new(&weight, vocabulary, hidden).t();
         linear(
@@ -82,7 +75,7 @@ impl<'a, E: Element> Head<'a, '_, E> {
         for chunk in rows.chunks(self.together(rows.len())) {
             let gathered: Vec<E> =
                 chunk.iter().flat_map(|row| &x[row * hidden..][..hidden]).copied().collect();
-            let normed = self.normed(&gathered)?;
+            let normed = context.normed(&context.view.modules.norm, &gathered)?;
             // Buffers of a last chunk have a length of their own, which hardly ever comes again; they are not kept.
             let whole = chunk.len() == self.together(usize::MAX);
             let (sum, gradient) = self.chunk(chunk, &normed, &weight, gradients.is_some().then_some(scale));
@@ -101,14 +94,9 @@ impl<'a, E: Element> Head<'a, '_, E> {
                     }
                 };
                 give(gradient);
-                let norm_weight = context.vector(&context.view.modules.norm)?;
-                let epsilon = context.view.config.norm_epsilon;
-                if let Vector::Trained(index) = context.view.modules.norm {
-                    let dw = norm::weight_gradient(&gathered, epsilon, &d_normed, hidden);
-                    context.learn(gradients, index, dw)?;
-                }
-                let mut d = context.pools.values.take(gathered.len());
-                norm::backward(&gathered, &norm_weight, epsilon, &d_normed, false, &mut d);
+                let mut d = context.pools.values.zeros(gathered.len());
+                let norm = &context.view.modules.norm;
+                context.norm_backward(norm, &gathered, &d_normed, Some(&mut d), gradients)?;
                 for (row, d) in chunk.iter().zip(d.chunks_exact(hidden)) {
                     dx[row * hidden..][..hidden].copy_from_slice(d);
                 }
@@ -143,29 +131,13 @@ impl<'a, E: Element> Head<'a, '_, E> {
         let mut gradient = scale.map(|_| context.pools.values.take(rows.len() * vocabulary));
         let mut losses = vec![0f64; rows.len()];
         {
-            type Row<'r, E> = (&'r mut [<E as Element>::Wide], Option<&'r mut [E]>, &'r mut f64);
-            let mut parts = gradient.as_mut().map(|gradient| gradient.chunks_exact_mut(vocabulary));
-            let work: Vec<std::sync::Mutex<Row<'_, E>>> = logits
-                .chunks_exact_mut(vocabulary)
-                .zip(&mut losses)
-                .map(|(logits, loss)| {
-                    std::sync::Mutex::new((logits, parts.as_mut().and_then(Iterator::next), loss))
-                })
-                .collect();
-            for_chunks(work.len(), |range| {
-                for index in range {
-                    // Each is taken once; the lock only hands it over.
-                    if let Ok(mut own) = work[index].lock() {
-                        let (logits, gradient, loss) = &mut *own;
-                        let target = context.batch.targets[rows[index]] as usize;
-                        **loss = softmax::cross_entropy::<E>(
-                            logits,
-                            target,
-                            scale.unwrap_or(0.0),
-                            gradient.as_deref_mut(),
-                        );
-                    }
-                }
+            let parts = gradient.as_mut().map(|gradient| Shared::of(gradient));
+            let sums = Shared::of(&mut losses);
+            for_pieces(&mut logits, vocabulary, |at, logits| {
+                let row = at / vocabulary;
+                let target = context.batch.targets[rows[row]] as usize;
+                let own = parts.as_ref().map(|parts| parts.part(at, vocabulary));
+                sums.part(row, 1)[0] = softmax::cross_entropy::<E>(logits, target, scale.unwrap_or(0.0), own);
             });
         }
         if rows.len() == self.together(usize::MAX) {

@@ -8,7 +8,7 @@ use crate::ops::paged::Heads;
 use crate::ops::training::element::Element;
 use crate::ops::training::linear::Out;
 use crate::ops::training::norm::column_sums;
-use crate::ops::training::{Segment, View as Rows, attention, gate, linear, norm, rope};
+use crate::ops::training::{Segment, View as Rows, attention, gate, linear, rope};
 use crate::training::Gradients;
 use crate::training::modules::{Bottleneck, LayerModules, Vector};
 
@@ -35,23 +35,12 @@ pub(super) struct Layer<'a, 'b, E: Element> {
 }
 
 impl<'a, E: Element> Layer<'a, '_, E> {
-    fn epsilon(&self) -> f32 {
-        self.context.view.config.norm_epsilon
-    }
-
-    fn normed(&self, weight: &Vector, x: &[E]) -> Result<Vec<E>> {
-        let weight = self.context.vector(weight)?;
-        let mut out = self.context.pools.values.take(x.len());
-        norm::forward(x, &weight, self.epsilon(), &mut out);
-        Ok(out)
-    }
-
     /// Queries and keys after norms of heads and rotation.
     fn rotated(&self, q: &[E], k: &[E]) -> Result<[Vec<E>; 2]> {
         let norms = self.modules.qk_norms.as_ref();
         let of = |x: &[E], weight: Option<&Vector>, heads: usize| -> Result<Vec<E>> {
             let mut out = match weight {
-                Some(weight) => self.normed(weight, x)?,
+                Some(weight) => self.context.normed(weight, x)?,
                 None => {
                     let mut out = self.context.pools.values.take(x.len());
                     out.copy_from_slice(x);
@@ -78,7 +67,7 @@ impl<'a, E: Element> Layer<'a, '_, E> {
     pub fn forward(&self, x: Vec<E>, keep: bool) -> Result<(Vec<E>, Option<Kept<E>>)> {
         let (context, modules) = (self.context, self.modules);
         let lean = context.view.options.gradient_checkpointing;
-        let normed = self.normed(&modules.attention_norm, &x)?;
+        let normed = context.normed(&modules.attention_norm, &x)?;
         let qkv = self.qkv(&normed)?;
         context.give(normed);
         let [q, k] = self.rotated(&qkv[0], &qkv[1])?;
@@ -104,7 +93,7 @@ impl<'a, E: Element> Layer<'a, '_, E> {
                 context.give(buffer);
             }
         }
-        let normed = self.normed(&modules.mlp_norm, &kept.middle)?;
+        let normed = context.normed(&modules.mlp_norm, &kept.middle)?;
         let gate_up = self.gate_up(&normed)?;
         context.give(normed);
         let mut gated = context.pools.values.take(gate_up[0].len());
@@ -218,26 +207,6 @@ impl<'a, E: Element> Layer<'a, '_, E> {
         Ok(dx)
     }
 
-    /// The gradient of a norm's input, added to `onto`; and that of its weight.
-    fn norm_backward(
-        &self,
-        weight: &Vector,
-        x: &[E],
-        dy: &[E],
-        onto: Option<&mut [E]>,
-        gradients: &mut Gradients,
-    ) -> Result<()> {
-        let values = self.context.vector(weight)?;
-        if let Vector::Trained(index) = weight {
-            let dw = norm::weight_gradient(x, self.epsilon(), dy, values.len());
-            self.context.learn(gradients, *index, dw)?;
-        }
-        if let Some(onto) = onto {
-            norm::backward(x, &values, self.epsilon(), dy, true, onto);
-        }
-        Ok(())
-    }
-
     /// From the output's gradient to the input's, where that is wanted, and to those of the parameters.
     pub fn backward(
         &self,
@@ -247,7 +216,7 @@ impl<'a, E: Element> Layer<'a, '_, E> {
         gradients: &mut Gradients,
     ) -> Result<Option<Vec<E>>> {
         let (context, modules) = (self.context, self.modules);
-        let normed = self.normed(&modules.mlp_norm, &kept.middle)?;
+        let normed = context.normed(&modules.mlp_norm, &kept.middle)?;
         let [mut gate, mut up] = match kept.gate_up.take() {
             Some(gate_up) => gate_up,
             None => self.gate_up(&normed)?,
@@ -274,7 +243,7 @@ impl<'a, E: Element> Layer<'a, '_, E> {
         context.give(up);
         let mut dy = dy;
         if let Some(d_normed) = d_normed {
-            self.norm_backward(&modules.mlp_norm, &kept.middle, &d_normed, Some(&mut dy), gradients)?;
+            context.norm_backward(&modules.mlp_norm, &kept.middle, &d_normed, Some(&mut dy), gradients)?;
             context.give(d_normed);
         }
         self.attention_backward(kept, dy, wanted, gradients)
@@ -298,7 +267,7 @@ impl<'a, E: Element> Layer<'a, '_, E> {
             context.give(through);
         }
         let Some(d_mixed) = d_mixed else { return Ok(None) };
-        let normed = self.normed(&modules.attention_norm, &kept.x)?;
+        let normed = context.normed(&modules.attention_norm, &kept.x)?;
         let qkv = match kept.qkv.take() {
             Some(qkv) => qkv,
             None => self.qkv(&normed)?,
@@ -317,7 +286,7 @@ impl<'a, E: Element> Layer<'a, '_, E> {
         if let Some((q_norm, k_norm)) = &modules.qk_norms {
             for (weight, x, d) in [(q_norm, &qkv[0], &mut dq), (k_norm, &qkv[1], &mut dk)] {
                 let mut through = context.pools.values.zeros(x.len());
-                self.norm_backward(weight, x, d, Some(&mut through), gradients)?;
+                context.norm_backward(weight, x, d, Some(&mut through), gradients)?;
                 context.give(std::mem::replace(d, through));
             }
         }
@@ -329,7 +298,7 @@ impl<'a, E: Element> Layer<'a, '_, E> {
         }
         if let Some(d_normed) = d_normed {
             let onto = wanted.then_some(dy.as_mut_slice());
-            self.norm_backward(&modules.attention_norm, &kept.x, &d_normed, onto, gradients)?;
+            context.norm_backward(&modules.attention_norm, &kept.x, &d_normed, onto, gradients)?;
             context.give(d_normed);
         }
         kept.release(context);

@@ -8,7 +8,7 @@ use super::layer::Layer;
 use crate::nn::{Frequencies, Rotation};
 use crate::ops::paged::Heads;
 use crate::ops::training::element::Element;
-use crate::training::modules::{FrozenMatrix, LayerModules, Matrix, Modules, Vector};
+use crate::training::modules::{FrozenMatrix, Matrix};
 use crate::training::net::View;
 use crate::training::{Batch, BatchLoss, Gradients};
 
@@ -20,13 +20,10 @@ pub(super) fn forward_backward<E: Element>(
     step: u64,
     gradients: &mut Gradients,
 ) -> Result<BatchLoss> {
-    if batch.labels() == 0 {
-        return Ok(BatchLoss::default());
-    }
     pools.prepare(batch.tokens.len());
     let context = Context { view, pools, batch, step: Some(step) };
     let rotation = rotation(&context);
-    let lowest = lowest(view.modules);
+    let lowest = view.modules.lowest_trained();
     let mut kept = Vec::with_capacity(view.modules.layers.len());
     let mut x = embed(&context)?;
     for index in 0..view.modules.layers.len() {
@@ -136,23 +133,4 @@ fn copy_rows<E: Element>(
         frozen.copy(index * width, &mut row);
         out.iter_mut().zip(&row).for_each(|(out, value)| *out = E::of_f32(*value));
     }
-}
-
-/// The lowest layer with a parameter; one beyond the last where there is none, 0 where the embedding is trained.
-fn lowest(modules: &Modules) -> usize {
-    if matches!(modules.embedding, Matrix::Trained(_)) {
-        return 0;
-    }
-    let trained = |layer: &LayerModules| {
-        let vector = |vector: &Vector| matches!(vector, Vector::Trained(_));
-        let norms = vector(&layer.attention_norm) || vector(&layer.mlp_norm);
-        let heads = layer.qk_norms.as_ref().is_some_and(|(q, k)| vector(q) || vector(k));
-        let linears = layer.projections().into_iter().any(|projection| {
-            projection.lora.is_some()
-                || matches!(projection.weight, Matrix::Trained(_))
-                || projection.bias.as_ref().is_some_and(vector)
-        });
-        norms || heads || linears || layer.attention_adapter.is_some() || layer.mlp_adapter.is_some()
-    };
-    modules.layers.iter().position(trained).unwrap_or(modules.layers.len())
 }

@@ -30,8 +30,6 @@ pub(super) struct LayerParts {
     pub up: LinearPart,
     pub down: LinearPart,
     pub mlp_adapter: Option<Bottleneck>,
-    /// Whether anything of it is trained.
-    pub trained: bool,
 }
 
 /// As [`Projection`].
@@ -77,14 +75,6 @@ impl Parts {
             output: modules.output.as_ref().map(|output| place.linear(output)).transpose()?,
         })
     }
-
-    /// The first layer whose backward pass has something to find; the number of layers where none has.
-    pub fn first_trained(&self) -> usize {
-        if matches!(self.embedding, MatrixPart::Trained(_)) {
-            return 0;
-        }
-        self.layers.iter().position(|layer| layer.trained).unwrap_or(self.layers.len())
-    }
 }
 
 impl Place<'_> {
@@ -106,7 +96,6 @@ impl Place<'_> {
             up: self.linear(&layer.up)?,
             down: self.linear(&layer.down)?,
             mlp_adapter: layer.mlp_adapter.clone(),
-            trained: trained(layer),
         })
     }
 
@@ -134,18 +123,4 @@ impl Place<'_> {
             Vector::Trained(parameter) => VectorPart::Trained(*parameter),
         })
     }
-}
-
-fn trained(layer: &LayerModules) -> bool {
-    let vector = |vector: &Vector| matches!(vector, Vector::Trained(_));
-    let linear = |projection: &Projection| {
-        matches!(projection.weight, Matrix::Trained(_))
-            || projection.lora.is_some()
-            || projection.bias.as_ref().is_some_and(vector)
-    };
-    layer.projections().into_iter().any(linear)
-        || [&layer.attention_norm, &layer.mlp_norm].into_iter().any(vector)
-        || layer.qk_norms.as_ref().is_some_and(|(q, k)| vector(q) || vector(k))
-        || layer.attention_adapter.is_some()
-        || layer.mlp_adapter.is_some()
 }
