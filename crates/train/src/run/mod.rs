@@ -35,6 +35,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub(crate) use begin::in_the_way;
+pub(crate) use checkpoint::last_checkpoint;
 pub use lineage::{Base, DataRecord, RunRecord, base_fingerprint, data_hash};
 pub use memory::peak_memory;
 pub use metrics::{EvalMetrics, Line, StepMetrics, read_metrics};
