@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::keys::Keys;
 use super::value::Value;
 use crate::error::TrainError;
-use crate::run::{Resume, RunSettings};
+use crate::run::{NEVER, Resume, RunSettings};
 
 /// When something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Raw {
         let save_steps = match self.save.unwrap_or(When::Steps) {
             When::Steps => Some(self.save_steps.unwrap_or(500)),
             When::Epoch => None,
-            When::Never => Some(usize::MAX),
+            When::Never => Some(NEVER),
             When::Best => {
                 let message =
                     "save_strategy best is not supported; use steps: the best checkpoint is kept in any case";
@@ -84,7 +84,7 @@ impl Raw {
         let eval_steps = match self.eval {
             Some(When::Steps) => Some(self.eval_steps.unwrap_or(logging_steps)),
             Some(When::Epoch | When::Best) => None,
-            Some(When::Never) => Some(usize::MAX),
+            Some(When::Never) => Some(NEVER),
             None => self.eval_steps,
         };
         let never = self.eval == Some(When::Never);

@@ -46,6 +46,10 @@ pub use plan::steps_of;
 pub use state::Best;
 pub use trainer::{End, Inputs, Outcome, train};
 
+/// Steps between two of what is never done, not even at the end: for [`RunSettings::save_steps`] and
+/// [`RunSettings::eval_steps`].
+pub const NEVER: usize = usize::MAX;
+
 /// Where and how often things are written.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunSettings {
@@ -53,9 +57,9 @@ pub struct RunSettings {
     pub output_dir: PathBuf,
     /// Steps between two lines of metrics.
     pub logging_steps: usize,
-    /// Steps between two checkpoints; `None` for one at each epoch's end.
+    /// Steps between two checkpoints, the last step having one too; `None` for one at each epoch's end, [`NEVER`] for none.
     pub save_steps: Option<usize>,
-    /// Steps between two evaluations; `None` for one at each epoch's end.
+    /// Steps between two evaluations, in the same way.
     pub eval_steps: Option<usize>,
     /// Checkpoints that are kept beside the best.
     pub save_total_limit: Option<usize>,
