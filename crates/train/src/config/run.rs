@@ -65,8 +65,13 @@ impl Raw {
         })
     }
 
+    /// What all random choices start from.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed.unwrap_or(42)
+    }
+
     /// What they mean; `evaluates` says whether there are examples to evaluate on.
-    pub(super) fn resolve(self, evaluates: bool, keys: &mut Keys) -> Result<(RunSettings, u64), TrainError> {
+    pub(super) fn resolve(self, evaluates: bool, keys: &mut Keys) -> Result<RunSettings, TrainError> {
         let Some(output_dir) = self.output_dir else {
             return Err(keys.error("output_dir", "output_dir is missing; set it to a folder for the run"));
         };
@@ -139,7 +144,7 @@ impl Raw {
                 }
             },
         };
-        let settings = RunSettings {
+        Ok(RunSettings {
             output_dir: PathBuf::from(output_dir),
             logging_steps,
             save_steps,
@@ -151,7 +156,6 @@ impl Raw {
             resume,
             tensorboard,
             plot: self.plot.unwrap_or(true),
-        };
-        Ok((settings, self.seed.unwrap_or(42)))
+        })
     }
 }

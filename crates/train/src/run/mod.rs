@@ -46,8 +46,8 @@ pub use plan::steps_of;
 pub use state::Best;
 pub use trainer::{End, Inputs, Outcome, train};
 
-/// Steps between two of what is never done, not even at the end: for [`RunSettings::save_steps`] and
-/// [`RunSettings::eval_steps`].
+/// Steps between two of what no number of steps calls for, not even the last: for [`RunSettings::save_steps`] (a run that
+/// is stopped writes a checkpoint all the same, and so does the best where it is wanted) and [`RunSettings::eval_steps`].
 pub const NEVER: usize = usize::MAX;
 
 /// Where and how often things are written.
@@ -57,9 +57,9 @@ pub struct RunSettings {
     pub output_dir: PathBuf,
     /// Steps between two lines of metrics.
     pub logging_steps: usize,
-    /// Steps between two checkpoints, the last step having one too; `None` for one at each epoch's end, [`NEVER`] for none.
+    /// Steps between two checkpoints, of which the last step has one, too; `None` for one at each epoch's end.
     pub save_steps: Option<usize>,
-    /// Steps between two evaluations, in the same way.
+    /// Steps between two evaluations, after the last of which there is one, too; `None` for one at each epoch's end.
     pub eval_steps: Option<usize>,
     /// Checkpoints that are kept beside the best.
     pub save_total_limit: Option<usize>,
