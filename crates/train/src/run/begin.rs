@@ -66,8 +66,8 @@ pub(super) fn begin<'a>(
     };
     let (mut state, mut metrics) = (State::new(scaler), Vec::new());
     if let Some(path) = &from {
-        let restored = restore(path, &identity, net.parameters(), &mut optimiser)
-            .map_err(|error| explained(error, path, config))?;
+        let advice = advice(path, config);
+        let restored = restore(path, &identity, net.parameters(), &mut optimiser, advice.as_deref())?;
         (state, metrics) = (restored.state, restored.metrics);
         let there = state.best.is_none_or(|best| checkpoints.find(best.step, Some(path)).is_some());
         if config.run.load_best_at_end && !there {
@@ -223,23 +223,17 @@ fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<Pat
 /// The folder of a run with the examples that were made of questions for it.
 const EXAMPLES: &str = "examples";
 
-/// Says what to do where examples that are made anew at each start are others than they were.
-fn explained(error: TrainError, checkpoint: &Path, config: &TrainConfig) -> TrainError {
-    let examples = checkpoint.parent().map(|run| run.join(EXAMPLES)).filter(|_| config.rag.is_some());
-    match (error, examples.filter(|folder| folder.is_dir())) {
-        (TrainError::Checkpoint { path, message }, Some(folder))
-            if message.contains(super::lineage::OTHER_EXAMPLES) =>
-        {
-            let message = format!(
-                "{message}; examples are made of documents and questions, which changed since: to go on with those of \
-                 then, set dataset to the files in {} (eval_dataset to those that begin with eval-) and dataset_format \
-                 to messages",
-                folder.display()
-            );
-            TrainError::Checkpoint { path, message }
-        }
-        (error, _) => error,
-    }
+/// What to do where examples that are made anew at each start are others than those of a checkpoint.
+fn advice(checkpoint: &Path, config: &TrainConfig) -> Option<String> {
+    config.rag.as_ref()?;
+    let folder = checkpoint.parent()?.join(EXAMPLES);
+    folder.is_dir().then(|| {
+        format!(
+            "examples are made of documents and questions, which changed since: to go on with those of then, set dataset \
+             to the files in {} (eval_dataset to those that begin with eval-) and dataset_format to messages",
+            folder.display()
+        )
+    })
 }
 
 /// Whether a checkpoint is one of a run's folder.

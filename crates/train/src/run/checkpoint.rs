@@ -187,21 +187,27 @@ fn write(disk: &Disk, target: &Path, snapshot: &Snapshot<'_>) -> Result<PathBuf,
     staged.commit()
 }
 
-/// Puts parameters and moments back, once everything was found whole and to belong to this run.
+/// Puts parameters and moments back, once everything was found whole and to belong to this run; `advice` says what to do
+/// where it was made from other examples.
 pub(super) fn restore(
     path: &Path,
     identity: &Identity,
     parameters: &[Parameter],
     optimiser: &mut AdamW,
+    advice: Option<&str>,
 ) -> Result<Restored, TrainError> {
     let invalid = |message: String| TrainError::Checkpoint { path: path.into(), message };
     let manifest = manifest(path)?;
     let differences = identity.differences(&manifest.identity);
     if !differences.is_empty() {
-        let message = format!(
+        let mut message = format!(
             "{}; use the settings that it was made with, or begin anew in another output_dir",
             differences.join("; ")
         );
+        if let Some(advice) = advice.filter(|_| identity.data != manifest.identity.data) {
+            message += "; ";
+            message += advice;
+        }
         return Err(invalid(message));
     }
     let saved: Saved = serde_json::from_slice(&checked(path, &manifest, STATE)?)
