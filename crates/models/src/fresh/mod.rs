@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::decoder::TensorSpec;
 use crate::error::ModelsError;
 use crate::export::NewFolder;
 use crate::text::{GeneratorText, TextOptions};
@@ -77,11 +78,11 @@ pub fn create(shape: &FreshShape, texts: &[String], out: &Path) -> Result<Fresh,
     )?;
     // What is written is read as any other model is.
     let text = GeneratorText::open(folder.path(), &TextOptions::default())?;
-    training::shape(folder.path())?;
+    let net = training::shape(folder.path())?;
     let tokens = texts.iter().map(|text_of| text.count(text_of)).sum();
     let made = Fresh {
         vocabulary,
-        values: whole.values(),
+        values: net.tensors().iter().map(TensorSpec::values).sum(),
         characters: texts.iter().map(|text| text.chars().count()).sum(),
         tokens,
     };

@@ -64,14 +64,6 @@ impl FreshShape {
         self.hidden / self.heads
     }
 
-    /// Values of the whole net.
-    pub(super) fn values(&self) -> usize {
-        let Self { vocabulary, hidden, layers, kv_heads, intermediate, .. } = *self;
-        let attention = 2 * hidden * hidden + 2 * hidden * kv_heads * self.head();
-        let norms = 2 * hidden + 2 * self.head();
-        vocabulary * hidden + layers * (attention + 3 * hidden * intermediate + norms) + hidden
-    }
-
     /// `config.json`.
     pub(super) fn config(&self, end: u32, pad: u32) -> Value {
         json!({

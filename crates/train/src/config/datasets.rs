@@ -108,7 +108,8 @@ impl Raw {
         })
     }
 
-    pub(super) fn resolve(self, stage: Stage, keys: &mut Keys) -> Result<Resolved, TrainError> {
+    /// What they mean; `seed` is the run's, for where the examples have none of their own.
+    pub(super) fn resolve(self, stage: Stage, seed: u64, keys: &mut Keys) -> Result<Resolved, TrainError> {
         let (train, asked) = self.sets("dataset", self.train.as_deref().unwrap_or_default(), stage, keys)?;
         let (eval, eval_asked) =
             self.sets("eval_dataset", self.eval.as_deref().unwrap_or_default(), stage, keys)?;
@@ -167,8 +168,7 @@ impl Raw {
             mix,
             max_samples: self.max_samples,
             batch: self.batch(keys)?,
-            // The caller puts the run's seed here where none is set.
-            seed: self.seed.unwrap_or(NO_SEED),
+            seed: self.seed.unwrap_or(seed),
         };
         Ok(Resolved { data, rag, template })
     }
@@ -322,9 +322,6 @@ impl Raw {
 
 /// How answers to questions may be worded.
 const RAG_ANSWERS: [&str; 3] = ["short_then_quote", "quote", "short"];
-
-/// Stands for a `data_seed` that is not set.
-pub(super) const NO_SEED: u64 = u64::MAX;
 
 fn once(keys: &Keys) -> TrainError {
     let message =

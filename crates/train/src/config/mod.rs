@@ -88,16 +88,14 @@ pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Loaded, Tr
     let run = run::Raw::read(&mut keys)?;
     keys.finish()?;
     let model = model.resolve(&mut keys)?;
-    let datasets::Resolved { mut data, rag, template } = data.resolve(model.stage, &mut keys)?;
+    let seed = run.seed();
+    let datasets::Resolved { data, rag, template } = data.resolve(model.stage, seed, &mut keys)?;
     let optim = optim.resolve(model.loraplus_ratio, &mut keys)?;
-    let (run, seed) = run.resolve(!data.eval.is_empty() || data.val_size > 0.0, &mut keys)?;
+    let run = run.resolve(!data.eval.is_empty() || data.val_size > 0.0, &mut keys)?;
     if matches!(data.batch, BatchSize::Auto { memory_limit: Some(_) }) && model.device != DeviceKind::Cpu {
         let message = "memory_limit counts the process' memory, and is for device: cpu; leave it out, so that batches \
                        fill the device, or set batch_tokens to a number";
         return Err(keys.error("memory_limit", message));
-    }
-    if data.seed == datasets::NO_SEED {
-        data.seed = seed;
     }
     let config = TrainConfig {
         stage: model.stage,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::keys::Keys;
 use super::value::Value;
 use crate::error::TrainError;
-use crate::run::{Resume, RunSettings};
+use crate::run::{NEVER, Resume, RunSettings};
 
 /// When something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +65,20 @@ impl Raw {
         })
     }
 
+    /// What all random choices start from.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed.unwrap_or(42)
+    }
+
     /// What they mean; `evaluates` says whether there are examples to evaluate on.
-    pub(super) fn resolve(self, evaluates: bool, keys: &mut Keys) -> Result<(RunSettings, u64), TrainError> {
+    pub(super) fn resolve(self, evaluates: bool, keys: &mut Keys) -> Result<RunSettings, TrainError> {
         let Some(output_dir) = self.output_dir else {
             return Err(keys.error("output_dir", "output_dir is missing; set it to a folder for the run"));
         };
         let save_steps = match self.save.unwrap_or(When::Steps) {
             When::Steps => Some(self.save_steps.unwrap_or(500)),
             When::Epoch => None,
-            When::Never => Some(usize::MAX),
+            When::Never => Some(NEVER),
             When::Best => {
                 let message =
                     "save_strategy best is not supported; use steps: the best checkpoint is kept in any case";
@@ -84,7 +89,7 @@ impl Raw {
         let eval_steps = match self.eval {
             Some(When::Steps) => Some(self.eval_steps.unwrap_or(logging_steps)),
             Some(When::Epoch | When::Best) => None,
-            Some(When::Never) => Some(usize::MAX),
+            Some(When::Never) => Some(NEVER),
             None => self.eval_steps,
         };
         let never = self.eval == Some(When::Never);
@@ -139,7 +144,7 @@ impl Raw {
                 }
             },
         };
-        let settings = RunSettings {
+        Ok(RunSettings {
             output_dir: PathBuf::from(output_dir),
             logging_steps,
             save_steps,
@@ -151,7 +156,6 @@ impl Raw {
             resume,
             tensorboard,
             plot: self.plot.unwrap_or(true),
-        };
-        Ok((settings, self.seed.unwrap_or(42)))
+        })
     }
 }

@@ -122,7 +122,6 @@ pub fn load(settings: &DataSettings, stage: Stage, text: &GeneratorText) -> Resu
         }
     };
     let (train, eval): (Vec<Example>, Vec<Example>) = (finish(train), finish(eval));
-    report.token_hash = token_hash(&train, &eval);
     (report.train, report.eval) = (Totals::of(&train), Totals::of(&eval));
     Ok(Loaded { train, eval, report })
 }
@@ -306,19 +305,4 @@ impl Unit {
             parts: parts.clone(),
         }
     }
-}
-
-fn token_hash(train: &[Example], eval: &[Example]) -> String {
-    let mut hash = Sha256::new();
-    for (part, examples) in [(b"train", train), (b"eval.", eval)] {
-        hash.update(part);
-        for example in examples {
-            hash.update((example.tokens.len() as u64).to_le_bytes());
-            for (id, labelled) in example.tokens.iter().zip(&example.labelled) {
-                hash.update(id.to_le_bytes());
-                hash.update([u8::from(*labelled)]);
-            }
-        }
-    }
-    hex(&hash.finalize())
 }

@@ -117,10 +117,9 @@ pub struct LoadReport {
     pub split: usize,
     /// What a person should know.
     pub notes: Vec<String>,
-    /// SHA-256 of what is learned from and evaluated on, in order, before any tokenizer: the lineage's data hash.
+    /// SHA-256 of the texts that are learned from and evaluated on, in order, before any tokenizer: the same whatever the
+    /// model, and wherever and in whatever format they stand. The lineage has that of tokens, [`crate::run::data_hash`].
     pub hash: String,
-    /// SHA-256 of the examples' tokens and labels: two runs with the same see the same.
-    pub token_hash: String,
 }
 
 impl fmt::Display for LoadReport {

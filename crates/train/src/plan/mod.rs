@@ -4,7 +4,7 @@ mod memory;
 mod shape;
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lore_models::decoder::DecoderConfig;
 use lore_models::training::{Method, Precision, Quantization, Targets};
@@ -14,8 +14,8 @@ pub use self::memory::Memory;
 use self::shape::Counts;
 use crate::config::{ModelSettings, TrainConfig};
 use crate::data::{BatchSize, Batching, Loaded, Totals, batches};
-use crate::optim::Warmup;
-use crate::run::{Resume, steps_of};
+use crate::optim::LearningRate;
+use crate::run::{Resume, in_the_way, last_checkpoint, steps_of};
 
 /// What a training would do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -122,7 +122,6 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
         Resume::Last => last_checkpoint(&output_dir),
         Resume::From(folder) => Some(folder.clone()),
     };
-    let used = std::fs::read_dir(&output_dir).is_ok_and(|mut entries| entries.next().is_some());
     let Totals { examples, tokens, labels, longest } = loaded.report.train;
     Plan {
         base: base(config, shape, &counts),
@@ -144,12 +143,9 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
             found_at_start: found.is_some(),
         },
         steps,
-        warmup_steps: match config.optim.warmup {
-            Warmup::Steps(warmup) => warmup,
-            Warmup::Ratio(ratio) => (ratio * steps as f64).ceil() as usize,
-        },
+        warmup_steps: LearningRate::new(&config.optim, steps).warmup(),
         memory: Memory::of(config, shape, &counts, largest),
-        in_the_way: used && config.run.resume == Resume::No && !config.run.overwrite,
+        in_the_way: in_the_way(&config.run),
         output_dir,
         resumes_from,
     }
@@ -243,14 +239,4 @@ fn method(method: &Method, plus: Option<f64>) -> String {
             format!("adapter: two bottlenecks of {} a layer, {activation}", bottleneck.size)
         }
     }
-}
-
-/// The newest checkpoint of a run's folder.
-fn last_checkpoint(folder: &Path) -> Option<PathBuf> {
-    let step = |path: &PathBuf| -> Option<u64> {
-        path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.parse().ok()
-    };
-    let entries = std::fs::read_dir(folder).ok()?;
-    let paths = entries.flatten().map(|entry| entry.path());
-    paths.filter_map(|path| Some((step(&path)?, path))).max().map(|(_, path)| path)
 }

@@ -1,6 +1,6 @@
 //! What a training has of values and bytes, from the model's shape alone.
 
-use lore_models::decoder::DecoderConfig;
+use lore_models::decoder::{DecoderConfig, TensorSpec};
 use lore_models::training::{Method, Precision, Quantization};
 
 use crate::config::TrainConfig;
@@ -10,20 +10,8 @@ const NF4_BLOCK: usize = 64;
 /// Scales that share a second scale, where those are quantised too.
 const NF4_SCALES: usize = 256;
 
-/// A tensor of the base.
-struct Part {
-    name: String,
-    rows: usize,
-    /// `None` for a vector.
-    columns: Option<usize>,
-    layer: Option<usize>,
-}
-
-impl Part {
-    fn values(&self) -> usize {
-        self.rows * self.columns.unwrap_or(1)
-    }
-}
+/// The one tensor outside the layers that lies below all of them.
+const EMBEDDING: &str = "model.embed_tokens.weight";
 
 /// Numbers of values, and bytes of the frozen ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,20 +33,20 @@ impl Counts {
     pub(super) fn of(config: &TrainConfig, shape: &DecoderConfig) -> Self {
         let layers = shape.layers();
         let mut counts = Self { lowest: layers, ..Self::default() };
-        for part in parts(shape) {
-            counts.base += part.values();
-            let trained = config.method.trains(&part.name, part.layer, layers);
-            if trained {
-                counts.trained += part.values();
+        for spec in shape.tensors() {
+            let (values, layer) = (spec.values(), spec.layer());
+            counts.base += values;
+            if config.method.trains(&spec.name, layer, layers) {
+                counts.trained += values;
                 // What is trained outside the layers: the embedding lies below all of them, the rest above.
-                let at = part.layer.or((part.name == EMBEDDING).then_some(0));
+                let at = layer.or((spec.name == EMBEDDING).then_some(0));
                 counts.lowest = counts.lowest.min(at.unwrap_or(layers));
             } else {
-                counts.frozen_bytes += bytes(&part, config.precision, config.quantization);
+                counts.frozen_bytes += bytes(&spec, config.precision, config.quantization);
             }
-            let added = added(&config.method, &part);
+            let added = added(&config.method, &spec);
             counts.added += added;
-            if let (Some(layer), true) = (part.layer, added > 0) {
+            if let (Some(layer), true) = (layer, added > 0) {
                 counts.lowest = counts.lowest.min(layer);
             }
         }
@@ -73,72 +61,31 @@ impl Counts {
     }
 }
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
-
-/// All tensors of a decoder of this shape.
-fn parts(shape: &DecoderConfig) -> Vec<Part> {
-    let DecoderConfig { vocabulary, hidden, intermediate, heads, kv_heads, head_dim, .. } = *shape;
-    let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
-    let mut parts = Vec::new();
-    let mut add = |name: String, rows, columns, layer| parts.push(Part { name, rows, columns, layer });
-    add(EMBEDDING.into(), vocabulary, Some(hidden), None);
-    add("model.norm.weight".into(), hidden, None, None);
-    if !shape.tied {
-        add("lm_head.weight".into(), vocabulary, Some(hidden), None);
-    }
-    for layer in 0..shape.layers() {
-        let at = Some(layer);
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        for norm in ["input_layernorm", "post_attention_layernorm"] {
-            add(name(&format!("{norm}.weight")), hidden, None, at);
-        }
-        if shape.qk_norm {
-            for norm in ["self_attn.q_norm", "self_attn.k_norm"] {
-                add(name(&format!("{norm}.weight")), head_dim, None, at);
-            }
-        }
-        for (linear, rows, columns, bias) in [
-            ("self_attn.q_proj", queries, hidden, shape.qkv_bias),
-            ("self_attn.k_proj", keys, hidden, shape.qkv_bias),
-            ("self_attn.v_proj", keys, hidden, shape.qkv_bias),
-            ("self_attn.o_proj", hidden, queries, shape.output_bias),
-            ("mlp.gate_proj", intermediate, hidden, shape.mlp_bias),
-            ("mlp.up_proj", intermediate, hidden, shape.mlp_bias),
-            ("mlp.down_proj", hidden, intermediate, shape.mlp_bias),
-        ] {
-            add(name(&format!("{linear}.weight")), rows, Some(columns), at);
-            if bias {
-                add(name(&format!("{linear}.bias")), rows, None, at);
-            }
-        }
-    }
-    parts
-}
-
 /// Values that a low-rank difference adds to a tensor.
-fn added(method: &Method, part: &Part) -> usize {
-    let (Method::Lora(lora), Some(columns), Some(_)) = (method, part.columns, part.layer) else { return 0 };
-    let linear = part.name.trim_end_matches(".weight");
-    if !lora.targets.contain(linear) {
-        return 0;
+fn added(method: &Method, spec: &TensorSpec) -> usize {
+    match method {
+        Method::Lora(lora) if spec.is_layer_linear() && lora.targets.contain(spec.module()) => {
+            let (rows, columns) = spec.sides();
+            lora.rank * (rows + columns) + if lora.dora { rows } else { 0 }
+        }
+        _ => 0,
     }
-    lora.rank * (part.rows + columns) + if lora.dora { part.rows } else { 0 }
 }
 
 /// Bytes of a tensor that is not trained.
-fn bytes(part: &Part, precision: Precision, quantization: Option<Quantization>) -> u64 {
-    let values = part.values();
-    let quantization = quantization.filter(|own| own.covers(part.layer.is_some()));
-    let bytes = match (part.columns, quantization) {
-        // Norms and biases are kept in 32 bits.
-        (None, _) => 4 * values,
-        (Some(_), Some(Quantization::Nf4 { double, .. })) => {
+fn bytes(spec: &TensorSpec, precision: Precision, quantization: Option<Quantization>) -> u64 {
+    let values = spec.values();
+    let quantization = quantization.filter(|own| own.covers(spec.layer().is_some()));
+    let bytes = match (&spec.shape[..], quantization) {
+        ([_, _], Some(Quantization::Nf4 { double, .. })) => {
             let scales = values.div_ceil(NF4_BLOCK);
             let scales = if double { scales + 4 * scales.div_ceil(NF4_SCALES) + 4 } else { 4 * scales };
             values.div_ceil(2) + scales
         }
-        (Some(_), Some(Quantization::Int8)) => values + 4 * part.rows,
-        (Some(_), None) => precision.dtype().size_in_bytes() * values,
+        ([rows, _], Some(Quantization::Int8)) => values + 4 * rows,
+        ([_, _], None) => precision.dtype().size_in_bytes() * values,
+        // Norms and biases are kept in 32 bits.
+        _ => 4 * values,
     };
     bytes as u64
 }

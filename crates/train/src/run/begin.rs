@@ -9,7 +9,7 @@ use lore_models::record;
 use lore_models::training::{Batch, Gradients, Precision, TrainNet};
 
 use super::check::check;
-use super::checkpoint::{Checkpoints, is_checkpoint, restore};
+use super::checkpoint::{Checkpoints, is_checkpoint, last_checkpoint, restore};
 use super::events::EventFile;
 use super::folder::{Disk, clean, failed, remove, write_file};
 use super::lineage::{Base, DataRecord, Identity, RunRecord};
@@ -21,7 +21,7 @@ use super::plan::Plan;
 use super::probe::{Search, Trial, most_tokens};
 use super::state::State;
 use super::trainer::{Inputs, Trainer};
-use super::{Resume, peak_memory};
+use super::{Resume, RunSettings, peak_memory};
 use crate::config::{ModelSettings, TrainConfig};
 use crate::data::{BatchSize, Example};
 use crate::error::TrainError;
@@ -66,8 +66,8 @@ pub(super) fn begin<'a>(
     };
     let (mut state, mut metrics) = (State::new(scaler), Vec::new());
     if let Some(path) = &from {
-        let restored = restore(path, &identity, net.parameters(), &mut optimiser)
-            .map_err(|error| explained(error, path, config))?;
+        let advice = advice(path, config);
+        let restored = restore(path, &identity, net.parameters(), &mut optimiser, advice.as_deref())?;
         (state, metrics) = (restored.state, restored.metrics);
         let there = state.best.is_none_or(|best| checkpoints.find(best.step, Some(path)).is_some());
         if config.run.load_best_at_end && !there {
@@ -150,31 +150,41 @@ fn earlier(base: &Base, model: &ModelSettings, from: Option<&Path>) -> Vec<PathB
     base.into_iter().chain([adapter, from].into_iter().flatten().filter_map(record::of_adapter)).collect()
 }
 
+/// Whether the run's folder holds something that the run neither goes on with nor may overwrite.
+pub(crate) fn in_the_way(run: &RunSettings) -> bool {
+    let folder = &run.output_dir;
+    let own = match &run.resume {
+        Resume::No => false,
+        Resume::Last => true,
+        Resume::From(checkpoint) => within(checkpoint, folder),
+    };
+    let used = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    !own && !run.overwrite && used()
+}
+
 /// Sees to the folder; says which checkpoint to go on from.
 fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<PathBuf>, TrainError> {
     let folder = &config.run.output_dir;
-    let (from, own) = match &config.run.resume {
+    let from = match &config.run.resume {
         Resume::From(path) if !path.is_dir() => {
             let message =
                 "there is no such folder; name a checkpoint, or set resume_from_checkpoint: true".into();
             return Err(TrainError::Checkpoint { path: path.clone(), message });
         }
         Resume::From(path) => {
-            let last = Checkpoints::new(path, None).last();
-            if let Some(last) = last.filter(|_| !is_checkpoint(path)) {
+            if let Some(last) = last_checkpoint(path).filter(|_| !is_checkpoint(path)) {
                 let message = format!(
                     "it is the folder of a run; set resume_from_checkpoint to one of its checkpoints, such as {}",
                     last.display()
                 );
                 return Err(TrainError::Checkpoint { path: path.clone(), message });
             }
-            (Some(path.clone()), within(path, folder))
+            Some(path.clone())
         }
-        Resume::Last => (checkpoints.last(), true),
-        Resume::No => (None, false),
+        Resume::Last => checkpoints.last(),
+        Resume::No => None,
     };
-    let used = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    if used && !own && !config.run.overwrite {
+    if in_the_way(&config.run) {
         return Err(TrainError::Setup(format!(
             "{} is not empty; name another output_dir, set overwrite_output_dir: true, or go on with \
              resume_from_checkpoint: true",
@@ -213,23 +223,17 @@ fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<Pat
 /// The folder of a run with the examples that were made of questions for it.
 const EXAMPLES: &str = "examples";
 
-/// Says what to do where examples that are made anew at each start are others than they were.
-fn explained(error: TrainError, checkpoint: &Path, config: &TrainConfig) -> TrainError {
-    let examples = checkpoint.parent().map(|run| run.join(EXAMPLES)).filter(|_| config.rag.is_some());
-    match (error, examples.filter(|folder| folder.is_dir())) {
-        (TrainError::Checkpoint { path, message }, Some(folder))
-            if message.contains(super::lineage::OTHER_EXAMPLES) =>
-        {
-            let message = format!(
-                "{message}; examples are made of documents and questions, which changed since: to go on with those of \
-                 then, set dataset to the files in {} (eval_dataset to those that begin with eval-) and dataset_format \
-                 to messages",
-                folder.display()
-            );
-            TrainError::Checkpoint { path, message }
-        }
-        (error, _) => error,
-    }
+/// What to do where examples that are made anew at each start are others than those of a checkpoint.
+fn advice(checkpoint: &Path, config: &TrainConfig) -> Option<String> {
+    config.rag.as_ref()?;
+    let folder = checkpoint.parent()?.join(EXAMPLES);
+    folder.is_dir().then(|| {
+        format!(
+            "examples are made of documents and questions, which changed since: to go on with those of then, set dataset \
+             to the files in {} (eval_dataset to those that begin with eval-) and dataset_format to messages",
+            folder.display()
+        )
+    })
 }
 
 /// Whether a checkpoint is one of a run's folder.

@@ -5,6 +5,7 @@
 //! written under another name, brought to the disk, and renamed, so that there is never half of one.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -94,9 +95,7 @@ impl Checkpoints {
     /// Steps of the checkpoints there, ascending.
     pub fn steps(&self) -> Vec<usize> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let step = |name: &str| name.strip_prefix(PREFIX)?.parse::<usize>().ok();
-        let mut steps: Vec<_> =
-            entries.flatten().filter_map(|entry| step(&entry.file_name().to_string_lossy())).collect();
+        let mut steps: Vec<_> = entries.flatten().filter_map(|entry| step_of(&entry.file_name())).collect();
         steps.sort_unstable();
         steps
     }
@@ -121,6 +120,16 @@ impl Checkpoints {
     pub fn remove_from(&self, step: usize) -> Result<(), TrainError> {
         self.steps().into_iter().filter(|other| *other >= step).try_for_each(|step| discard(&self.path(step)))
     }
+}
+
+/// The last checkpoint of a run's folder.
+pub(crate) fn last_checkpoint(folder: &Path) -> Option<PathBuf> {
+    Checkpoints::new(folder, None).last()
+}
+
+/// The step in a checkpoint's name.
+fn step_of(name: &OsStr) -> Option<usize> {
+    name.to_str()?.strip_prefix(PREFIX)?.parse().ok()
 }
 
 /// Whether a folder is a checkpoint of ours, be it damaged.
@@ -178,21 +187,27 @@ fn write(disk: &Disk, target: &Path, snapshot: &Snapshot<'_>) -> Result<PathBuf,
     staged.commit()
 }
 
-/// Puts parameters and moments back, once everything was found whole and to belong to this run.
+/// Puts parameters and moments back, once everything was found whole and to belong to this run; `advice` says what to do
+/// where it was made from other examples.
 pub(super) fn restore(
     path: &Path,
     identity: &Identity,
     parameters: &[Parameter],
     optimiser: &mut AdamW,
+    advice: Option<&str>,
 ) -> Result<Restored, TrainError> {
     let invalid = |message: String| TrainError::Checkpoint { path: path.into(), message };
     let manifest = manifest(path)?;
     let differences = identity.differences(&manifest.identity);
     if !differences.is_empty() {
-        let message = format!(
+        let mut message = format!(
             "{}; use the settings that it was made with, or begin anew in another output_dir",
             differences.join("; ")
         );
+        if let Some(advice) = advice.filter(|_| identity.data != manifest.identity.data) {
+            message += "; ";
+            message += advice;
+        }
         return Err(invalid(message));
     }
     let saved: Saved = serde_json::from_slice(&checked(path, &manifest, STATE)?)
@@ -278,8 +293,8 @@ fn checked(path: &Path, manifest: &Manifest, name: &str) -> Result<Vec<u8>, Trai
 
 /// What to do about a damaged checkpoint.
 fn earlier(path: &Path) -> String {
-    let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix(PREFIX)?.parse::<usize>().ok();
-    let before = path.parent().zip(step(path)).and_then(|(folder, step)| {
+    let step = path.file_name().and_then(step_of);
+    let before = path.parent().zip(step).and_then(|(folder, step)| {
         let all = Checkpoints::new(folder, None);
         all.steps().into_iter().rfind(|other| *other < step).map(|step| all.path(step))
     });

@@ -200,9 +200,6 @@ fn file_hash(path: &Path) -> io::Result<impl AsRef<[u8]>> {
     }
 }
 
-/// What a checkpoint of other examples is refused with.
-pub(super) const OTHER_EXAMPLES: &str = "it was made from other examples";
-
 /// What has to be the same for a run to go on in the same bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Identity {
@@ -244,7 +241,7 @@ impl Identity {
             found.push("it was made from another base model".into());
         }
         if self.data != other.data {
-            found.push(OTHER_EXAMPLES.into());
+            found.push("it was made from other examples".into());
         }
         compare("", &self.settings, &other.settings, &mut found);
         found

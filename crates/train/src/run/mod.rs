@@ -35,6 +35,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub(crate) use begin::in_the_way;
+pub(crate) use checkpoint::last_checkpoint;
 pub use lineage::{Base, DataRecord, RunRecord, base_fingerprint, data_hash};
 pub use memory::peak_memory;
 pub use metrics::{EvalMetrics, Line, StepMetrics, read_metrics};
@@ -44,6 +46,10 @@ pub use plan::steps_of;
 pub use state::Best;
 pub use trainer::{End, Inputs, Outcome, train};
 
+/// Steps between two of what no number of steps calls for, not even the last: for [`RunSettings::save_steps`] (a run that
+/// is stopped writes a checkpoint all the same, and so does the best where it is wanted) and [`RunSettings::eval_steps`].
+pub const NEVER: usize = usize::MAX;
+
 /// Where and how often things are written.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunSettings {
@@ -51,9 +57,9 @@ pub struct RunSettings {
     pub output_dir: PathBuf,
     /// Steps between two lines of metrics.
     pub logging_steps: usize,
-    /// Steps between two checkpoints; `None` for one at each epoch's end.
+    /// Steps between two checkpoints, of which the last step has one, too; `None` for one at each epoch's end.
     pub save_steps: Option<usize>,
-    /// Steps between two evaluations; `None` for one at each epoch's end.
+    /// Steps between two evaluations, after the last of which there is one, too; `None` for one at each epoch's end.
     pub eval_steps: Option<usize>,
     /// Checkpoints that are kept beside the best.
     pub save_total_limit: Option<usize>,

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::begin::begin;
 use super::checkpoint::{Checkpoints, Snapshot, restore_parameters};
-use super::curves;
 use super::events::EventFile;
 use super::folder::{Disk, write_file};
 use super::lineage::{Base, Identity};
@@ -20,6 +19,7 @@ use super::observe::{Event, Observer};
 use super::output;
 use super::plan::Plan;
 use super::state::{Best, State};
+use super::{NEVER, curves};
 use crate::config::TrainConfig;
 use crate::data::Example;
 use crate::error::TrainError;
@@ -162,17 +162,20 @@ impl Trainer<'_> {
         }
     }
 
-    /// Whether something that is done every so many steps, or at each epoch's end, is due now.
+    /// Whether something that is done every so many steps, or at each epoch's end, and at the end of the run, is due now.
     fn due(&self, every: Option<usize>) -> bool {
-        let epoch_ended = self.state.batch == 0;
-        every.map_or(epoch_ended, |steps| self.state.step.is_multiple_of(steps.max(1)))
+        let State { step, batch, .. } = self.state;
+        match every {
+            Some(NEVER) => false,
+            _ if step >= self.plan.steps => true,
+            Some(steps) => step.is_multiple_of(steps.max(1)),
+            None => batch == 0,
+        }
     }
 
     /// Evaluates where that is due; false where it was told to stop.
     fn evaluate_if_due(&mut self) -> Result<bool, TrainError> {
-        let every = self.config.run.eval_steps;
-        let last = self.state.step >= self.plan.steps && every != Some(usize::MAX);
-        let due = !self.inputs.held_out.is_empty() && (last || self.due(every));
+        let due = !self.inputs.held_out.is_empty() && self.due(self.config.run.eval_steps);
         if !due || self.state.evaluated_at == Some(self.state.step) {
             return Ok(true);
         }
@@ -181,8 +184,7 @@ impl Trainer<'_> {
         self.log(&Line::Eval(metrics.clone()))?;
         self.observer.event(&Event::Evaluated { metrics: &metrics, best });
         let run = &self.config.run;
-        let wanted =
-            run.save_steps != Some(usize::MAX) || run.load_best_at_end || run.early_stopping.is_some();
+        let wanted = run.save_steps != Some(NEVER) || run.load_best_at_end || run.early_stopping.is_some();
         if best && wanted {
             self.save()?;
         }
@@ -190,9 +192,7 @@ impl Trainer<'_> {
     }
 
     fn save_if_due(&mut self) -> Result<(), TrainError> {
-        let every = self.config.run.save_steps;
-        let last = self.state.step >= self.plan.steps && every != Some(usize::MAX);
-        if self.state.step > 0 && (last || self.due(every)) { self.save() } else { Ok(()) }
+        if self.state.step > 0 && self.due(self.config.run.save_steps) { self.save() } else { Ok(()) }
     }
 
     /// Writes a checkpoint of this step, where there is none.
@@ -239,7 +239,7 @@ impl Trainer<'_> {
     /// Writes what a run ends with.
     fn end(mut self, end: End) -> Result<Outcome, TrainError> {
         let folder = self.config.run.output_dir.clone();
-        let wanted = end == End::Stopped || self.config.run.save_steps != Some(usize::MAX);
+        let wanted = end == End::Stopped || self.config.run.save_steps != Some(NEVER);
         if wanted && self.state.step > 0 {
             self.save()?;
         }

@@ -104,7 +104,9 @@ fn the_data_hash_is_that_of_what_is_learned_and_not_of_where_it_stands() {
     let hash = |name: &str, content: &str, family: &str| {
         let files = Files::new(&[(name, content)]);
         let loaded = load(&files.settings(name), Stage::Sft, text(family)).unwrap();
-        (loaded.report.hash, loaded.report.token_hash)
+        let all = loaded.train.into_iter().chain(loaded.eval);
+        let tokens: Vec<_> = all.map(|example| (example.tokens, example.labelled)).collect();
+        (loaded.report.hash, tokens)
     };
     let two = [chat("", &["Q", "A"]), chat("", &["R", "B"])];
     let (first, tokens) = hash("a.jsonl", &lines(&two), "qwen2.5");
