@@ -232,7 +232,7 @@ pub async fn begin(settings: &Settings, catalog: &Catalog) -> anyhow::Result<Wri
                 "a release is live and does not write here: another writer is named"
             );
         } else {
-            match release(settings, live.release_name()).await {
+            match release(settings, live).await {
                 Ok(serving) => return Ok(Writing { live: Live::new(Some(serving)), trouble: None }),
                 Err(error) => {
                     let instead = settings.config.generator.model().map(GeneratorConfig::name);

@@ -60,10 +60,7 @@ impl AppState {
             let base = switch.live.now().is_some_and(|serving| serving.release.is_none());
             let release = switch
                 .state
-                .catalog(move |catalog| {
-                    let id = catalog.release(&wanted)?.release.id;
-                    catalog.may_promote(&id, force.as_deref(), base)
-                })
+                .catalog(move |catalog| catalog.may_promote(&wanted, force.as_deref(), base))
                 .await?;
             let name = release.release_name();
             // One whose engine has died is opened again.

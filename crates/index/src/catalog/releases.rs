@@ -119,8 +119,8 @@ impl Catalog {
     }
 
     /// The live release, if one is.
-    pub fn live_release(&self) -> Result<Option<Release>> {
-        self.read(|tx| live(tx)?.map(|n| by_number(tx, n)).transpose())
+    pub fn live_release(&self) -> Result<Option<ReleaseName>> {
+        self.read(|tx| Ok(live(tx)?.map(|(_, name)| name)))
     }
 
     /// Stores what an evaluation found; a candidate that failed it is rejected, and a rejected one that passed it is a
@@ -163,15 +163,16 @@ impl Catalog {
         })
     }
 
-    /// Whether release `id` may go live: it passed its evaluation against what writes now, or somebody forces it for a
-    /// reason. `base` says whether the settings name a model, which writes where no release is live.
+    /// The release that `wanted` names ([`Catalog::release`]), if it may go live: it passed its evaluation against what
+    /// writes now, or somebody forces it for a reason. `base` says whether the settings name a model, which writes where no
+    /// release is live.
     ///
     /// # Errors
-    /// `UnknownRelease`, `Unproven`, `ReleaseRemoved`.
-    pub fn may_promote(&self, id: &str, forced: Option<&str>, base: bool) -> Result<Release> {
+    /// `UnknownRelease`, `AmbiguousRelease`, `Unproven`, `ReleaseRemoved`.
+    pub fn may_promote(&self, wanted: &str, forced: Option<&str>, base: bool) -> Result<Release> {
         self.read(|tx| {
-            let release = by_number(tx, exact(tx, id)?)?;
-            let live = live(tx)?.map(|live| by_number(tx, live)).transpose()?;
+            let release = by_number(tx, find(tx, wanted)?)?;
+            let live = live(tx)?.map(|(_, name)| name);
             allowed(&release, live.as_ref(), forced, base)?;
             Ok(release)
         })
@@ -183,13 +184,13 @@ impl Catalog {
     /// As [`Catalog::may_promote`], for another release that is live; what the settings name is not known here.
     pub fn promote_release(&self, id: &str, forced: Option<&str>, caller: &str) -> Result<Release> {
         self.write(|tx| {
-            let (n, before) = (exact(tx, id)?, live(tx)?);
+            let (n, live) = (exact(tx, id)?, live(tx)?);
+            let (before, instead_of) = live.unzip();
             if before == Some(n) {
                 // Whoever promotes it has just seen that it runs.
                 tx.prepare_cached("UPDATE releases SET reason = NULL WHERE n = ?1")?.execute([n])?;
                 return by_number(tx, n);
             }
-            let instead_of = before.map(|before| by_number(tx, before)).transpose()?;
             allowed(&by_number(tx, n)?, instead_of.as_ref(), forced, false)?;
             tx.prepare_cached(
                 "INSERT INTO promotions (release, before, at, caller, forced) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -313,7 +314,7 @@ fn put_live(tx: &Write<'_>, from: Option<i64>, to: Option<i64>) -> Result<()> {
 }
 
 /// Whether `release` may take the place of `live`, or where none is live of the model of the settings if `base`.
-fn allowed(release: &Release, live: Option<&Release>, forced: Option<&str>, base: bool) -> Result<()> {
+fn allowed(release: &Release, live: Option<&ReleaseName>, forced: Option<&str>, base: bool) -> Result<()> {
     if release.removed_at.is_some() {
         return Err(IndexError::ReleaseRemoved { release: release.label() });
     }
@@ -341,7 +342,7 @@ fn allowed(release: &Release, live: Option<&Release>, forced: Option<&str>, base
 
 /// The promotion that is undone next, and what comes of it.
 fn step_back(tx: &Transaction<'_>) -> Result<(i64, Rollback)> {
-    let live = live(tx)?.ok_or(IndexError::NothingLive)?;
+    let (live, _) = live(tx)?.ok_or(IndexError::NothingLive)?;
     let (promotion, before): (i64, Option<i64>) = tx
         .prepare_cached(
             "SELECT n, before FROM promotions WHERE release = ?1 AND undone_at IS NULL ORDER BY n DESC LIMIT 1",
@@ -354,10 +355,11 @@ fn step_back(tx: &Transaction<'_>) -> Result<(i64, Rollback)> {
     Ok((promotion, Rollback { from: by_number(tx, live)?, to }))
 }
 
-fn live(tx: &Transaction<'_>) -> Result<Option<i64>> {
+/// Number and name of the live release.
+fn live(tx: &Transaction<'_>) -> Result<Option<(i64, ReleaseName)>> {
     Ok(tx
-        .prepare_cached("SELECT n FROM releases WHERE state = 'live'")?
-        .query_row([], |row| row.get(0))
+        .prepare_cached("SELECT n, id, name FROM releases WHERE state = 'live'")?
+        .query_row([], |row| Ok((row.get(0)?, ReleaseName { id: row.get(1)?, name: row.get(2)? })))
         .optional()?)
 }
 
@@ -371,7 +373,7 @@ fn exact(tx: &Transaction<'_>, id: &str) -> Result<i64> {
 fn find(tx: &Transaction<'_>, wanted: &str) -> Result<i64> {
     let unknown = || IndexError::UnknownRelease { wanted: wanted.chars().take(80).collect() };
     if wanted == LIVE {
-        return live(tx)?.ok_or(IndexError::NothingLive);
+        return live(tx)?.map(|(n, _)| n).ok_or(IndexError::NothingLive);
     }
     let (name, digits) = match wanted.rsplit_once('@') {
         Some((name, digits)) => (Some(name), digits.to_ascii_lowercase()),

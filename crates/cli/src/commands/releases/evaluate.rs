@@ -181,17 +181,20 @@ async fn incumbent(
         LIVE => open::blocking(move || catalog.live_release()).await?,
         wanted => {
             let wanted = wanted.to_owned();
-            Some(open::blocking(move || catalog.release(&wanted)).await?.release)
+            Some(open::blocking(move || catalog.release(&wanted)).await?.release.release_name())
         }
     };
     match found {
         Some(release) if release.id == candidate.id => {
             bail!("{} would be compared with itself; name another with --against", release.label())
         }
-        Some(release) => match writer::release(settings, release.release_name()).await {
-            Ok(serving) => Ok(Some(serving)),
-            Err(error) => bail!("{} cannot be compared with: {error}", release.label()),
-        },
+        Some(release) => {
+            let label = release.label();
+            match writer::release(settings, release).await {
+                Ok(serving) => Ok(Some(serving)),
+                Err(error) => bail!("{label} cannot be compared with: {error}"),
+            }
+        }
         None => writer::configured(settings).await,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use lore_core::{Caller, OpenError};
+use lore_core::{Caller, OpenError, ReleaseName};
 use lore_index::Release;
 use lore_inference::release::ReleaseStore;
 use lore_server::Switched;
@@ -53,11 +53,7 @@ impl Promote {
         let catalog = open::catalog(&settings).await?;
         let (looking, forced) = (catalog.clone(), reason.clone());
         let base = settings.config.generator.model().is_some();
-        let found = open::blocking(move || {
-            let id = looking.release(&release)?.release.id;
-            looking.may_promote(&id, forced.as_deref(), base)
-        })
-        .await?;
+        let found = open::blocking(move || looking.may_promote(&release, forced.as_deref(), base)).await?;
         let request = PromoteRequest { force, reason: reason.clone() };
         let path = format!("/v1/releases/{}/promote", found.id);
         if let Some(done) = through_server(&settings, &path, &request).await? {
@@ -154,7 +150,7 @@ async fn through_server(
 async fn before(catalog: &lore_index::Catalog) -> anyhow::Result<String> {
     let catalog = catalog.clone();
     let live = open::blocking(move || catalog.live_release()).await?;
-    Ok(live.as_ref().map_or_else(|| "the model of the settings".to_owned(), Release::label))
+    Ok(live.as_ref().map_or_else(|| "the model of the settings".to_owned(), ReleaseName::label))
 }
 
 fn tell(settings: &Settings, done: &Switched) -> anyhow::Result<ExitCode> {
