@@ -89,16 +89,7 @@ impl AppState {
         counted(alone(async move {
             let back = switch
                 .state
-                .catalog(move |catalog| {
-                    let back = catalog.before_live()?;
-                    if let Some(wanted) = wanted {
-                        let named = catalog.release(&wanted)?.release;
-                        if named.id != back.from.id {
-                            return Err(lore_index::IndexError::NotLive { release: named.label() });
-                        }
-                    }
-                    Ok(back)
-                })
+                .catalog(move |catalog| catalog.before_live(wanted.as_deref()))
                 .await?;
             let next = switch.open(back.to.as_ref().map(Release::release_name)).await?;
             let (from, by) = (back.from.id, caller.clone());

@@ -202,35 +202,37 @@ impl Catalog {
         })
     }
 
-    /// What [`Catalog::roll_back`] would do.
+    /// What [`Catalog::roll_back`] would do; only if the release is live that `wanted` names, where it names one.
     ///
     /// # Errors
-    /// `NothingLive` where no release is live, and `ReleaseRemoved` where the one before has no folder any more.
-    pub fn before_live(&self) -> Result<Rollback> {
-        self.read(|tx| step_back(tx).map(|(_, rollback)| rollback))
+    /// `NothingLive` where no release is live, `ReleaseRemoved` where the one before has no folder any more, `NotLive` where
+    /// another than `wanted` is live, and as [`Catalog::release`].
+    pub fn before_live(&self, wanted: Option<&str>) -> Result<Rollback> {
+        self.read(|tx| {
+            let step = step_back(tx)?;
+            let named = wanted.map(|wanted| find(tx, wanted)).transpose()?;
+            if let Some(other) = named.filter(|named| *named != step.from.0) {
+                return Err(IndexError::NotLive { release: by_number(tx, other)?.label() });
+            }
+            step.rollback(tx)
+        })
     }
 
     /// Goes back from the live release `from` to what was live before it was promoted: another release, or none (then the
     /// model that the settings name, if any, writes).
     ///
     /// # Errors
-    /// As [`Catalog::before_live`], and `NotLive` where another release than `from` is live.
+    /// As [`Catalog::before_live`]; `NotLive` where another release than `from` is live.
     pub fn roll_back(&self, from: &str, caller: &str) -> Result<Rollback> {
         self.write(|tx| {
-            let (promotion, mut rollback) = step_back(tx)?;
-            if rollback.from.id != from {
+            let step = step_back(tx)?;
+            if step.from.1.id != from {
                 return Err(IndexError::NotLive { release: short(from).to_owned() });
             }
-            let (n, to) = (
-                exact(tx, &rollback.from.id)?,
-                rollback.to.as_ref().map(|to| exact(tx, &to.id)).transpose()?,
-            );
-            put_live(tx, Some(n), to)?;
+            put_live(tx, Some(step.from.0), step.to.as_ref().map(|(n, _)| *n))?;
             tx.prepare_cached("UPDATE promotions SET undone_at = ?2, undone_by = ?3 WHERE n = ?1")?
-                .execute(params![promotion, tx.now, caller])?;
-            rollback.from = by_number(tx, n)?;
-            rollback.to = to.map(|to| by_number(tx, to)).transpose()?;
-            Ok(rollback)
+                .execute(params![step.promotion, tx.now, caller])?;
+            step.rollback(tx)
         })
     }
 
@@ -238,7 +240,7 @@ impl Catalog {
     /// never the live one, a candidate, or the one that a rollback leads to.
     pub fn prunable_releases(&self, keep: usize) -> Result<Vec<Release>> {
         self.read(|tx| {
-            let back = step_back(tx).ok().and_then(|(_, rollback)| rollback.to);
+            let back = step_back(tx).ok().and_then(|step| step.to);
             let mut statement = tx.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM releases r
                  WHERE r.state IN ('retired', 'rejected', 'failed') AND r.removed_at IS NULL
@@ -249,7 +251,7 @@ impl Catalog {
             while let Some(row) = found.next()? {
                 out.push(release(tx, row)?);
             }
-            let kept = |release: &Release| back.as_ref().is_some_and(|back| back.id == release.id);
+            let kept = |release: &Release| back.as_ref().is_some_and(|(_, back)| back.id == release.id);
             Ok(out.into_iter().skip(keep).filter(|release| !kept(release)).collect())
         })
     }
@@ -340,23 +342,47 @@ fn allowed(release: &Release, live: Option<&ReleaseName>, forced: Option<&str>, 
     Err(IndexError::Unproven { release: release.label(), why })
 }
 
-/// The promotion that is undone next, and what comes of it.
-fn step_back(tx: &Transaction<'_>) -> Result<(i64, Rollback)> {
-    let (live, _) = live(tx)?.ok_or(IndexError::NothingLive)?;
-    let (promotion, before): (i64, Option<i64>) = tx
-        .prepare_cached(
-            "SELECT n, before FROM promotions WHERE release = ?1 AND undone_at IS NULL ORDER BY n DESC LIMIT 1",
-        )?
-        .query_row([live], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let to = before.map(|before| by_number(tx, before)).transpose()?;
-    if let Some(gone) = to.as_ref().filter(|to| to.removed_at.is_some()) {
-        return Err(IndexError::ReleaseRemoved { release: gone.label() });
+/// A release by its number.
+type Numbered = (i64, ReleaseName);
+
+/// The promotion that is undone next, and what that leads from and to.
+struct Step {
+    promotion: i64,
+    from: Numbered,
+    to: Option<Numbered>,
+}
+
+impl Step {
+    /// Both releases as they are now.
+    fn rollback(&self, tx: &Transaction<'_>) -> Result<Rollback> {
+        let to = self.to.as_ref().map(|(n, _)| by_number(tx, *n)).transpose()?;
+        Ok(Rollback { from: by_number(tx, self.from.0)?, to })
     }
-    Ok((promotion, Rollback { from: by_number(tx, live)?, to }))
+}
+
+fn step_back(tx: &Transaction<'_>) -> Result<Step> {
+    let from = live(tx)?.ok_or(IndexError::NothingLive)?;
+    let (promotion, before, removed): (i64, Option<Numbered>, bool) = tx
+        .prepare_cached(
+            "SELECT p.n, b.n, b.id, b.name, b.removed_at IS NOT NULL
+             FROM promotions p LEFT JOIN releases b ON b.n = p.before
+             WHERE p.release = ?1 AND p.undone_at IS NULL ORDER BY p.n DESC LIMIT 1",
+        )?
+        .query_row([from.0], |row| {
+            let before = match row.get(1)? {
+                Some(n) => Some((n, ReleaseName { id: row.get(2)?, name: row.get(3)? })),
+                None => None,
+            };
+            Ok((row.get(0)?, before, row.get(4)?))
+        })?;
+    match before {
+        Some((_, gone)) if removed => Err(IndexError::ReleaseRemoved { release: gone.label() }),
+        to => Ok(Step { promotion, from, to }),
+    }
 }
 
 /// Number and name of the live release.
-fn live(tx: &Transaction<'_>) -> Result<Option<(i64, ReleaseName)>> {
+fn live(tx: &Transaction<'_>) -> Result<Option<Numbered>> {
     Ok(tx
         .prepare_cached("SELECT n, id, name FROM releases WHERE state = 'live'")?
         .query_row([], |row| Ok((row.get(0)?, ReleaseName { id: row.get(1)?, name: row.get(2)? })))

@@ -94,15 +94,7 @@ impl Rollback {
         let started = Instant::now();
         let catalog = open::catalog(&settings).await?;
         let (looking, wanted) = (catalog.clone(), self.release);
-        let from = open::blocking(move || {
-            let live = looking.before_live()?.from;
-            let named = wanted.map(|wanted| looking.release(&wanted)).transpose()?;
-            if let Some(named) = named.filter(|named| named.release.id != live.id) {
-                bail!(lore_index::IndexError::NotLive { release: named.release.label() });
-            }
-            anyhow::Ok(live.id)
-        })
-        .await?;
+        let from = open::blocking(move || looking.before_live(wanted.as_deref())).await?.from.id;
         let path = format!("/v1/releases/{from}/rollback");
         if let Some(done) = through_server(&settings, &path, &json!({})).await? {
             return tell(&settings, &done);
@@ -112,7 +104,7 @@ impl Rollback {
         let looking = catalog.clone();
         // Nobody prunes it before it is live.
         let _lease = open::blocking(move || {
-            let Some(to) = looking.before_live()?.to else { return anyhow::Ok(None) };
+            let Some(to) = looking.before_live(None)?.to else { return anyhow::Ok(None) };
             let lease = store.lease(&to.id)?;
             store.verify(&to.id)?;
             Ok(Some(lease))
