@@ -97,6 +97,13 @@ pub enum OpenError {
     Failed(String),
 }
 
+impl OpenError {
+    /// Whether it tells of the release itself, which cannot be run anywhere; else of the machine or of the moment.
+    pub fn is_of_release(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Unfit(_))
+    }
+}
+
 /// What [`Opener`] gives: the model, running and warm; `None` where the settings name none.
 pub type Opened = Pin<Box<dyn Future<Output = Result<Option<Serving>, OpenError>> + Send>>;
 

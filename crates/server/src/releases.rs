@@ -135,14 +135,14 @@ impl Switch {
                      free some, or stop the server, promote and start it again"
                 ),
             ),
-            OpenError::Damaged(_) | OpenError::Unfit(_) => {
+            error if error.is_of_release() => {
                 if let Some(name) = name {
                     let reason = error.to_string();
                     self.state.catalog(move |catalog| catalog.fail_release(&name.id, &reason)).await?;
                 }
                 ApiError::invalid("unfit", format!("{label} cannot go live: {error}"))
             }
-            OpenError::Failed(_) => ApiError::internal(&error),
+            error => ApiError::internal(error),
         })
     }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
-use lore_core::{Live, OpenError, Serving};
+use lore_core::{Live, Serving};
 use lore_index::{Catalog, Release, ReleaseVerdict};
 use lore_inference::release::ReleaseStore;
 use lore_query::eval::gate::distinct;
@@ -71,16 +71,8 @@ impl Evaluate {
         let release = open::blocking(move || looking.release(&wanted)).await?.release;
         self.check_questions(&settings, &release).await?;
         let outcomes = self.outcomes.as_deref().map(Outcomes::create).transpose()?;
-        let candidate = match writer::release(&settings, release.release_name()).await {
-            Ok(serving) => serving,
-            Err(error) => {
-                if matches!(error, OpenError::Damaged(_) | OpenError::Unfit(_)) {
-                    let (id, reason) = (release.id.clone(), error.to_string());
-                    open::blocking(move || catalog.fail_release(&id, &reason)).await?;
-                }
-                bail!("{} cannot be evaluated: {error}", release.label());
-            }
-        };
+        let name = release.release_name();
+        let candidate = writer::named_release(&settings, &catalog, name, "be evaluated").await?;
         let incumbent = incumbent(&settings, &catalog, &self.against, &release).await?;
         let against = called(incumbent.as_ref());
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use lore_core::{Caller, OpenError, ReleaseName};
+use lore_core::{Caller, ReleaseName};
 use lore_index::Release;
 use lore_inference::release::ReleaseStore;
 use lore_server::Switched;
@@ -61,13 +61,7 @@ impl Promote {
         }
         let before = before(&catalog).await?;
         // It shows that it can be run before it is live.
-        if let Err(error) = writer::release(&settings, found.release_name()).await {
-            if matches!(error, OpenError::Damaged(_) | OpenError::Unfit(_)) {
-                let (catalog, id, reason) = (catalog.clone(), found.id.clone(), error.to_string());
-                open::blocking(move || catalog.fail_release(&id, &reason)).await?;
-            }
-            bail!("{} cannot go live: {error}", found.label());
-        }
+        drop(writer::named_release(&settings, &catalog, found.release_name(), "go live").await?);
         // A server that has started meanwhile would go on with what it began with.
         if let Some(done) = through_server(&settings, &path, &request).await? {
             return tell(&settings, &done);
