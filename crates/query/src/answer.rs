@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use lore_core::{
     AnswerEvent, AnswerSummary, Caller, Citation, Generator, Limits, Live, ModelError, NearDocument,
-    Question, SearchMode, Span, Timings, Verdict,
+    Question, SearchMode, Serving, Span, Timings, Verdict,
 };
 use lore_index::IndexError;
 use tokio::sync::mpsc;
@@ -235,8 +235,8 @@ impl Answerer {
         let answering = Instant::now();
         let mut summary = AnswerSummary {
             confidence: findings.confidence(&self.config),
-            model: generator.map_or("extractive", |g| g.info().id.as_str()).to_owned(),
-            release: serving.as_ref().and_then(|s| s.release.as_ref()).map(|release| release.id.clone()),
+            model: Serving::called(serving.as_deref()).to_owned(),
+            release: serving.as_ref().and_then(|serving| serving.release_id()),
             rewritten: Some(findings.rewritten.clone()).filter(|text| text != question.text.trim()),
             ..AnswerSummary::default()
         };

@@ -16,9 +16,6 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::state::AppState;
 
-/// Who writes where no language model does.
-const EXTRACTIVE: &str = "extractive";
-
 /// What writes the answers now.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Switched {
@@ -148,9 +145,7 @@ impl Switch {
 
     /// Puts `next` in use, where it is not already.
     fn done(self, next: Option<Option<Serving>>, release: Option<Release>) -> Switched {
-        let called = |serving: Option<&Serving>| {
-            serving.map_or(EXTRACTIVE, |serving| serving.generator.info().id.as_str()).to_owned()
-        };
+        let called = |serving: Option<&Serving>| Serving::called(serving).to_owned();
         let before = match next {
             Some(next) => called(self.live.swap(next).as_deref()),
             None => called(self.live.now().as_deref()),

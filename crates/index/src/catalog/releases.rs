@@ -3,7 +3,7 @@
 //! The row whose state is `live` is the alias; moving it is one transaction. Going back follows the promotions: each row of
 //! `promotions` that was not undone names what was live before it, so that two steps back lead to the one before that.
 
-use lore_core::live::{ReleaseName, short};
+use lore_core::live::{EXTRACTIVE, ReleaseName, short};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::db::Write;
@@ -16,8 +16,6 @@ use crate::error::{IndexError, Result};
 
 /// What people may write for the live release.
 const LIVE: &str = "live";
-/// Whom a release was proven against where no language model wrote.
-const EXTRACTIVE: &str = "extractive";
 /// Fewest digits of an id that name a release.
 const LEAST_DIGITS: usize = 4;
 /// Most releases that an error names.

@@ -28,8 +28,6 @@ use crate::{open, print, progress, verdict, writer};
 const BASE: &str = "base";
 /// The word for no language model.
 const NONE: &str = "none";
-/// Who answers without a language model.
-const EXTRACTIVE: &str = "extractive";
 /// The word for the live release, or where there is none the model of the settings.
 const LIVE: &str = "live";
 
@@ -74,7 +72,7 @@ impl Evaluate {
         let name = release.release_name();
         let candidate = writer::named_release(&settings, &catalog, name, "be evaluated").await?;
         let incumbent = incumbent(&settings, &catalog, &self.against, &release).await?;
-        let against = called(incumbent.as_ref());
+        let against = Serving::called(incumbent.as_ref()).to_owned();
 
         let (corpus, mut questions) = answers::open(
             &without_generator(&settings),
@@ -147,15 +145,6 @@ impl Evaluate {
             Ok(())
         })
         .await
-    }
-}
-
-/// What a model is called in a verdict.
-fn called(serving: Option<&Serving>) -> String {
-    match serving {
-        None => EXTRACTIVE.to_owned(),
-        Some(Serving { release: Some(release), .. }) => release.label(),
-        Some(serving) => serving.generator.info().id.clone(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use lore_core::{Caller, ReleaseName};
+use lore_core::{Caller, EXTRACTIVE, ReleaseName};
 use lore_index::Release;
 use lore_inference::release::ReleaseStore;
 use lore_server::Switched;
@@ -112,7 +112,7 @@ impl Rollback {
         let configured = settings.config.generator.model().map(crate::settings::GeneratorConfig::name);
         let model = back.to.as_ref().map(Release::label).or(configured);
         let done = Switched {
-            model: model.unwrap_or_else(|| "extractive".to_owned()),
+            model: model.unwrap_or_else(|| EXTRACTIVE.to_owned()),
             release: back.to,
             before,
             seconds: started.elapsed().as_secs_f64(),
