@@ -83,10 +83,10 @@ impl<'a> Shower<'a> {
 
     /// What serving would show if nothing that answers the question were there: neither the sources, nor what says the
     /// same elsewhere, nor what holds the right answer.
-    pub async fn without_sources(&self, golds: &[Gold], question: &EvalQuestion) -> Result<Found> {
+    pub async fn without_sources(&self, golds: &[Gold]) -> Result<Found> {
         let limit = self.answerer.config.passages;
         let (mut hits, vector) = self.hits(limit + SPARE).await?;
-        let parts = || question.answers.iter().flatten();
+        let parts = || self.question.answers.iter().flatten();
         hits.retain(|hit| {
             let text = &hit.live.chunk.text;
             !golds.iter().any(|gold| {
