@@ -16,6 +16,7 @@ use crate::asked::Asked;
 use crate::config::AnswerConfig;
 use crate::error::{QueryError, Result};
 use crate::extract::{Candidate, Extractor};
+use crate::ground::Grounding;
 use crate::passages::{FoundPassage, passages};
 use crate::prompt::PromptLanguage;
 use crate::retrieve::{Retriever, SearchRequest};
@@ -217,6 +218,21 @@ impl Answerer {
     ) -> Result<(Asked, Vec<Candidate>)> {
         let (index, model) = (self.retriever.index(), &self.config.support.sentence);
         self.extractor.candidates(index, rewritten, vector, passages, model).await
+    }
+
+    /// What checks statements of answers to `question`, which was looked for as `rewritten`, against `passages`.
+    ///
+    /// # Errors
+    /// As [`Grounding::new`].
+    pub(crate) async fn grounding(
+        &self,
+        question: &str,
+        rewritten: &str,
+        passages: &[FoundPassage],
+    ) -> Result<Grounding> {
+        let known = format!("{question} {rewritten}");
+        let (retriever, extractor) = (&self.retriever, &self.extractor);
+        Grounding::new(retriever, extractor, &known, passages, &self.config.generate).await
     }
 
     async fn run(

@@ -309,7 +309,7 @@ impl Builder<'_> {
         };
         let markers: Vec<u32> = golds.iter().map(marker).collect();
         let right: BTreeSet<u32> = markers.iter().copied().collect();
-        let checker = Checker::new(self.answerer, &shower.known(), &packed).await?;
+        let checker = Checker::new(shower.grounding(&packed.passages).await?, &packed);
         let worded = |form| answer::worded(form, question, golds, &markers);
         let mut text = worded(self.config.answer);
         if !checker.accepts(&text, &right).await? {
