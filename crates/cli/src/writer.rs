@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use lore_core::{Live, OpenError, Opener, ReleaseName, Serving};
 use lore_index::Catalog;
 use lore_inference::GeneratorOptions;
@@ -65,6 +65,28 @@ pub async fn release(settings: &Settings, name: ReleaseName) -> Result<Serving, 
     warm_up(&serving.generator).await?;
     tracing::info!(release = label, bytes = serving.bytes, "a release is loaded");
     Ok(serving)
+}
+
+/// As [`release`], for a command that names one of `catalog`: there it is noted as failed where it cannot be run.
+///
+/// # Errors
+/// That it cannot `purpose`, such as "go live", and why.
+pub async fn named_release(
+    settings: &Settings,
+    catalog: &Catalog,
+    name: ReleaseName,
+    purpose: &str,
+) -> anyhow::Result<Serving> {
+    let error = match release(settings, name.clone()).await {
+        Ok(serving) => return Ok(serving),
+        Err(error) => error,
+    };
+    let label = name.label();
+    if error.is_of_release() {
+        let (catalog, reason) = (catalog.clone(), error.to_string());
+        blocking(move || catalog.fail_release(&name.id, &reason)).await?;
+    }
+    bail!("{label} cannot {purpose}: {error}")
 }
 
 fn load(store: &ReleaseStore, config: &GeneratorConfig, name: ReleaseName) -> Result<Serving, OpenError> {
@@ -159,12 +181,12 @@ impl Loaded {
         // Gemma 3's tokenizer names one more, that of images, which its text models do not read.
         let more = usize::from(matches!(self.decoder, AnyDecoder::Other(_)));
         if ids > columns + more {
-            anyhow::bail!(
+            bail!(
                 "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
             );
         }
         if !self.text.has_chat_template() {
-            anyhow::bail!(
+            bail!(
                 "the generator {name} has no chat template; choose a model that is tuned for chats, or name a file with \
                  a template in {setting}"
             );
@@ -189,7 +211,7 @@ fn check_room(
 ) -> anyhow::Result<()> {
     let kv = options.kv_bytes;
     if let Some(memory) = memory.filter(|memory| kv > *memory) {
-        anyhow::bail!(
+        bail!(
             "generator.kv_bytes is {kv}, and this machine has {memory} bytes of memory; set it lower"
         );
     }
@@ -197,7 +219,7 @@ fn check_room(
     let wanted = context.min(options.context_tokens.unwrap_or(context));
     let least = bytes(wanted.min(LEAST_CONTEXT));
     if kv < least {
-        anyhow::bail!(
+        bail!(
             "generator.kv_bytes is {kv}, which has no room for an answer of this model; set it to {least} at least, and to \
              {} for the whole context of {wanted} tokens",
             bytes(wanted)
@@ -232,7 +254,7 @@ pub async fn begin(settings: &Settings, catalog: &Catalog) -> anyhow::Result<Wri
                 "a release is live and does not write here: another writer is named"
             );
         } else {
-            match release(settings, live.release_name()).await {
+            match release(settings, live).await {
                 Ok(serving) => return Ok(Writing { live: Live::new(Some(serving)), trouble: None }),
                 Err(error) => {
                     let instead = settings.config.generator.model().map(GeneratorConfig::name);

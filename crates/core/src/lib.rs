@@ -42,7 +42,7 @@ pub use generate::{
 };
 pub use ids::{ChunkId, ContentHash, ConversationId, DocumentId, Seq};
 pub use limits::Limits;
-pub use live::{Live, OpenError, Opened, Opener, ReleaseName, Serving};
+pub use live::{EXTRACTIVE, Live, OpenError, Opened, Opener, ReleaseName, Serving};
 pub use model::{
     EmbedKind, EmbedRequest, Embedder, EmbedderInfo, ModelError, RerankRequest, Reranker, TokenCounter,
 };

@@ -14,6 +14,9 @@ use crate::generate::Generator;
 /// Digits of a release's id that people see.
 pub const SHORT_ID: usize = 12;
 
+/// Who writes where no language model does.
+pub const EXTRACTIVE: &str = "extractive";
+
 /// Names a release: what a person calls it, and the hash of its content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReleaseName {
@@ -44,6 +47,18 @@ pub struct Serving {
     pub release: Option<ReleaseName>,
     /// Memory for its weights and its keys and values in bytes, about.
     pub bytes: u64,
+}
+
+impl Serving {
+    /// Who writes, as answers and verdicts have it: the model, or [`EXTRACTIVE`].
+    pub fn called(serving: Option<&Self>) -> &str {
+        serving.map_or(EXTRACTIVE, |serving| serving.generator.info().id.as_str())
+    }
+
+    /// The id of the release that it is.
+    pub fn release_id(&self) -> Option<String> {
+        self.release.as_ref().map(|release| release.id.clone())
+    }
 }
 
 impl From<Generator> for Serving {
@@ -95,6 +110,13 @@ pub enum OpenError {
     /// Something else failed, such as reading the disk.
     #[error("{0}")]
     Failed(String),
+}
+
+impl OpenError {
+    /// Whether it tells of the release itself, which cannot be run anywhere; else of the machine or of the moment.
+    pub fn is_of_release(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Unfit(_))
+    }
 }
 
 /// What [`Opener`] gives: the model, running and warm; `None` where the settings name none.

@@ -93,14 +93,14 @@ fn a_release_goes_live_only_when_it_is_proven_or_forced_for_a_reason() {
 #[test]
 fn the_way_back_leads_through_what_was_live_before() {
     let (_folder, catalog) = support::open();
-    assert!(matches!(catalog.before_live().unwrap_err(), IndexError::NothingLive));
+    assert!(matches!(catalog.before_live(None).unwrap_err(), IndexError::NothingLive));
     let [a, b, c] = ["aaaa1", "bbbb2", "cccc3"].map(|first| proven(&catalog, first).id);
     for id in [&a, &b] {
         prove_and_promote(&catalog, id);
     }
     let wrong = catalog.roll_back(&a, "cli").unwrap_err();
     assert!(matches!(wrong, IndexError::NotLive { .. }), "{wrong}");
-    assert_eq!(catalog.before_live().unwrap().to.unwrap().id, a);
+    assert_eq!(catalog.before_live(None).unwrap().to.unwrap().id, a);
     let back = catalog.roll_back(&b, "cli").unwrap();
     assert_eq!((back.from.state, back.to.unwrap().state), (ReleaseState::Retired, ReleaseState::Live));
     // Not to b and fro: a step further back.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use lore_core::{
     AnswerEvent, AnswerSummary, Caller, Citation, Generator, Limits, Live, ModelError, NearDocument,
-    Question, SearchMode, Span, Timings, Verdict,
+    Question, SearchMode, Serving, Span, Timings, Verdict,
 };
 use lore_index::IndexError;
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use crate::asked::Asked;
 use crate::config::AnswerConfig;
 use crate::error::{QueryError, Result};
 use crate::extract::{Candidate, Extractor};
+use crate::ground::Grounding;
 use crate::passages::{FoundPassage, passages};
 use crate::prompt::PromptLanguage;
 use crate::retrieve::{Retriever, SearchRequest};
@@ -219,6 +220,21 @@ impl Answerer {
         self.extractor.candidates(index, rewritten, vector, passages, model).await
     }
 
+    /// What checks statements of answers to `question`, which was looked for as `rewritten`, against `passages`.
+    ///
+    /// # Errors
+    /// As [`Grounding::new`].
+    pub(crate) async fn grounding(
+        &self,
+        question: &str,
+        rewritten: &str,
+        passages: &[FoundPassage],
+    ) -> Result<Grounding> {
+        let known = format!("{question} {rewritten}");
+        let (retriever, extractor) = (&self.retriever, &self.extractor);
+        Grounding::new(retriever, extractor, &known, passages, &self.config.generate).await
+    }
+
     async fn run(
         &self,
         question: &Question,
@@ -235,8 +251,8 @@ impl Answerer {
         let answering = Instant::now();
         let mut summary = AnswerSummary {
             confidence: findings.confidence(&self.config),
-            model: generator.map_or("extractive", |g| g.info().id.as_str()).to_owned(),
-            release: serving.as_ref().and_then(|s| s.release.as_ref()).map(|release| release.id.clone()),
+            model: Serving::called(serving.as_deref()).to_owned(),
+            release: serving.as_ref().and_then(|serving| serving.release_id()),
             rewritten: Some(findings.rewritten.clone()).filter(|text| text != question.text.trim()),
             ..AnswerSummary::default()
         };

@@ -177,7 +177,8 @@ fn attribute(text: &str) -> String {
     plain.chars().take(LONGEST_ATTRIBUTE).collect()
 }
 
-fn one_line(text: &str) -> String {
+/// `text` with one space in the place of each run of white space.
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

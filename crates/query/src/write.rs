@@ -59,15 +59,8 @@ impl Job<'_> {
         let sources = packed.passages.iter().map(|p| p.passage.clone()).collect();
         send(events, AnswerEvent::Sources { passages: sources }).await?;
         // The model reads while the passages are taken apart.
-        let known = format!("{} {}", self.question.text, self.findings.rewritten);
-        let grounding = Grounding::new(
-            &self.answerer.retriever,
-            &self.answerer.extractor,
-            &known,
-            &packed.passages,
-            config,
-        )
-        .await?;
+        let (asked, rewritten) = (&self.question.text, &self.findings.rewritten);
+        let grounding = self.answerer.grounding(asked, rewritten, &packed.passages).await?;
         let mut draft = Draft {
             language: PromptLanguage::of(self.text),
             strict: options.strict.unwrap_or(config.strict),

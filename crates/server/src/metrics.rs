@@ -109,8 +109,7 @@ impl Metrics {
             gauge!("lore_queue_waiting", "queue" => "generator").set(writer.generator.queued() as f64);
         }
         tell_writer(writer.map(|writer| {
-            let release = writer.release.as_ref().map(|release| release.id.clone());
-            (writer.generator.info().id.clone(), release.unwrap_or_default())
+            (writer.generator.info().id.clone(), writer.release_id().unwrap_or_default())
         }));
         gauge!("lore_uptime_seconds").set(self.started.elapsed().as_secs_f64());
         if let Some(bytes) = resident_bytes() {

@@ -16,9 +16,6 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::state::AppState;
 
-/// Who writes where no language model does.
-const EXTRACTIVE: &str = "extractive";
-
 /// What writes the answers now.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Switched {
@@ -60,10 +57,7 @@ impl AppState {
             let base = switch.live.now().is_some_and(|serving| serving.release.is_none());
             let release = switch
                 .state
-                .catalog(move |catalog| {
-                    let id = catalog.release(&wanted)?.release.id;
-                    catalog.may_promote(&id, force.as_deref(), base)
-                })
+                .catalog(move |catalog| catalog.may_promote(&wanted, force.as_deref(), base))
                 .await?;
             let name = release.release_name();
             // One whose engine has died is opened again.
@@ -92,16 +86,7 @@ impl AppState {
         counted(alone(async move {
             let back = switch
                 .state
-                .catalog(move |catalog| {
-                    let back = catalog.before_live()?;
-                    if let Some(wanted) = wanted {
-                        let named = catalog.release(&wanted)?.release;
-                        if named.id != back.from.id {
-                            return Err(lore_index::IndexError::NotLive { release: named.label() });
-                        }
-                    }
-                    Ok(back)
-                })
+                .catalog(move |catalog| catalog.before_live(wanted.as_deref()))
                 .await?;
             let next = switch.open(back.to.as_ref().map(Release::release_name)).await?;
             let (from, by) = (back.from.id, caller.clone());
@@ -147,22 +132,20 @@ impl Switch {
                      free some, or stop the server, promote and start it again"
                 ),
             ),
-            OpenError::Damaged(_) | OpenError::Unfit(_) => {
+            error if error.is_of_release() => {
                 if let Some(name) = name {
                     let reason = error.to_string();
                     self.state.catalog(move |catalog| catalog.fail_release(&name.id, &reason)).await?;
                 }
                 ApiError::invalid("unfit", format!("{label} cannot go live: {error}"))
             }
-            OpenError::Failed(_) => ApiError::internal(&error),
+            error => ApiError::internal(error),
         })
     }
 
     /// Puts `next` in use, where it is not already.
     fn done(self, next: Option<Option<Serving>>, release: Option<Release>) -> Switched {
-        let called = |serving: Option<&Serving>| {
-            serving.map_or(EXTRACTIVE, |serving| serving.generator.info().id.as_str()).to_owned()
-        };
+        let called = |serving: Option<&Serving>| Serving::called(serving).to_owned();
         let before = match next {
             Some(next) => called(self.live.swap(next).as_deref()),
             None => called(self.live.now().as_deref()),

@@ -3,7 +3,7 @@
 //! The row whose state is `live` is the alias; moving it is one transaction. Going back follows the promotions: each row of
 //! `promotions` that was not undone names what was live before it, so that two steps back lead to the one before that.
 
-use lore_core::live::{ReleaseName, short};
+use lore_core::live::{EXTRACTIVE, ReleaseName, short};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::db::Write;
@@ -16,8 +16,6 @@ use crate::error::{IndexError, Result};
 
 /// What people may write for the live release.
 const LIVE: &str = "live";
-/// Whom a release was proven against where no language model wrote.
-const EXTRACTIVE: &str = "extractive";
 /// Fewest digits of an id that name a release.
 const LEAST_DIGITS: usize = 4;
 /// Most releases that an error names.
@@ -119,8 +117,8 @@ impl Catalog {
     }
 
     /// The live release, if one is.
-    pub fn live_release(&self) -> Result<Option<Release>> {
-        self.read(|tx| live(tx)?.map(|n| by_number(tx, n)).transpose())
+    pub fn live_release(&self) -> Result<Option<ReleaseName>> {
+        self.read(|tx| Ok(live(tx)?.map(|(_, name)| name)))
     }
 
     /// Stores what an evaluation found; a candidate that failed it is rejected, and a rejected one that passed it is a
@@ -163,15 +161,16 @@ impl Catalog {
         })
     }
 
-    /// Whether release `id` may go live: it passed its evaluation against what writes now, or somebody forces it for a
-    /// reason. `base` says whether the settings name a model, which writes where no release is live.
+    /// The release that `wanted` names ([`Catalog::release`]), if it may go live: it passed its evaluation against what
+    /// writes now, or somebody forces it for a reason. `base` says whether the settings name a model, which writes where no
+    /// release is live.
     ///
     /// # Errors
-    /// `UnknownRelease`, `Unproven`, `ReleaseRemoved`.
-    pub fn may_promote(&self, id: &str, forced: Option<&str>, base: bool) -> Result<Release> {
+    /// `UnknownRelease`, `AmbiguousRelease`, `Unproven`, `ReleaseRemoved`.
+    pub fn may_promote(&self, wanted: &str, forced: Option<&str>, base: bool) -> Result<Release> {
         self.read(|tx| {
-            let release = by_number(tx, exact(tx, id)?)?;
-            let live = live(tx)?.map(|live| by_number(tx, live)).transpose()?;
+            let release = by_number(tx, find(tx, wanted)?)?;
+            let live = live(tx)?.map(|(_, name)| name);
             allowed(&release, live.as_ref(), forced, base)?;
             Ok(release)
         })
@@ -183,13 +182,13 @@ impl Catalog {
     /// As [`Catalog::may_promote`], for another release that is live; what the settings name is not known here.
     pub fn promote_release(&self, id: &str, forced: Option<&str>, caller: &str) -> Result<Release> {
         self.write(|tx| {
-            let (n, before) = (exact(tx, id)?, live(tx)?);
+            let (n, live) = (exact(tx, id)?, live(tx)?);
+            let (before, instead_of) = live.unzip();
             if before == Some(n) {
                 // Whoever promotes it has just seen that it runs.
                 tx.prepare_cached("UPDATE releases SET reason = NULL WHERE n = ?1")?.execute([n])?;
                 return by_number(tx, n);
             }
-            let instead_of = before.map(|before| by_number(tx, before)).transpose()?;
             allowed(&by_number(tx, n)?, instead_of.as_ref(), forced, false)?;
             tx.prepare_cached(
                 "INSERT INTO promotions (release, before, at, caller, forced) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -201,35 +200,37 @@ impl Catalog {
         })
     }
 
-    /// What [`Catalog::roll_back`] would do.
+    /// What [`Catalog::roll_back`] would do; only if the release is live that `wanted` names, where it names one.
     ///
     /// # Errors
-    /// `NothingLive` where no release is live, and `ReleaseRemoved` where the one before has no folder any more.
-    pub fn before_live(&self) -> Result<Rollback> {
-        self.read(|tx| step_back(tx).map(|(_, rollback)| rollback))
+    /// `NothingLive` where no release is live, `ReleaseRemoved` where the one before has no folder any more, `NotLive` where
+    /// another than `wanted` is live, and as [`Catalog::release`].
+    pub fn before_live(&self, wanted: Option<&str>) -> Result<Rollback> {
+        self.read(|tx| {
+            let step = step_back(tx)?;
+            let named = wanted.map(|wanted| find(tx, wanted)).transpose()?;
+            if let Some(other) = named.filter(|named| *named != step.from.0) {
+                return Err(IndexError::NotLive { release: by_number(tx, other)?.label() });
+            }
+            step.rollback(tx)
+        })
     }
 
     /// Goes back from the live release `from` to what was live before it was promoted: another release, or none (then the
     /// model that the settings name, if any, writes).
     ///
     /// # Errors
-    /// As [`Catalog::before_live`], and `NotLive` where another release than `from` is live.
+    /// As [`Catalog::before_live`]; `NotLive` where another release than `from` is live.
     pub fn roll_back(&self, from: &str, caller: &str) -> Result<Rollback> {
         self.write(|tx| {
-            let (promotion, mut rollback) = step_back(tx)?;
-            if rollback.from.id != from {
+            let step = step_back(tx)?;
+            if step.from.1.id != from {
                 return Err(IndexError::NotLive { release: short(from).to_owned() });
             }
-            let (n, to) = (
-                exact(tx, &rollback.from.id)?,
-                rollback.to.as_ref().map(|to| exact(tx, &to.id)).transpose()?,
-            );
-            put_live(tx, Some(n), to)?;
+            put_live(tx, Some(step.from.0), step.to.as_ref().map(|(n, _)| *n))?;
             tx.prepare_cached("UPDATE promotions SET undone_at = ?2, undone_by = ?3 WHERE n = ?1")?
-                .execute(params![promotion, tx.now, caller])?;
-            rollback.from = by_number(tx, n)?;
-            rollback.to = to.map(|to| by_number(tx, to)).transpose()?;
-            Ok(rollback)
+                .execute(params![step.promotion, tx.now, caller])?;
+            step.rollback(tx)
         })
     }
 
@@ -237,7 +238,7 @@ impl Catalog {
     /// never the live one, a candidate, or the one that a rollback leads to.
     pub fn prunable_releases(&self, keep: usize) -> Result<Vec<Release>> {
         self.read(|tx| {
-            let back = step_back(tx).ok().and_then(|(_, rollback)| rollback.to);
+            let back = step_back(tx).ok().and_then(|step| step.to);
             let mut statement = tx.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM releases r
                  WHERE r.state IN ('retired', 'rejected', 'failed') AND r.removed_at IS NULL
@@ -248,7 +249,7 @@ impl Catalog {
             while let Some(row) = found.next()? {
                 out.push(release(tx, row)?);
             }
-            let kept = |release: &Release| back.as_ref().is_some_and(|back| back.id == release.id);
+            let kept = |release: &Release| back.as_ref().is_some_and(|(_, back)| back.id == release.id);
             Ok(out.into_iter().skip(keep).filter(|release| !kept(release)).collect())
         })
     }
@@ -313,7 +314,7 @@ fn put_live(tx: &Write<'_>, from: Option<i64>, to: Option<i64>) -> Result<()> {
 }
 
 /// Whether `release` may take the place of `live`, or where none is live of the model of the settings if `base`.
-fn allowed(release: &Release, live: Option<&Release>, forced: Option<&str>, base: bool) -> Result<()> {
+fn allowed(release: &Release, live: Option<&ReleaseName>, forced: Option<&str>, base: bool) -> Result<()> {
     if release.removed_at.is_some() {
         return Err(IndexError::ReleaseRemoved { release: release.label() });
     }
@@ -339,25 +340,50 @@ fn allowed(release: &Release, live: Option<&Release>, forced: Option<&str>, base
     Err(IndexError::Unproven { release: release.label(), why })
 }
 
-/// The promotion that is undone next, and what comes of it.
-fn step_back(tx: &Transaction<'_>) -> Result<(i64, Rollback)> {
-    let live = live(tx)?.ok_or(IndexError::NothingLive)?;
-    let (promotion, before): (i64, Option<i64>) = tx
-        .prepare_cached(
-            "SELECT n, before FROM promotions WHERE release = ?1 AND undone_at IS NULL ORDER BY n DESC LIMIT 1",
-        )?
-        .query_row([live], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let to = before.map(|before| by_number(tx, before)).transpose()?;
-    if let Some(gone) = to.as_ref().filter(|to| to.removed_at.is_some()) {
-        return Err(IndexError::ReleaseRemoved { release: gone.label() });
-    }
-    Ok((promotion, Rollback { from: by_number(tx, live)?, to }))
+/// A release by its number.
+type Numbered = (i64, ReleaseName);
+
+/// The promotion that is undone next, and what that leads from and to.
+struct Step {
+    promotion: i64,
+    from: Numbered,
+    to: Option<Numbered>,
 }
 
-fn live(tx: &Transaction<'_>) -> Result<Option<i64>> {
+impl Step {
+    /// Both releases as they are now.
+    fn rollback(&self, tx: &Transaction<'_>) -> Result<Rollback> {
+        let to = self.to.as_ref().map(|(n, _)| by_number(tx, *n)).transpose()?;
+        Ok(Rollback { from: by_number(tx, self.from.0)?, to })
+    }
+}
+
+fn step_back(tx: &Transaction<'_>) -> Result<Step> {
+    let from = live(tx)?.ok_or(IndexError::NothingLive)?;
+    let (promotion, before, removed): (i64, Option<Numbered>, bool) = tx
+        .prepare_cached(
+            "SELECT p.n, b.n, b.id, b.name, b.removed_at IS NOT NULL
+             FROM promotions p LEFT JOIN releases b ON b.n = p.before
+             WHERE p.release = ?1 AND p.undone_at IS NULL ORDER BY p.n DESC LIMIT 1",
+        )?
+        .query_row([from.0], |row| {
+            let before = match row.get(1)? {
+                Some(n) => Some((n, ReleaseName { id: row.get(2)?, name: row.get(3)? })),
+                None => None,
+            };
+            Ok((row.get(0)?, before, row.get(4)?))
+        })?;
+    match before {
+        Some((_, gone)) if removed => Err(IndexError::ReleaseRemoved { release: gone.label() }),
+        to => Ok(Step { promotion, from, to }),
+    }
+}
+
+/// Number and name of the live release.
+fn live(tx: &Transaction<'_>) -> Result<Option<Numbered>> {
     Ok(tx
-        .prepare_cached("SELECT n FROM releases WHERE state = 'live'")?
-        .query_row([], |row| row.get(0))
+        .prepare_cached("SELECT n, id, name FROM releases WHERE state = 'live'")?
+        .query_row([], |row| Ok((row.get(0)?, ReleaseName { id: row.get(1)?, name: row.get(2)? })))
         .optional()?)
 }
 
@@ -371,7 +397,7 @@ fn exact(tx: &Transaction<'_>, id: &str) -> Result<i64> {
 fn find(tx: &Transaction<'_>, wanted: &str) -> Result<i64> {
     let unknown = || IndexError::UnknownRelease { wanted: wanted.chars().take(80).collect() };
     if wanted == LIVE {
-        return live(tx)?.ok_or(IndexError::NothingLive);
+        return live(tx)?.map(|(n, _)| n).ok_or(IndexError::NothingLive);
     }
     let (name, digits) = match wanted.rsplit_once('@') {
         Some((name, digits)) => (Some(name), digits.to_ascii_lowercase()),

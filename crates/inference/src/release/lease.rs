@@ -20,9 +20,15 @@ pub struct Lease {
 fn open(releases: &Path, id: &str) -> Result<(PathBuf, File), ReleaseError> {
     let folder = releases.join(LOCKS);
     std::fs::create_dir_all(&folder).map_err(|error| ReleaseError::io(&folder, error))?;
-    let path = folder.join(id);
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    file.map(|file| (path.clone(), file)).map_err(|error| ReleaseError::io(&path, error))
+    lock_file(folder.join(id))
+}
+
+/// The file at `path`, made where it is not there, to be locked.
+pub(super) fn lock_file(path: PathBuf) -> Result<(PathBuf, File), ReleaseError> {
+    match File::options().read(true).write(true).create(true).truncate(false).open(&path) {
+        Ok(file) => Ok((path, file)),
+        Err(error) => Err(ReleaseError::io(&path, error)),
+    }
 }
 
 /// A lease beside others; waits while the folder is being removed.

@@ -225,9 +225,7 @@ impl ReleaseStore {
     }
 
     fn making(&self) -> Result<(PathBuf, File), ReleaseError> {
-        let path = self.folder.join(MAKING);
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        file.map(|file| (path.clone(), file)).map_err(|error| ReleaseError::io(&path, error))
+        lease::lock_file(self.folder.join(MAKING))
     }
 
     /// Takes the folder at `path` out of sight at once, then removes it.

@@ -89,6 +89,78 @@ pub struct QuestionOutcome {
     pub ms: f64,
 }
 
+impl QuestionOutcome {
+    /// Whether the answer holds the right one, or was rightly refused.
+    pub(super) fn is_right(&self) -> bool {
+        if self.answerable { self.contains_gold } else { !self.answered }
+    }
+}
+
+/// A metric that the gate looks at; [`AnswersReport`] defines them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Token F1 of the answers.
+    AnswerF1,
+    /// Share of answers that hold the right one.
+    ContainsGold,
+    /// Share of citations whose document is a right one.
+    CitationPrecision,
+    /// Share of the right documents that are cited.
+    CitationRecall,
+    /// Share of unanswerable questions that are refused.
+    RefusalRecall,
+    /// Share of answerable questions that are refused; the lower the better.
+    FalseRefusals,
+    /// Share of an answer's statements that a passage supports.
+    SupportRate,
+}
+
+impl Metric {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 7] = [
+        Self::AnswerF1,
+        Self::ContainsGold,
+        Self::CitationPrecision,
+        Self::CitationRecall,
+        Self::RefusalRecall,
+        Self::FalseRefusals,
+        Self::SupportRate,
+    ];
+
+    /// Its name in reports and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AnswerF1 => "answer_f1",
+            Self::ContainsGold => "contains_gold",
+            Self::CitationPrecision => "citation_precision",
+            Self::CitationRecall => "citation_recall",
+            Self::RefusalRecall => "refusal_recall",
+            Self::FalseRefusals => "false_refusals",
+            Self::SupportRate => "support_rate",
+        }
+    }
+
+    /// 1 where more is better, -1 where less is.
+    pub(super) fn sign(self) -> f64 {
+        if self == Self::FalseRefusals { -1.0 } else { 1.0 }
+    }
+
+    /// What a question adds to the metric's mean; `None` where the metric does not look at it.
+    pub(super) fn of(self, outcome: &QuestionOutcome) -> Option<f64> {
+        let answerable = outcome.answerable;
+        match self {
+            Self::AnswerF1 => answerable.then_some(outcome.f1),
+            Self::ContainsGold => answerable.then(|| flag(outcome.contains_gold)),
+            Self::CitationPrecision => (answerable && outcome.answered).then_some(outcome.citation_precision),
+            Self::CitationRecall => answerable.then_some(outcome.citation_recall),
+            Self::RefusalRecall => (!answerable).then(|| flag(!outcome.answered)),
+            Self::FalseRefusals => answerable.then(|| flag(!outcome.answered)),
+            Self::SupportRate => outcome.support,
+        }
+    }
+}
+
 /// Asks every question, one after the other, as a caller with the question's groups.
 ///
 /// # Errors
@@ -190,26 +262,29 @@ fn support(summary: &AnswerSummary) -> Option<f64> {
     (all > 0).then(|| supported as f64 / all as f64)
 }
 
+fn flag(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}
+
 /// Means of the outcomes.
 pub fn report(outcomes: &[QuestionOutcome]) -> AnswersReport {
     let mean = |values: &mut dyn Iterator<Item = f64>| {
         let (sum, count) = values.fold((0.0, 0usize), |(sum, count), v| (sum + v, count + 1));
         if count == 0 { 0.0 } else { sum / count as f64 }
     };
-    let flag = |yes: bool| f64::from(u8::from(yes));
     let answerable = || outcomes.iter().filter(|o| o.answerable);
     let answered = || outcomes.iter().filter(|o| o.answerable && o.answered);
+    let of = |metric: Metric| mean(&mut outcomes.iter().filter_map(|outcome| metric.of(outcome)));
     let mut times: Vec<f64> = outcomes.iter().map(|o| o.ms).collect();
     times.sort_by(f64::total_cmp);
     let mut by_kind: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut by_language: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for outcome in outcomes {
-        let good = if outcome.answerable { outcome.contains_gold } else { !outcome.answered };
         let kind = match (outcome.kind.as_str(), outcome.answerable) {
             ("permission", false) => "permission_refused".to_owned(),
             (kind, _) => kind.to_owned(),
         };
-        by_kind.entry(kind).or_default().push(flag(good));
+        by_kind.entry(kind).or_default().push(flag(outcome.is_right()));
         if outcome.answerable {
             by_language.entry(outcome.lang.clone()).or_default().push(flag(outcome.contains_gold));
         }
@@ -219,15 +294,15 @@ pub fn report(outcomes: &[QuestionOutcome]) -> AnswersReport {
     };
     AnswersReport {
         questions: outcomes.len(),
-        answer_f1: mean(&mut answerable().map(|o| o.f1)),
+        answer_f1: of(Metric::AnswerF1),
         exact: mean(&mut answerable().map(|o| flag(o.exact))),
-        contains_gold: mean(&mut answerable().map(|o| flag(o.contains_gold))),
-        citation_precision: mean(&mut answered().map(|o| o.citation_precision)),
-        citation_recall: mean(&mut answerable().map(|o| o.citation_recall)),
+        contains_gold: of(Metric::ContainsGold),
+        citation_precision: of(Metric::CitationPrecision),
+        citation_recall: of(Metric::CitationRecall),
         quote_precision: mean(&mut answered().map(|o| o.quote_precision)),
-        refusal_recall: mean(&mut outcomes.iter().filter(|o| !o.answerable).map(|o| flag(!o.answered))),
-        false_refusals: mean(&mut answerable().map(|o| flag(!o.answered))),
-        support_rate: mean(&mut outcomes.iter().filter_map(|o| o.support)),
+        refusal_recall: of(Metric::RefusalRecall),
+        false_refusals: of(Metric::FalseRefusals),
+        support_rate: of(Metric::SupportRate),
         p50_ms: percentile(&times, 0.5),
         p95_ms: percentile(&times, 0.95),
         by_kind: means(by_kind),

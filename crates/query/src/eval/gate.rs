@@ -20,77 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use lore_core::random::Random;
 use serde::{Deserialize, Serialize};
 
-use crate::eval::answers::QuestionOutcome;
+use crate::eval::answers::{Metric, QuestionOutcome};
 use crate::eval::compare::AnswerReport;
 
 /// Most ids of questions that are listed as gained or lost.
 const LISTED: usize = 50;
-
-/// A metric that the gate looks at; [`crate::eval::AnswersReport`] defines them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Token F1 of the answers.
-    AnswerF1,
-    /// Share of answers that hold the right one.
-    ContainsGold,
-    /// Share of citations whose document is a right one.
-    CitationPrecision,
-    /// Share of the right documents that are cited.
-    CitationRecall,
-    /// Share of unanswerable questions that are refused.
-    RefusalRecall,
-    /// Share of answerable questions that are refused; the lower the better.
-    FalseRefusals,
-    /// Share of an answer's statements that a passage supports.
-    SupportRate,
-}
-
-impl Metric {
-    /// All of them, in the order of reports.
-    pub const ALL: [Self; 7] = [
-        Self::AnswerF1,
-        Self::ContainsGold,
-        Self::CitationPrecision,
-        Self::CitationRecall,
-        Self::RefusalRecall,
-        Self::FalseRefusals,
-        Self::SupportRate,
-    ];
-
-    /// Its name in reports and settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AnswerF1 => "answer_f1",
-            Self::ContainsGold => "contains_gold",
-            Self::CitationPrecision => "citation_precision",
-            Self::CitationRecall => "citation_recall",
-            Self::RefusalRecall => "refusal_recall",
-            Self::FalseRefusals => "false_refusals",
-            Self::SupportRate => "support_rate",
-        }
-    }
-
-    /// 1 where more is better, -1 where less is.
-    fn sign(self) -> f64 {
-        if self == Self::FalseRefusals { -1.0 } else { 1.0 }
-    }
-
-    /// What a question adds to the metric's mean; `None` where the metric does not look at it.
-    fn of(self, outcome: &QuestionOutcome) -> Option<f64> {
-        let flag = |yes: bool| f64::from(u8::from(yes));
-        let answerable = outcome.answerable;
-        match self {
-            Self::AnswerF1 => answerable.then_some(outcome.f1),
-            Self::ContainsGold => answerable.then(|| flag(outcome.contains_gold)),
-            Self::CitationPrecision => (answerable && outcome.answered).then_some(outcome.citation_precision),
-            Self::CitationRecall => answerable.then_some(outcome.citation_recall),
-            Self::RefusalRecall => (!answerable).then(|| flag(!outcome.answered)),
-            Self::FalseRefusals => answerable.then(|| flag(!outcome.answered)),
-            Self::SupportRate => outcome.support,
-        }
-    }
-}
 
 /// When a candidate passes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -325,8 +259,7 @@ pub fn distinct<'a>(ids: impl IntoIterator<Item = &'a str>) -> Result<(), GateEr
 
 /// Ids of the questions that `first` did right and `second` did not.
 fn only_first(first: &[QuestionOutcome], second: &[QuestionOutcome]) -> Vec<String> {
-    let right = |o: &QuestionOutcome| if o.answerable { o.contains_gold } else { !o.answered };
-    let pairs = first.iter().zip(second).filter(|(a, b)| right(a) && !right(b));
+    let pairs = first.iter().zip(second).filter(|(a, b)| a.is_right() && !b.is_right());
     pairs.take(LISTED).map(|(a, _)| a.id.clone()).collect()
 }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::eval::answers::as_asked;
 use crate::eval::dataset::EvalQuestion;
 use crate::eval::pairs::{Kind, pairs};
-use crate::ground::{Evidence, Grounding};
+use crate::ground::Evidence;
 use crate::statements::Statement;
 
 /// Thresholds that are tried, in hundredths.
@@ -116,15 +116,8 @@ async fn of_question(
         found.map(|found| (source.quote.as_str(), found.passage.marker))
     });
     let Some((quote, marker)) = quoted else { return Ok(Vec::new()) };
-    let known = format!("{} {}", question.question, findings.rewritten);
-    let grounding = Grounding::new(
-        &answerer.retriever,
-        &answerer.extractor,
-        &known,
-        &findings.passages,
-        &answerer.config.generate,
-    )
-    .await?;
+    let (rewritten, passages) = (&findings.rewritten, &findings.passages);
+    let grounding = answerer.grounding(&question.question, rewritten, passages).await?;
     let all: String = findings.passages.iter().map(|found| found.passage.text.as_str()).collect();
     let mut out = Vec::new();
     for (kind, text) in pairs(questions, number, quote, &findings.rewritten, &all) {

@@ -15,10 +15,10 @@ pub mod metrics;
 pub mod pairs;
 pub mod retrieval;
 
-pub use answers::{AnswersReport, QuestionOutcome};
+pub use answers::{AnswersReport, Metric, QuestionOutcome};
 pub use calibrate::Calibration;
 pub use compare::{AnswerReport, evaluate_pair};
 pub use dataset::{EvalDocument, EvalQuestion, GoldSource, RetrievalSet};
-pub use gate::{GateConfig, GateError, GateVerdict, Metric, MetricVerdict, gate};
+pub use gate::{GateConfig, GateError, GateVerdict, MetricVerdict, gate};
 pub use grounding::{GroundingReport, StatementOutcome};
 pub use retrieval::RetrievalReport;

@@ -5,7 +5,7 @@ use super::gold::Gold;
 use super::row::Row;
 use crate::eval::EvalQuestion;
 use crate::eval::metrics::{contains, normalized_tokens};
-use crate::prompt::{PromptLanguage, defuse};
+use crate::prompt::{PromptLanguage, defuse, one_line};
 
 /// The answer to `question` from `golds`, of which `markers` name the passages.
 pub(super) fn worded(form: AnswerForm, question: &EvalQuestion, golds: &[Gold], markers: &[u32]) -> String {
@@ -74,10 +74,6 @@ fn marked(statement: &str, marker: u32, language: PromptLanguage) -> String {
         end => end,
     };
     format!("{bare}{space}[{marker}]{end}")
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

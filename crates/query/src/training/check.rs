@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::answer::Answerer;
 use crate::cite::CitationParser;
 use crate::error::Result;
 use crate::ground::{Grounding, Judgement};
@@ -16,12 +15,9 @@ pub(super) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    /// A checker of answers to what is asked in `known`.
-    pub async fn new(answerer: &Answerer, known: &str, packed: &'a Packed) -> Result<Self> {
-        let (retriever, extractor) = (&answerer.retriever, &answerer.extractor);
-        let config = &answerer.config.generate;
-        let grounding = Grounding::new(retriever, extractor, known, &packed.passages, config).await?;
-        Ok(Self { packed, grounding })
+    /// A checker with `grounding` over the passages of `packed`.
+    pub fn new(grounding: Grounding, packed: &'a Packed) -> Self {
+        Self { packed, grounding }
     }
 
     /// Whether each statement of `answer` is supported, by passages of `right` alone.

@@ -269,11 +269,9 @@ impl Builder<'_> {
         let language = PromptLanguage::of(&question.question);
         if !question.answerable {
             let found = shower.found().await?;
-            return self.refuse(
-                question,
-                RagKind::Unanswerable,
-                shower.pack(found, language.refusal()).await?,
-            );
+            let packed = shower.pack(found, language.refusal()).await?;
+            self.refuse(question, RagKind::Unanswerable, packed);
+            return Ok(());
         }
         let access = as_asked(question).1.access;
         let golds = match self.library.locate(question, &access).await? {
@@ -290,9 +288,9 @@ impl Builder<'_> {
             Err(reason) => self.skip(question, reason),
         }
         if again {
-            let found = shower.without_sources(&golds, question).await?;
+            let found = shower.without_sources(&golds).await?;
             let packed = shower.pack(found, language.refusal()).await?;
-            self.refuse(question, RagKind::WithoutSource, packed)?;
+            self.refuse(question, RagKind::WithoutSource, packed);
         }
         Ok(())
     }
@@ -311,7 +309,7 @@ impl Builder<'_> {
         };
         let markers: Vec<u32> = golds.iter().map(marker).collect();
         let right: BTreeSet<u32> = markers.iter().copied().collect();
-        let checker = Checker::new(self.answerer, &shower.known(), &packed).await?;
+        let checker = Checker::new(shower.grounding(&packed.passages).await?, &packed);
         let worded = |form| answer::worded(form, question, golds, &markers);
         let mut text = worded(self.config.answer);
         if !checker.accepts(&text, &right).await? {
@@ -334,12 +332,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn refuse(
-        &mut self,
-        question: &EvalQuestion,
-        kind: RagKind,
-        packed: Result<Packed, String>,
-    ) -> Result<()> {
+    fn refuse(&mut self, question: &EvalQuestion, kind: RagKind, packed: Result<Packed, String>) {
         let id = match kind {
             RagKind::WithoutSource => format!("{}{WITHOUT_SOURCE}", question.id),
             RagKind::Answer | RagKind::Unanswerable => question.id.clone(),
@@ -349,7 +342,6 @@ impl Builder<'_> {
             Ok(packed) => self.push(id, kind, packed, text, BTreeSet::new()),
             Err(reason) => self.set.skipped.push(Skipped { id, reason }),
         }
-        Ok(())
     }
 
     fn skip(&mut self, question: &EvalQuestion, reason: String) {

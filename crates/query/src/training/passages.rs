@@ -10,6 +10,7 @@ use crate::eval::EvalQuestion;
 use crate::eval::answers::as_asked;
 use crate::eval::metrics::contains;
 use crate::extract::Candidate;
+use crate::ground::Grounding;
 use crate::pack::{Packed, ToPack, pack};
 use crate::passages::{FoundPassage, passages};
 use crate::retrieve::{Hit, SearchRequest};
@@ -48,9 +49,9 @@ impl<'a> Shower<'a> {
         Self { answerer, text, question, rewritten }
     }
 
-    /// What the question tells already, as serving knows it when it checks an answer.
-    pub fn known(&self) -> String {
-        format!("{} {}", self.question.question, self.rewritten)
+    /// What serving would check an answer with, where it shows `passages`.
+    pub async fn grounding(&self, passages: &[FoundPassage]) -> Result<Grounding> {
+        self.answerer.grounding(&self.question.question, &self.rewritten, passages).await
     }
 
     /// What serving would show.
@@ -83,10 +84,10 @@ impl<'a> Shower<'a> {
 
     /// What serving would show if nothing that answers the question were there: neither the sources, nor what says the
     /// same elsewhere, nor what holds the right answer.
-    pub async fn without_sources(&self, golds: &[Gold], question: &EvalQuestion) -> Result<Found> {
+    pub async fn without_sources(&self, golds: &[Gold]) -> Result<Found> {
         let limit = self.answerer.config.passages;
         let (mut hits, vector) = self.hits(limit + SPARE).await?;
-        let parts = || question.answers.iter().flatten();
+        let parts = || self.question.answers.iter().flatten();
         hits.retain(|hit| {
             let text = &hit.live.chunk.text;
             !golds.iter().any(|gold| {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
-use lore_core::{Live, OpenError, Serving};
+use lore_core::{Live, Serving};
 use lore_index::{Catalog, Release, ReleaseVerdict};
 use lore_inference::release::ReleaseStore;
 use lore_query::eval::gate::distinct;
@@ -28,8 +28,6 @@ use crate::{open, print, progress, verdict, writer};
 const BASE: &str = "base";
 /// The word for no language model.
 const NONE: &str = "none";
-/// Who answers without a language model.
-const EXTRACTIVE: &str = "extractive";
 /// The word for the live release, or where there is none the model of the settings.
 const LIVE: &str = "live";
 
@@ -71,18 +69,10 @@ impl Evaluate {
         let release = open::blocking(move || looking.release(&wanted)).await?.release;
         self.check_questions(&settings, &release).await?;
         let outcomes = self.outcomes.as_deref().map(Outcomes::create).transpose()?;
-        let candidate = match writer::release(&settings, release.release_name()).await {
-            Ok(serving) => serving,
-            Err(error) => {
-                if matches!(error, OpenError::Damaged(_) | OpenError::Unfit(_)) {
-                    let (id, reason) = (release.id.clone(), error.to_string());
-                    open::blocking(move || catalog.fail_release(&id, &reason)).await?;
-                }
-                bail!("{} cannot be evaluated: {error}", release.label());
-            }
-        };
+        let name = release.release_name();
+        let candidate = writer::named_release(&settings, &catalog, name, "be evaluated").await?;
         let incumbent = incumbent(&settings, &catalog, &self.against, &release).await?;
-        let against = called(incumbent.as_ref());
+        let against = Serving::called(incumbent.as_ref()).to_owned();
 
         let (corpus, mut questions) = answers::open(
             &without_generator(&settings),
@@ -158,15 +148,6 @@ impl Evaluate {
     }
 }
 
-/// What a model is called in a verdict.
-fn called(serving: Option<&Serving>) -> String {
-    match serving {
-        None => EXTRACTIVE.to_owned(),
-        Some(Serving { release: Some(release), .. }) => release.label(),
-        Some(serving) => serving.generator.info().id.clone(),
-    }
-}
-
 /// Whom the candidate is compared with; `None` where no language model writes.
 async fn incumbent(
     settings: &Settings,
@@ -181,17 +162,20 @@ async fn incumbent(
         LIVE => open::blocking(move || catalog.live_release()).await?,
         wanted => {
             let wanted = wanted.to_owned();
-            Some(open::blocking(move || catalog.release(&wanted)).await?.release)
+            Some(open::blocking(move || catalog.release(&wanted)).await?.release.release_name())
         }
     };
     match found {
         Some(release) if release.id == candidate.id => {
             bail!("{} would be compared with itself; name another with --against", release.label())
         }
-        Some(release) => match writer::release(settings, release.release_name()).await {
-            Ok(serving) => Ok(Some(serving)),
-            Err(error) => bail!("{} cannot be compared with: {error}", release.label()),
-        },
+        Some(release) => {
+            let label = release.label();
+            match writer::release(settings, release).await {
+                Ok(serving) => Ok(Some(serving)),
+                Err(error) => bail!("{label} cannot be compared with: {error}"),
+            }
+        }
         None => writer::configured(settings).await,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use clap::Args;
-use lore_core::{Caller, OpenError};
+use lore_core::{Caller, EXTRACTIVE, ReleaseName};
 use lore_index::Release;
 use lore_inference::release::ReleaseStore;
 use lore_server::Switched;
@@ -53,11 +53,7 @@ impl Promote {
         let catalog = open::catalog(&settings).await?;
         let (looking, forced) = (catalog.clone(), reason.clone());
         let base = settings.config.generator.model().is_some();
-        let found = open::blocking(move || {
-            let id = looking.release(&release)?.release.id;
-            looking.may_promote(&id, forced.as_deref(), base)
-        })
-        .await?;
+        let found = open::blocking(move || looking.may_promote(&release, forced.as_deref(), base)).await?;
         let request = PromoteRequest { force, reason: reason.clone() };
         let path = format!("/v1/releases/{}/promote", found.id);
         if let Some(done) = through_server(&settings, &path, &request).await? {
@@ -65,13 +61,7 @@ impl Promote {
         }
         let before = before(&catalog).await?;
         // It shows that it can be run before it is live.
-        if let Err(error) = writer::release(&settings, found.release_name()).await {
-            if matches!(error, OpenError::Damaged(_) | OpenError::Unfit(_)) {
-                let (catalog, id, reason) = (catalog.clone(), found.id.clone(), error.to_string());
-                open::blocking(move || catalog.fail_release(&id, &reason)).await?;
-            }
-            bail!("{} cannot go live: {error}", found.label());
-        }
+        drop(writer::named_release(&settings, &catalog, found.release_name(), "go live").await?);
         // A server that has started meanwhile would go on with what it began with.
         if let Some(done) = through_server(&settings, &path, &request).await? {
             return tell(&settings, &done);
@@ -98,15 +88,7 @@ impl Rollback {
         let started = Instant::now();
         let catalog = open::catalog(&settings).await?;
         let (looking, wanted) = (catalog.clone(), self.release);
-        let from = open::blocking(move || {
-            let live = looking.before_live()?.from;
-            let named = wanted.map(|wanted| looking.release(&wanted)).transpose()?;
-            if let Some(named) = named.filter(|named| named.release.id != live.id) {
-                bail!(lore_index::IndexError::NotLive { release: named.release.label() });
-            }
-            anyhow::Ok(live.id)
-        })
-        .await?;
+        let from = open::blocking(move || looking.before_live(wanted.as_deref())).await?.from.id;
         let path = format!("/v1/releases/{from}/rollback");
         if let Some(done) = through_server(&settings, &path, &json!({})).await? {
             return tell(&settings, &done);
@@ -116,7 +98,7 @@ impl Rollback {
         let looking = catalog.clone();
         // Nobody prunes it before it is live.
         let _lease = open::blocking(move || {
-            let Some(to) = looking.before_live()?.to else { return anyhow::Ok(None) };
+            let Some(to) = looking.before_live(None)?.to else { return anyhow::Ok(None) };
             let lease = store.lease(&to.id)?;
             store.verify(&to.id)?;
             Ok(Some(lease))
@@ -130,7 +112,7 @@ impl Rollback {
         let configured = settings.config.generator.model().map(crate::settings::GeneratorConfig::name);
         let model = back.to.as_ref().map(Release::label).or(configured);
         let done = Switched {
-            model: model.unwrap_or_else(|| "extractive".to_owned()),
+            model: model.unwrap_or_else(|| EXTRACTIVE.to_owned()),
             release: back.to,
             before,
             seconds: started.elapsed().as_secs_f64(),
@@ -154,7 +136,7 @@ async fn through_server(
 async fn before(catalog: &lore_index::Catalog) -> anyhow::Result<String> {
     let catalog = catalog.clone();
     let live = open::blocking(move || catalog.live_release()).await?;
-    Ok(live.as_ref().map_or_else(|| "the model of the settings".to_owned(), Release::label))
+    Ok(live.as_ref().map_or_else(|| "the model of the settings".to_owned(), ReleaseName::label))
 }
 
 fn tell(settings: &Settings, done: &Switched) -> anyhow::Result<ExitCode> {

@@ -116,7 +116,7 @@ fn models(engine: &Engine) -> Vec<ModelObject> {
     let chats = engine.writer().map(|writer| {
         let info = writer.generator.info();
         let context_tokens = Some(info.context_tokens);
-        let release = writer.release.as_ref().map(|release| release.id.clone());
+        let release = writer.release_id();
         model(&info.id, ModelDetails { kind: ModelKind::Chat, context_tokens, dimension: None, release })
     });
     [Some(model(LORE, answers)), chats, Some(model(&embedder.id, embeds))].into_iter().flatten().collect()

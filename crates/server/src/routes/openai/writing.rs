@@ -117,7 +117,7 @@ fn written(generation: &Generation, serving: &Serving) -> Ending {
         usage: generation.usage.into(),
         details: ChatDetails {
             written_by: serving.generator.info().id.clone(),
-            release: serving.release.as_ref().map(|release| release.id.clone()),
+            release: serving.release_id(),
             timings: Timings {
                 answer_ms: took,
                 total_ms: took,
