@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lore_core::ids::hex;
 use lore_models::training::TrainNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::folder::hex;
 use crate::config::TrainConfig;
 use crate::data::{BatchSize, Example};
 use crate::error::TrainError;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::begin::begin;
 use super::checkpoint::{Checkpoints, Snapshot, restore_parameters};
 use super::events::EventFile;
-use super::folder::{Disk, write_file};
+use super::folder::{Disk, LEARNING_RATE, LOSS, write_file};
 use super::lineage::{Base, Identity};
 use super::lock::FolderLock;
 use super::metrics::{EvalMetrics, Line, MetricsFile, StepMetrics, read_metrics};
@@ -276,10 +276,9 @@ impl Trainer<'_> {
     fn draw(&self, folder: &Path) -> Result<(), TrainError> {
         let lines = read_metrics(self.metrics.path())?;
         let name = folder.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
-        for (file, curve) in [
-            ("loss.svg", curves::loss(&name, &lines)),
-            ("learning_rate.svg", curves::learning_rate(&name, &lines)),
-        ] {
+        for (file, curve) in
+            [(LOSS, curves::loss(&name, &lines)), (LEARNING_RATE, curves::learning_rate(&name, &lines))]
+        {
             write_file(self.disk, &folder.join(file), curve.as_bytes())?;
         }
         Ok(())
