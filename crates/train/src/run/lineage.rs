@@ -68,7 +68,7 @@ impl DataRecord {
             examples: train.len(),
             held_out: held_out.len(),
             tokens: train.iter().map(|example| example.tokens.len()).sum(),
-            labels: train.iter().map(labels).sum(),
+            labels: train.iter().map(Example::labels).sum(),
             documents: train.iter().flat_map(|example| example.documents.iter().cloned()).collect(),
             questions: BTreeSet::new(),
         }
@@ -89,12 +89,6 @@ impl DataRecord {
         self.questions.extend(data.questions);
         Ok(())
     }
-}
-
-/// Tokens of an example that are learned.
-pub(super) fn labels(example: &Example) -> usize {
-    // Nothing comes before the first.
-    example.labelled.iter().skip(1).filter(|labelled| **labelled).count()
 }
 
 /// `run.yaml`.
