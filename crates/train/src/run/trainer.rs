@@ -233,6 +233,10 @@ impl Trainer<'_> {
     /// Epochs done.
     pub fn epochs(&mut self) -> f64 {
         let State { epoch, batch, .. } = self.state;
+        if batch == 0 {
+            // At an epoch's end, the next need not be laid out for this.
+            return epoch as f64;
+        }
         epoch as f64 + batch as f64 / self.plan.epoch(epoch).len().max(1) as f64
     }
 
@@ -284,7 +288,7 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Figures of a window of steps.
+    /// Figures of a step.
     pub fn step_metrics(
         &mut self,
         loss: f64,
