@@ -15,14 +15,14 @@ use super::folder::{
     ADAPTER, Disk, EXAMPLES_FOLDER, METRICS, OWN, TENSORBOARD, clean, failed, remove, write_file,
 };
 use super::lineage::{Base, DataRecord, Identity, RunRecord};
-use super::memory::{available, forget_peak, resident};
+use super::memory::{available, forget_peak, peak_memory, resident};
 use super::metrics::MetricsFile;
 use super::observe::{Event, Observer};
 use super::plan::Plan;
 use super::probe::{Search, Trial, most_tokens};
 use super::state::State;
 use super::trainer::{Inputs, Trainer};
-use super::{Resume, RunSettings, peak_memory};
+use super::{Resume, RunSettings};
 use crate::config::{ModelSettings, TrainConfig};
 use crate::data::{BatchSize, Example};
 use crate::error::TrainError;

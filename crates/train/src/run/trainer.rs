@@ -14,6 +14,7 @@ use super::events::EventFile;
 use super::folder::{Disk, LEARNING_RATE, LOSS, write_file};
 use super::lineage::{Base, Identity};
 use super::lock::FolderLock;
+use super::memory::peak_memory;
 use super::metrics::{EvalMetrics, Line, MetricsFile, StepMetrics, read_metrics};
 use super::observe::{Event, Observer};
 use super::output;
@@ -306,7 +307,7 @@ impl Trainer<'_> {
             labels: self.state.labels,
             tokens_per_s,
             elapsed: self.count_time(),
-            peak_memory: super::peak_memory(),
+            peak_memory: peak_memory(),
             loss_scale: self.state.scaler.is_dynamic().then(|| self.state.scaler.scale()),
         }
     }
