@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The record's name; `lore train` writes it into a run's folder, and it goes with the model from there.
 pub const RUN: &str = "run.yaml";
 /// The folder of a run with the model that it made.
-const MODEL: &str = "model";
+pub const MODEL: &str = "model";
 
 /// The record of the run that made the adapter or the checkpoint in `folder`: in it, or in the folder that it lies in.
 pub fn of_adapter(folder: &Path) -> Option<PathBuf> {

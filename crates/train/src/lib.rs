@@ -8,7 +8,7 @@
 
 pub mod config;
 pub mod data;
-pub mod error;
+mod error;
 mod exact;
 mod open;
 pub mod optim;

@@ -15,7 +15,7 @@ impl DeviceKind {
     ///
     /// # Errors
     /// When there is none, or this program was built without its support.
-    pub fn open(self) -> Result<Device, TrainError> {
+    fn open(self) -> Result<Device, TrainError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(index) => Device::new_cuda(index).map_err(|error| {
@@ -55,7 +55,7 @@ impl TrainConfig {
     /// How the net is made ready.
     ///
     /// # Errors
-    /// As [`DeviceKind::open`].
+    /// When there is no such device, or this program was built without its support.
     pub fn options(&self) -> Result<TrainOptions, TrainError> {
         Ok(TrainOptions {
             method: self.method.clone(),
@@ -71,7 +71,7 @@ impl TrainConfig {
     /// The net over the model's files at `path`, with the values of the adapter that it goes on with.
     ///
     /// # Errors
-    /// When the files cannot be read or do not suit what is to be trained, and as [`DeviceKind::open`].
+    /// When the files cannot be read or do not suit what is to be trained, and as [`TrainConfig::options`].
     pub fn open_net(&self, path: &Path) -> Result<TrainNet, TrainError> {
         let options = self.options()?;
         match &self.model {

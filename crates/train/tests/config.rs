@@ -397,6 +397,7 @@ fn methods_schedules_and_batches() {
     let seeds = with("seed: 7\n");
     assert_eq!((seeds.seed, seeds.data.seed), (7, 7));
     assert_eq!(with("seed: 7\ndata_seed: 8\n").data.seed, 8);
+    assert_eq!(with("seed: 7\ndata_seed: 18446744073709551615\n").data.seed, u64::MAX);
 
     let run =
         with("val_size: 0.1\neval_strategy: epoch\nload_best_model_at_end: true\nearly_stopping_steps: 2\n")

@@ -155,6 +155,12 @@ fn the_output_folder_and_where_it_goes_on() {
     assert_eq!(on.resumes_from, Some(folder.output().join("checkpoint-10")));
     assert!(!on.in_the_way && on.to_string().ends_with("checkpoint-10"));
     assert!(!folder.plan(&["overwrite_output_dir=true"]).in_the_way);
+    // A checkpoint of another folder: nothing in this one is gone on with.
+    let elsewhere = Folder::new();
+    let other = elsewhere.output().join("checkpoint-3");
+    std::fs::create_dir_all(&other).unwrap();
+    let from = format!("resume_from_checkpoint={}", other.display());
+    assert!(folder.plan(&[&from]).in_the_way && !elsewhere.plan(&[&from]).in_the_way);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use lore_models::record::RUN;
 use sha2::{Digest as _, Sha256};
 
 use super::ReleaseError;
@@ -29,8 +30,6 @@ const GGUF: &str = "model.gguf";
 const ADAPTER: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "lore_adapter.json"];
 /// Of a run, not of a model: what may be written after the content was named.
 const OUTSIDE: [&str; 2] = ["report.json", "metrics.jsonl"];
-/// The record of the run that made a model.
-const RUN: &str = "run.yaml";
 /// Begins what is hashed, so that the hash means nothing else.
 const DOMAIN: &[u8] = b"lore release 1\n";
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use lore_core::ids::hex;
 use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
@@ -148,14 +149,6 @@ pub(super) fn check_pin(expected: &Pin, actual: &Pin) -> Result<(), SourceError>
         });
     }
     Ok(())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Free space for an ordinary user where `path` is or will be, in megabytes.

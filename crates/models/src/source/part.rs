@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use lore_core::ids::hex;
 use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
@@ -105,7 +106,7 @@ impl PartFile {
         if let Some(expected) = self.expect.bytes.filter(|&bytes| bytes != self.len) {
             return Some(SourceError::Size { file, expected, actual: self.len });
         }
-        let actual = files::hex(&self.hasher.clone().finalize());
+        let actual = hex(&self.hasher.clone().finalize());
         let expected = self.expect.sha256.clone().filter(|sha256| *sha256 != actual)?;
         Some(SourceError::Hash { file, expected, actual })
     }
@@ -119,7 +120,7 @@ impl PartFile {
         self.file.sync_all().map_err(|cause| SourceError::io("sync", &self.part, cause))?;
         std::fs::rename(&self.part, &self.place)
             .map_err(|cause| SourceError::io("rename", &self.part, cause))?;
-        let sha256 = files::hex(&self.hasher.finalize());
+        let sha256 = hex(&self.hasher.finalize());
         Ok(Pin { path: self.expect.path, bytes: self.len, sha256 })
     }
 }

@@ -284,6 +284,12 @@ impl GeneratorText {
         self.pieces.bytes(id)
     }
 
+    /// The bytes that tokens stand for, special ones by name; not always whole characters.
+    pub fn written(&self, ids: &[u32]) -> Vec<u8> {
+        let piece = |id: &u32| self.name(*id).map_or_else(|| self.piece(*id), str::as_bytes);
+        ids.iter().flat_map(piece).copied().collect()
+    }
+
     /// Turns tokens into text as they come, from the beginning of a text.
     pub fn detokenizer(&self) -> Detokenizer {
         Detokenizer::new(Arc::clone(&self.pieces))

@@ -194,3 +194,12 @@ pub enum ModelSettings {
         deviation: f32,
     },
 }
+
+impl ModelSettings {
+    /// As in the key `model_name_or_path`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Files { name, .. } | Self::Random { name, .. } => name,
+        }
+    }
+}

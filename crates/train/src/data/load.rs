@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use lore_core::ids::hex;
 use lore_models::text::GeneratorText;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::documents::{self, Frame};
 use super::read::{self, Line};
-use super::record::{Body, Hash, hex};
+use super::record::{Body, Hash};
 use super::render::{Refused, Rendered, Renderer};
 use super::report::{LoadReport, SetReport, Totals};
 use super::{DataSettings, DatasetSpec, Example, mix};

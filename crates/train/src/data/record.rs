@@ -71,8 +71,3 @@ impl Body {
         hash.finalize().into()
     }
 }
-
-/// A digest as text.
-pub(super) fn hex(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -112,7 +112,8 @@ impl<'a> Renderer<'a> {
         }
         // Where no special token parts them, a token may hold the prompt's end and the answer's beginning.
         let common = full.iter().zip(&opened).take_while(|(a, b)| a == b).count();
-        if self.written(&full[common..]).starts_with(&self.written(&opened[common..])) && common < full.len()
+        if self.text.written(&full[common..]).starts_with(&self.text.written(&opened[common..]))
+            && common < full.len()
         {
             return Ok((full, common));
         }
@@ -128,19 +129,13 @@ impl<'a> Renderer<'a> {
             }
         }
         let shown =
-            |ids: &[u32]| String::from_utf8_lossy(&self.written(&ids[..ids.len().min(24)])).into_owned();
+            |ids: &[u32]| String::from_utf8_lossy(&self.text.written(&ids[..ids.len().min(24)])).into_owned();
         Err(Refused::Bad(format!(
             "the chat template has the model begin with {:?} and writes the answer as {:?}, so that it would learn what it \
              is never asked for; write thoughts into the answers, or name another template (chat_template)",
             shown(&opened[common..]),
             shown(&full[common..])
         )))
-    }
-
-    /// What tokens stand for, special ones by name.
-    fn written(&self, ids: &[u32]) -> Vec<u8> {
-        let piece = |id: &u32| self.text.name(*id).map_or_else(|| self.text.piece(*id), str::as_bytes);
-        ids.iter().flat_map(piece).copied().collect()
     }
 
     /// All learned answers in one sequence; `None` where the template writes a part otherwise than on its own.

@@ -118,7 +118,7 @@ pub struct LoadReport {
     /// What a person should know.
     pub notes: Vec<String>,
     /// SHA-256 of the texts that are learned from and evaluated on, in order, before any tokenizer: the same whatever the
-    /// model, and wherever and in whatever format they stand. The lineage has that of tokens, [`crate::run::data_hash`].
+    /// model, and wherever and in whatever format they stand. The lineage has that of tokens, [`crate::run::DataRecord::hash`].
     pub hash: String,
 }
 

@@ -23,7 +23,8 @@ pub fn show(example: &Example, text: &GeneratorText, colour: bool) -> String {
     out.push('\n');
     let runs = runs(example);
     for (start, end, learned) in &runs {
-        let written = visible(&written(&example.tokens[*start..*end], text));
+        let written = text.written(&example.tokens[*start..*end]);
+        let written = visible(&String::from_utf8_lossy(&written));
         match (colour, learned) {
             (true, true) => out.push_str(&written),
             // Again on each line, since pagers forget.
@@ -62,13 +63,6 @@ fn runs(example: &Example) -> Vec<(usize, usize, bool)> {
         }
     }
     runs
-}
-
-/// What tokens stand for, special ones by name.
-fn written(ids: &[u32], text: &GeneratorText) -> String {
-    let piece = |id: &u32| text.name(*id).map_or_else(|| text.piece(*id), str::as_bytes);
-    let bytes: Vec<u8> = ids.iter().flat_map(piece).copied().collect();
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Control characters, line breaks and tabs excepted, as their pictures (Unicode block "Control Pictures").

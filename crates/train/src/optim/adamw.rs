@@ -24,7 +24,7 @@ pub struct AdamW {
 
 /// A parameter's moments, f32.
 #[derive(Clone, Debug)]
-pub struct Moments {
+pub(crate) struct Moments {
     /// Steps that it took.
     pub steps: u64,
     /// Mean of the gradients and of their squares.
@@ -98,12 +98,12 @@ impl AdamW {
     }
 
     /// Moments of each parameter, in their order.
-    pub fn moments(&self) -> &[Option<Moments>] {
+    pub(crate) fn moments(&self) -> &[Option<Moments>] {
         &self.moments
     }
 
     /// Puts a parameter's moments back.
-    pub fn restore(&mut self, parameter: usize, moments: Moments) {
+    pub(crate) fn restore(&mut self, parameter: usize, moments: Moments) {
         self.moments[parameter] = Some(moments);
     }
 

@@ -3,7 +3,7 @@
 //! - [`AdamW`]: moments and the step.
 //! - [`clipping`]: how much of a gradient is taken.
 //! - [`LearningRate`]: the schedule.
-//! - [`LossScaler`]: what keeps fp16's gradients from vanishing.
+//! - `LossScaler`: what keeps fp16's gradients from vanishing.
 
 mod adamw;
 mod clip;
@@ -12,9 +12,10 @@ mod schedule;
 
 use serde::Serialize;
 
-pub use adamw::{AdamW, Moments};
+pub use adamw::AdamW;
+pub(crate) use adamw::Moments;
 pub use clip::clipping;
-pub use scaler::LossScaler;
+pub(crate) use scaler::LossScaler;
 pub use schedule::LearningRate;
 
 /// AdamW, its learning rate, and what is done to gradients before.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// It starts at 65,536, halves whenever a gradient overflows, and doubles after 2,000 steps without.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LossScaler {
+pub(crate) struct LossScaler {
     #[serde(with = "crate::exact")]
     scale: f64,
     good: u32,

@@ -34,7 +34,7 @@ impl LearningRate {
     }
 
     /// The learning rate over the highest.
-    pub fn factor(&self, done: usize) -> f64 {
+    fn factor(&self, done: usize) -> f64 {
         let (warmup, steps) = (self.warmup, self.steps);
         let rising = done as f64 / warmup.max(1) as f64;
         // Steps after the warm-up, and how much of them is done.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 pub use self::memory::Memory;
 use self::shape::Counts;
+pub use self::show::count;
 use crate::config::{ModelSettings, TrainConfig};
 use crate::data::{BatchSize, Batching, Loaded, Totals, batches};
 use crate::optim::LearningRate;
@@ -133,9 +134,9 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
             of: match batching {
                 Batching::Sequences(count) => format!("{count} examples"),
                 Batching::Packed { rows, length } => {
-                    format!("{rows} packed rows of {} tokens", show::count(length))
+                    format!("{rows} packed rows of {} tokens", count(length))
                 }
-                Batching::Tokens(tokens) => format!("{} tokens at most", show::count(tokens)),
+                Batching::Tokens(tokens) => format!("{} tokens at most", count(tokens)),
             },
             per_epoch: first.len(),
             per_step: config.optim.accumulation,
@@ -168,13 +169,9 @@ fn base(config: &TrainConfig, shape: &DecoderConfig, counts: &Counts) -> Base {
         Precision::Bf16 => "bf16",
         Precision::Fp16 => "fp16",
     };
-    let (name, random) = match &config.model {
-        ModelSettings::Files { name, .. } => (name.clone(), false),
-        ModelSettings::Random { name, .. } => (name.clone(), true),
-    };
     Base {
-        name,
-        random,
+        name: config.model.name().to_owned(),
+        random: matches!(config.model, ModelSettings::Random { .. }),
         architecture: shape.architecture.clone(),
         layers: shape.layers(),
         values: counts.base,

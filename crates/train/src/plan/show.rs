@@ -5,7 +5,7 @@ use std::fmt;
 use super::Plan;
 
 /// A number with its thousands apart.
-pub(super) fn count(number: usize) -> String {
+pub fn count(number: usize) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -5,34 +5,28 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use lore_models::record;
+use lore_models::record::{self, MODEL, RUN};
 use lore_models::training::{Batch, Gradients, Precision, TrainNet};
 
 use super::check::check;
 use super::checkpoint::{Checkpoints, is_checkpoint, last_checkpoint, restore};
 use super::events::EventFile;
-use super::folder::{Disk, clean, failed, remove, write_file};
+use super::folder::{
+    ADAPTER, Disk, EXAMPLES_FOLDER, METRICS, OWN, TENSORBOARD, clean, failed, remove, write_file,
+};
 use super::lineage::{Base, DataRecord, Identity, RunRecord};
-use super::memory::{available, forget_peak, resident};
+use super::memory::{available, forget_peak, peak_memory, resident};
 use super::metrics::MetricsFile;
 use super::observe::{Event, Observer};
-use super::output::{ADAPTER_FOLDER, MODEL_FOLDER};
 use super::plan::Plan;
 use super::probe::{Search, Trial, most_tokens};
 use super::state::State;
 use super::trainer::{Inputs, Trainer};
-use super::{Resume, RunSettings, peak_memory};
+use super::{Resume, RunSettings};
 use crate::config::{ModelSettings, TrainConfig};
 use crate::data::{BatchSize, Example};
 use crate::error::TrainError;
 use crate::optim::{AdamW, LearningRate, LossScaler};
-
-const METRICS: &str = "metrics.jsonl";
-const TENSORBOARD: &str = "tensorboard";
-const RECORD: &str = "run.yaml";
-/// What a run leaves in its folder beside checkpoints.
-const OWN: [&str; 7] =
-    [METRICS, TENSORBOARD, RECORD, "loss.svg", "learning_rate.svg", ADAPTER_FOLDER, MODEL_FOLDER];
 
 /// Makes a run ready.
 pub(super) fn begin<'a>(
@@ -79,7 +73,7 @@ pub(super) fn begin<'a>(
     if from.as_deref().is_some_and(|path| within(path, folder)) {
         // The steps after it are taken again, and come to the same.
         checkpoints.remove_from(state.step + 1)?;
-    } else if config.run.overwrite || folder.join(RECORD).exists() {
+    } else if config.run.overwrite || folder.join(RUN).exists() {
         forget(folder, &checkpoints)?;
     }
     if let (BatchSize::Auto { memory_limit }, None) = (config.data.batch, state.batch_tokens) {
@@ -101,7 +95,7 @@ pub(super) fn begin<'a>(
             TrainError::Setup(format!("the settings cannot be written: {error}; name paths in UTF-8"))
         })?,
     };
-    write_file(disk, &folder.join(RECORD), record.to_yaml()?.as_bytes())?;
+    write_file(disk, &folder.join(RUN), record.to_yaml()?.as_bytes())?;
     let metrics = MetricsFile::begin(disk, folder.join(METRICS), &metrics)?;
     let events = match config.run.tensorboard {
         true => Some(EventFile::begin(disk, &folder.join(TENSORBOARD), state.step)?),
@@ -199,8 +193,8 @@ fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<Pat
         )));
     }
     // Those are replaced at the end, or at the beginning where there is nothing to go on from.
-    let made = folder.join(RECORD).exists();
-    let results = [ADAPTER_FOLDER, MODEL_FOLDER].map(|name| folder.join(name));
+    let made = folder.join(RUN).exists();
+    let results = [ADAPTER, MODEL].map(|name| folder.join(name));
     if let Some(path) = results.iter().find(|path| path.exists() && !config.run.overwrite) {
         let why = match (made, &from) {
             (true, Some(_)) => None,
@@ -220,13 +214,10 @@ fn prepare(config: &TrainConfig, checkpoints: &Checkpoints) -> Result<Option<Pat
     Ok(from)
 }
 
-/// The folder of a run with the examples that were made of questions for it.
-const EXAMPLES: &str = "examples";
-
 /// What to do where examples that are made anew at each start are others than those of a checkpoint.
 fn advice(checkpoint: &Path, config: &TrainConfig) -> Option<String> {
     config.rag.as_ref()?;
-    let folder = checkpoint.parent()?.join(EXAMPLES);
+    let folder = checkpoint.parent()?.join(EXAMPLES_FOLDER);
     folder.is_dir().then(|| {
         format!(
             "examples are made of documents and questions, which changed since: to go on with those of then, set dataset \

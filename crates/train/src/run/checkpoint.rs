@@ -10,11 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
+use lore_core::ids::hex;
 use lore_models::training::Parameter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::folder::{Disk, FileRecord, Staged, discard, hex};
+use super::folder::{CHECKPOINT, Disk, FileRecord, METRICS, Staged, discard};
 use super::lineage::Identity;
 use super::retention::Retention;
 use super::state::State;
@@ -25,9 +26,7 @@ use crate::optim::{AdamW, Moments};
 const PARAMETERS: &str = "parameters.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
-const METRICS: &str = "metrics.jsonl";
 const MANIFEST: &str = "manifest.json";
-const PREFIX: &str = "checkpoint-";
 /// The only way of writing them so far.
 const FORMAT: u32 = 1;
 /// Room for everything but tensors and metrics, in bytes.
@@ -77,13 +76,13 @@ impl Checkpoints {
     }
 
     pub fn path(&self, step: usize) -> PathBuf {
-        self.folder.join(format!("{PREFIX}{step}"))
+        self.folder.join(format!("{CHECKPOINT}{step}"))
     }
 
     /// The checkpoint of a step, here or beside the one that the run went on from.
     pub fn find(&self, step: usize, from: Option<&Path>) -> Option<PathBuf> {
         let own = self.path(step);
-        let other = from.map(|from| from.with_file_name(format!("{PREFIX}{step}")));
+        let other = from.map(|from| from.with_file_name(format!("{CHECKPOINT}{step}")));
         [Some(own), other].into_iter().flatten().find(|path| path.is_dir())
     }
 
@@ -129,7 +128,7 @@ pub(crate) fn last_checkpoint(folder: &Path) -> Option<PathBuf> {
 
 /// The step in a checkpoint's name.
 fn step_of(name: &OsStr) -> Option<usize> {
-    name.to_str()?.strip_prefix(PREFIX)?.parse().ok()
+    name.to_str()?.strip_prefix(CHECKPOINT)?.parse().ok()
 }
 
 /// Whether a folder is a checkpoint of ours, be it damaged.

@@ -6,10 +6,31 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use lore_core::ids::hex;
+use lore_models::record::{MODEL, RUN};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::TrainError;
+
+/// Where an adapter lies in a run's folder.
+pub(super) const ADAPTER: &str = "adapter";
+/// The folder of a run with the examples that were made of questions for it.
+pub const EXAMPLES_FOLDER: &str = "examples";
+/// Figures, a line each; a checkpoint has those up to its step under the same name.
+pub(super) const METRICS: &str = "metrics.jsonl";
+/// The same for TensorBoard.
+pub(super) const TENSORBOARD: &str = "tensorboard";
+/// The curve of the loss.
+pub(super) const LOSS: &str = "loss.svg";
+/// The curve of the learning rate.
+pub(super) const LEARNING_RATE: &str = "learning_rate.svg";
+/// What begins the name of a checkpoint, before its step.
+pub(super) const CHECKPOINT: &str = "checkpoint-";
+/// What a run leaves in its folder beside checkpoints and examples.
+pub(super) const OWN: [&str; 7] = [METRICS, TENSORBOARD, RUN, LOSS, LEARNING_RATE, ADAPTER, MODEL];
+/// What begins the names of folders and files that a run writes under other names first.
+const WRITTEN: [&str; 7] = [CHECKPOINT, ADAPTER, MODEL, METRICS, RUN, LOSS, LEARNING_RATE];
 
 /// What a file is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,10 +199,6 @@ pub(super) fn discard(folder: &Path) -> Result<(), TrainError> {
         .map_err(|source| TrainError::Write { path: folder.into(), source })
 }
 
-/// What begins the names of folders and files that a run writes.
-const WRITTEN: [&str; 7] =
-    ["checkpoint-", "adapter", "model", "metrics.jsonl", "run.yaml", "loss.svg", "learning_rate.svg"];
-
 /// Removes what a run that was killed left unfinished in `folder`, which is known to be a run's.
 pub(super) fn clean(folder: &Path) -> Result<(), TrainError> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
@@ -216,11 +233,6 @@ fn hidden(path: &Path, end: &str) -> PathBuf {
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-/// Hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

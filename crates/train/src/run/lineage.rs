@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lore_core::ids::hex;
 use lore_models::training::TrainNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::folder::hex;
 use crate::config::TrainConfig;
 use crate::data::{BatchSize, Example};
 use crate::error::TrainError;
@@ -29,7 +29,7 @@ pub struct Base {
 /// The examples of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataRecord {
-    /// [`data_hash`].
+    /// SHA-256 over ids, tokens and labels of all examples in their order.
     pub hash: String,
     /// Training examples.
     pub examples: usize,
@@ -62,13 +62,13 @@ struct Learned {
 
 impl DataRecord {
     /// The record of these examples.
-    pub fn new(train: &[Example], held_out: &[Example]) -> Self {
+    pub(super) fn new(train: &[Example], held_out: &[Example]) -> Self {
         Self {
             hash: data_hash(train, held_out),
             examples: train.len(),
             held_out: held_out.len(),
             tokens: train.iter().map(|example| example.tokens.len()).sum(),
-            labels: train.iter().map(labels).sum(),
+            labels: train.iter().map(Example::labels).sum(),
             documents: train.iter().flat_map(|example| example.documents.iter().cloned()).collect(),
             questions: BTreeSet::new(),
         }
@@ -78,7 +78,7 @@ impl DataRecord {
     ///
     /// # Errors
     /// When it cannot be read or is none.
-    pub fn add_earlier(&mut self, path: &Path) -> Result<(), TrainError> {
+    pub(super) fn add_earlier(&mut self, path: &Path) -> Result<(), TrainError> {
         let text =
             fs::read_to_string(path).map_err(|source| TrainError::Read { path: path.into(), source })?;
         let Earlier { data } = serde_saphyr::from_str(&text).map_err(|error| {
@@ -89,12 +89,6 @@ impl DataRecord {
         self.questions.extend(data.questions);
         Ok(())
     }
-}
-
-/// Tokens of an example that are learned.
-pub(super) fn labels(example: &Example) -> usize {
-    // Nothing comes before the first.
-    example.labelled.iter().skip(1).filter(|labelled| **labelled).count()
 }
 
 /// `run.yaml`.
@@ -143,7 +137,7 @@ impl RunRecord {
 }
 
 /// SHA-256 over ids, tokens and labels of all examples in their order.
-pub fn data_hash(train: &[Example], held_out: &[Example]) -> String {
+fn data_hash(train: &[Example], held_out: &[Example]) -> String {
     let mut hash = Sha256::new();
     for examples in [train, held_out] {
         hash.update((examples.len() as u64).to_le_bytes());

@@ -3,7 +3,7 @@
 use std::fs;
 
 /// The most memory that this process ever had, in bytes (`VmHWM` of proc(5)); `None` where the system does not say.
-pub fn peak_memory() -> Option<u64> {
+pub(super) fn peak_memory() -> Option<u64> {
     kilobytes("/proc/self/status", "VmHWM")
 }
 

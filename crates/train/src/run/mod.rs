@@ -37,12 +37,11 @@ use serde::Serialize;
 
 pub(crate) use begin::in_the_way;
 pub(crate) use checkpoint::last_checkpoint;
-pub use lineage::{Base, DataRecord, RunRecord, base_fingerprint, data_hash};
-pub use memory::peak_memory;
+pub use folder::EXAMPLES_FOLDER;
+pub use lineage::{Base, DataRecord, RunRecord, base_fingerprint};
 pub use metrics::{EvalMetrics, Line, StepMetrics, read_metrics};
 pub use observe::{Event, Observer};
-pub use output::{ADAPTER_FOLDER, MODEL_FOLDER};
-pub use plan::steps_of;
+pub(crate) use plan::steps_of;
 pub use state::Best;
 pub use trainer::{End, Inputs, Outcome, train};
 

@@ -2,18 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use lore_models::record::MODEL;
 use lore_models::training::{Method, TrainNet};
 use lore_models::{ModelsError, adapter, export};
 
-use super::folder::{discard, failed};
+use super::folder::{ADAPTER, discard, failed};
 use super::lineage::Base;
 use super::tensors::bytes_of;
 use crate::error::TrainError;
-
-/// Where an adapter lies in a run's folder.
-pub const ADAPTER_FOLDER: &str = "adapter";
-/// Where a whole model lies in a run's folder.
-pub const MODEL_FOLDER: &str = "model";
 
 /// Writes what `net` has learned on `base` into the run's folder; says where.
 ///
@@ -22,13 +18,13 @@ pub const MODEL_FOLDER: &str = "model";
 pub(super) fn save(net: &TrainNet, base: &Base, folder: &Path) -> Result<Option<PathBuf>, TrainError> {
     let (target, bytes, result) = match (&net.options().method, &base.path) {
         (Method::Lora(_) | Method::Bottleneck(_), _) => {
-            let target = folder.join(ADAPTER_FOLDER);
+            let target = folder.join(ADAPTER);
             discard(&target)?;
             let result = adapter::save(net, &base.name, &target);
             (target, bytes_of(net.trained_values()), result)
         }
         (Method::Full | Method::Freeze(_), Some(path)) => {
-            let target = folder.join(MODEL_FOLDER);
+            let target = folder.join(MODEL);
             discard(&target)?;
             let result = export::save_model(net, path, &target);
             (target, bytes_of(net.values()), result)

@@ -73,7 +73,7 @@ impl<'a> Plan<'a> {
 }
 
 /// Steps that a run over these examples has; `found` is the number of tokens of a batch where trying has found it.
-pub fn steps_of(
+pub(crate) fn steps_of(
     examples: &[Example],
     data: &DataSettings,
     optim: &OptimSettings,

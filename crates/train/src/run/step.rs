@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use lore_models::training::BatchLoss;
 
-use super::metrics::{EvalMetrics, Line};
+use super::metrics::{EvalMetrics, Line, StepMetrics};
 use super::observe::Event;
 use super::state::Window;
 use super::trainer::Trainer;
@@ -79,15 +79,15 @@ impl Trainer<'_> {
         let step = self.state.step;
         let steps = self.plan.steps;
         let logged = step.is_multiple_of(self.config.run.logging_steps.max(1)) || step == steps;
+        let metrics = self.step_metrics(loss, norm, learning_rate, tokens_per_s);
         if logged {
             let window = std::mem::take(&mut self.state.window);
-            let line = self.step_metrics(window.mean(), norm, learning_rate, window.tokens_per_s());
-            self.log(&Line::Step(line))?;
+            let (loss, tokens_per_s) = (window.mean(), window.tokens_per_s());
+            self.log(&Line::Step(StepMetrics { loss, tokens_per_s, ..metrics.clone() }))?;
         }
         if skipped {
             self.observer.event(&Event::Skipped { step, scale: self.state.scaler.scale() });
         }
-        let metrics = self.step_metrics(loss, norm, learning_rate, tokens_per_s);
         let Window { seconds, steps: done, .. } = self.state.whole;
         let left = seconds / done.max(1) as f64 * steps.saturating_sub(step) as f64;
         self.observer.event(&Event::Step { metrics: &metrics, logged, steps, left });

@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::begin::begin;
 use super::checkpoint::{Checkpoints, Snapshot, restore_parameters};
 use super::events::EventFile;
-use super::folder::{Disk, write_file};
+use super::folder::{Disk, LEARNING_RATE, LOSS, write_file};
 use super::lineage::{Base, Identity};
 use super::lock::FolderLock;
+use super::memory::peak_memory;
 use super::metrics::{EvalMetrics, Line, MetricsFile, StepMetrics, read_metrics};
 use super::observe::{Event, Observer};
 use super::output;
@@ -233,6 +234,10 @@ impl Trainer<'_> {
     /// Epochs done.
     pub fn epochs(&mut self) -> f64 {
         let State { epoch, batch, .. } = self.state;
+        if batch == 0 {
+            // At an epoch's end, the next need not be laid out for this.
+            return epoch as f64;
+        }
         epoch as f64 + batch as f64 / self.plan.epoch(epoch).len().max(1) as f64
     }
 
@@ -276,16 +281,15 @@ impl Trainer<'_> {
     fn draw(&self, folder: &Path) -> Result<(), TrainError> {
         let lines = read_metrics(self.metrics.path())?;
         let name = folder.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy());
-        for (file, curve) in [
-            ("loss.svg", curves::loss(&name, &lines)),
-            ("learning_rate.svg", curves::learning_rate(&name, &lines)),
-        ] {
+        for (file, curve) in
+            [(LOSS, curves::loss(&name, &lines)), (LEARNING_RATE, curves::learning_rate(&name, &lines))]
+        {
             write_file(self.disk, &folder.join(file), curve.as_bytes())?;
         }
         Ok(())
     }
 
-    /// Figures of a window of steps.
+    /// Figures of a step.
     pub fn step_metrics(
         &mut self,
         loss: f64,
@@ -303,7 +307,7 @@ impl Trainer<'_> {
             labels: self.state.labels,
             tokens_per_s,
             elapsed: self.count_time(),
-            peak_memory: super::peak_memory(),
+            peak_memory: peak_memory(),
             loss_scale: self.state.scaler.is_dynamic().then(|| self.state.scaler.scale()),
         }
     }

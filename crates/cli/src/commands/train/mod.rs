@@ -15,7 +15,7 @@ use clap::Args;
 use lore_index::Release;
 use lore_models::GeneratorText;
 use lore_models::text::TextOptions;
-use lore_train::config::{self, ModelSettings, TrainConfig};
+use lore_train::config::{self, TrainConfig};
 use lore_train::data::{self, Example, Loaded};
 use lore_train::plan::{Plan, context_note, plan};
 use lore_train::run::{self, Base, End, Event, Inputs, Observer as _, Outcome, Resume};
@@ -159,20 +159,13 @@ impl Train {
         if self.resume && config.run.resume == Resume::No {
             config.run.resume = Resume::Last;
         }
-        let path = open::training_base(settings, name_of(&config)).await?;
+        let path = open::training_base(settings, config.model.name()).await?;
         let text = Arc::new(text(&config, &path).await?);
-        let (data, made) = questions::made(settings, &config, &text, name_of(&config)).await?;
+        let (data, made) = questions::made(settings, &config, &text, config.model.name()).await?;
         let (stage, reader) = (config.stage, text.clone());
         let loaded = open::blocking(move || data::load(&data, stage, &reader)).await?;
         tell(&loaded);
         Ok(Ready { config, path, text, loaded, made })
-    }
-}
-
-/// The model's name, as configured.
-fn name_of(config: &TrainConfig) -> &str {
-    match &config.model {
-        ModelSettings::Files { name, .. } | ModelSettings::Random { name, .. } => name,
     }
 }
 
@@ -183,7 +176,7 @@ async fn text(config: &TrainConfig, path: &Path) -> anyhow::Result<GeneratorText
         chat_template: template.file,
         fallback_template: template.plain.then(|| data::PLAIN_TEMPLATE.to_owned()),
     };
-    let (path, name) = (path.to_owned(), name_of(config).to_owned());
+    let (path, name) = (path.to_owned(), config.model.name().to_owned());
     open::blocking(move || {
         GeneratorText::open(&path, &options).with_context(|| format!("cannot use the tokenizer of {name}"))
     })
@@ -243,10 +236,10 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
 /// Opens the net and trains it; blocks.
 fn train(ready: Ready, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     let Ready { config, path, loaded, made, .. } = ready;
-    progress::say(&format!("loading {}", name_of(&config)));
-    let net = config.open_net(&path).with_context(|| format!("cannot train {}", name_of(&config)))?;
+    progress::say(&format!("loading {}", config.model.name()));
+    let net = config.open_net(&path).with_context(|| format!("cannot train {}", config.model.name()))?;
     let base = Base {
-        name: name_of(&config).to_owned(),
+        name: config.model.name().to_owned(),
         fingerprint: run::base_fingerprint(&path)?,
         path: Some(path),
     };

@@ -9,15 +9,13 @@ use lore_models::GeneratorText;
 use lore_query::training::{AnswerForm, RagConfig};
 use lore_train::config::{RagSettings, TrainConfig};
 use lore_train::data::{DataSettings, DatasetSpec};
+use lore_train::run::EXAMPLES_FOLDER;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::examples::{self, Wanted};
 use crate::progress;
 use crate::settings::Settings;
-
-/// Folder of a run with the examples that it learned from.
-const EXAMPLES: &str = "examples";
 
 /// Files of examples that were made of questions; removed at the end.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ impl Made {
     /// # Errors
     /// Fails where they cannot be written.
     pub fn keep(&self, run: &Path) -> anyhow::Result<()> {
-        let folder = run.join(EXAMPLES);
+        let folder = run.join(EXAMPLES_FOLDER);
         let copied = || {
             std::fs::create_dir_all(&folder)?;
             for file in &self.files {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use lore_index::Release;
 use lore_models::adapter::{self, BaseValues, MergeOptions, OutputFormat};
+use lore_models::record::RUN;
 use lore_models::training::Method;
 use lore_train::run::{End, Outcome};
 
@@ -12,8 +13,6 @@ use crate::commands::releases::create::{self, NewModel};
 use crate::settings::Settings;
 use crate::{open, progress};
 
-/// The record of a run in its folder.
-const RECORD: &str = "run.yaml";
 /// Random prompts over which merged and unmerged logits are compared.
 const PROMPTS: usize = 4;
 
@@ -69,7 +68,7 @@ pub async fn candidate(
         }
     };
     let name = create::name_of(&folder)?;
-    let new = NewModel { model, adapter, name: Some(name), run: Some(folder.join(RECORD)) };
+    let new = NewModel { model, adapter, name: Some(name), run: Some(folder.join(RUN)) };
     Ok(Some(create::create(settings, &catalog, new).await?))
 }
 

