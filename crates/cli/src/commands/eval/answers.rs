@@ -1,7 +1,6 @@
 //! `lore eval answers`, `lore eval grounding` and `lore eval calibrate`.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -176,17 +175,9 @@ async fn conclude(
 ) -> anyhow::Result<ExitCode> {
     corpus.close().await?;
     if let Some(path) = path {
-        write_outcomes(path, outcomes).with_context(|| format!("cannot write {}", path.display()))?;
+        let writing = || print::json_lines(File::create(path)?, outcomes);
+        writing().with_context(|| format!("cannot write {}", path.display()))?;
     }
     print::report(settings.json, report)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn write_outcomes(path: &Path, outcomes: &[impl Serialize]) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    for outcome in outcomes {
-        serde_json::to_writer(&mut file, outcome)?;
-        file.write_all(b"\n")?;
-    }
-    Ok(file.flush()?)
 }

@@ -1,7 +1,6 @@
 //! `lore releases evaluate`: the candidate and what is live answer the same questions, and the gate decides.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -206,17 +205,8 @@ impl Outcomes {
     /// Writes what `lore eval gate` reads.
     fn write(self, candidate: &AnswerReport, incumbent: &AnswerReport) -> anyhow::Result<()> {
         for ((path, file), report) in self.0.into_iter().zip([candidate, incumbent]) {
-            write(file, report).with_context(|| format!("cannot write {}", path.display()))?;
+            print::json_lines(file, &report.outcomes).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }
-}
-
-fn write(file: File, report: &AnswerReport) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(file);
-    for outcome in &report.outcomes {
-        serde_json::to_writer(&mut file, outcome)?;
-        file.write_all(b"\n")?;
-    }
-    Ok(file.flush()?)
 }
