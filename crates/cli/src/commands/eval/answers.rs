@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use lore_query::eval::{EvalQuestion, answers, calibrate, dataset, grounding};
+use lore_query::eval::{EvalDocument, EvalQuestion, answers, calibrate, dataset, grounding};
 use serde::Serialize;
 
 use super::corpus::{Corpus, documents_of};
@@ -142,26 +142,65 @@ impl Calibrate {
 }
 
 /// The documents of a data set, indexed, and its questions.
-pub(crate) async fn open(
+async fn open(
     settings: &Settings,
     path: &Path,
     documents: Option<&Path>,
     kept: Option<&Path>,
 ) -> anyhow::Result<(Corpus, Vec<EvalQuestion>)> {
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("jsonl") => {
-            let questions = dataset::own_questions(path)?;
-            let folder = documents_of(path, documents)?;
-            Ok((Corpus::of_folder(settings, &folder, kept).await?, questions))
+    let DataSet { questions, documents } = DataSet::read(path, documents)?;
+    Ok((documents.index(settings, kept).await?, questions))
+}
+
+/// A data set as its file has it.
+pub(crate) struct DataSet {
+    /// The questions.
+    pub questions: Vec<EvalQuestion>,
+    /// What they are about.
+    pub documents: Documents,
+}
+
+/// Documents of a data set before they are indexed.
+pub(crate) enum Documents {
+    /// The file brings them.
+    Texts(Vec<EvalDocument>),
+    /// They lie in this folder.
+    Folder(PathBuf),
+}
+
+impl DataSet {
+    /// Reads the file at `path`; the documents of a .jsonl file are in the folder `documents`, or where its questions lie.
+    ///
+    /// # Errors
+    /// Fails where it is no data set, and where no folder of documents is known.
+    pub fn read(path: &Path, documents: Option<&Path>) -> anyhow::Result<Self> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("jsonl") => {
+                let questions = dataset::own_questions(path)?;
+                Ok(Self { questions, documents: Documents::Folder(documents_of(path, documents)?) })
+            }
+            Some("json") if documents.is_some() => {
+                bail!("a SQuAD-format file brings its own documents; leave --documents out")
+            }
+            Some("json") => {
+                let (documents, questions) = dataset::squad(path)?;
+                Ok(Self { questions, documents: Documents::Texts(documents) })
+            }
+            _ => bail!("{} is neither a SQuAD-format .json file nor a .jsonl file of questions", path.display()),
         }
-        Some("json") if documents.is_some() => {
-            bail!("a SQuAD-format file brings its own documents; leave --documents out")
+    }
+}
+
+impl Documents {
+    /// Indexes them, in folder `kept` or a temporary one.
+    ///
+    /// # Errors
+    /// As [`Corpus::of_texts`].
+    pub async fn index(self, settings: &Settings, kept: Option<&Path>) -> anyhow::Result<Corpus> {
+        match self {
+            Self::Texts(documents) => Corpus::of_texts(settings, documents, kept).await,
+            Self::Folder(folder) => Corpus::of_folder(settings, &folder, kept).await,
         }
-        Some("json") => {
-            let (documents, questions) = dataset::squad(path)?;
-            Ok((Corpus::of_texts(settings, documents, kept).await?, questions))
-        }
-        _ => bail!("{} is neither a SQuAD-format .json file nor a .jsonl file of questions", path.display()),
     }
 }
 
