@@ -180,9 +180,7 @@ impl Loaded {
         // Gemma 3's tokenizer names one more, that of images, which its text models do not read.
         let more = usize::from(matches!(self.decoder, AnyDecoder::Other(_)));
         if ids > columns + more {
-            bail!(
-                "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
-            );
+            bail!("the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models");
         }
         if !self.text.has_chat_template() {
             bail!(
@@ -210,9 +208,7 @@ fn check_room(
 ) -> anyhow::Result<()> {
     let kv = options.kv_bytes;
     if let Some(memory) = memory.filter(|memory| kv > *memory) {
-        bail!(
-            "generator.kv_bytes is {kv}, and this machine has {memory} bytes of memory; set it lower"
-        );
+        bail!("generator.kv_bytes is {kv}, and this machine has {memory} bytes of memory; set it lower");
     }
     let bytes = |tokens: usize| (tokens.div_ceil(BLOCK_TOKENS) * block) as u64;
     let wanted = context.min(options.context_tokens.unwrap_or(context));

@@ -186,7 +186,10 @@ impl DataSet {
                 let (documents, questions) = dataset::squad(path)?;
                 Ok(Self { questions, documents: Documents::Texts(documents) })
             }
-            _ => bail!("{} is neither a SQuAD-format .json file nor a .jsonl file of questions", path.display()),
+            _ => bail!(
+                "{} is neither a SQuAD-format .json file nor a .jsonl file of questions",
+                path.display()
+            ),
         }
     }
 }

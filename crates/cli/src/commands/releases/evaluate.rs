@@ -197,7 +197,8 @@ impl Outcomes {
     /// Writes what `lore eval gate` reads.
     fn write(self, candidate: &AnswerReport, incumbent: &AnswerReport) -> anyhow::Result<()> {
         for ((path, file), report) in self.0.into_iter().zip([candidate, incumbent]) {
-            print::json_lines(file, &report.outcomes).with_context(|| format!("cannot write {}", path.display()))?;
+            print::json_lines(file, &report.outcomes)
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }
