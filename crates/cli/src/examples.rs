@@ -1,7 +1,6 @@
 //! Training examples made of questions, over the documents that these are about.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,14 +8,15 @@ use anyhow::{Context as _, bail};
 use lore_core::{Generator, GeneratorInfo};
 use lore_index::Catalog;
 use lore_models::GeneratorText;
+use lore_query::eval::gate::distinct;
 use lore_query::eval::{EvalQuestion, dataset};
 use lore_query::training::{self, RagConfig, RagSet};
 
 use crate::asking::without_generator;
 use crate::commands::eval::corpus::{Corpus, documents_of};
-use crate::open;
 use crate::progress::{self, Progress, Unit};
 use crate::settings::Settings;
+use crate::{open, print};
 
 /// The held-out questions, where they lie beside those that are learned and no other file is named.
 pub const HELD_OUT: &str = "test.jsonl";
@@ -83,13 +83,7 @@ pub fn write(path: &Path, set: &RagSet) -> anyhow::Result<()> {
     let writing = || {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        let mut lines = std::io::BufWriter::new(&mut file);
-        for example in &set.examples {
-            serde_json::to_writer(&mut lines, example)?;
-            lines.write_all(b"\n")?;
-        }
-        lines.flush()?;
-        drop(lines);
+        print::json_lines(&mut file, &set.examples)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         anyhow::Ok(())
@@ -119,10 +113,7 @@ fn questions(wanted: &Wanted) -> anyhow::Result<Vec<EvalQuestion>> {
         }
         questions.extend(read);
     }
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = questions.iter().find(|question| !seen.insert(question.id.as_str())) {
-        bail!("two questions have the id {}; give each its own", twice.id);
-    }
+    distinct(questions.iter().map(|question| question.id.as_str()))?;
     Ok(questions)
 }
 

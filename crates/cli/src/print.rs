@@ -1,4 +1,4 @@
-//! Results on stdout: text for people, JSON for programs.
+//! Results: text for people, JSON for programs; on stdout, or in a file of JSON lines.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -22,6 +22,19 @@ pub fn line(text: &str) -> anyhow::Result<()> {
 /// Fails where stdout is gone.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string(value)?)
+}
+
+/// Writes each of `values` into `file` as a line of JSON.
+///
+/// # Errors
+/// Fails where the file cannot be written.
+pub fn json_lines(file: impl std::io::Write, values: &[impl Serialize]) -> anyhow::Result<()> {
+    let mut lines = std::io::BufWriter::new(file);
+    for value in values {
+        serde_json::to_writer(&mut lines, value)?;
+        lines.write_all(b"\n")?;
+    }
+    Ok(lines.flush()?)
 }
 
 /// Writes rows as columns under `head`; numbers look best in a last column.

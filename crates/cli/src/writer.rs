@@ -39,8 +39,9 @@ pub async fn configured(settings: &Settings) -> anyhow::Result<Option<Serving>> 
         let whole = || format!("cannot load the generator {name}");
         // A model of this machine goes by its file's name: callers are told it, and need not know where it lies.
         let shown = config.spec()?.path().is_none().then(|| name.clone());
-        let loaded = Loaded::open(&path, &config, shown, true).with_context(whole)?;
-        loaded.check_text(&name, "generator.chat_template")?;
+        let options = config.options().with_context(whole)?;
+        let loaded = Loaded::open(&path, &config, options, shown).with_context(whole)?;
+        loaded.check_text(&name)?;
         loaded.check_room()?;
         let bytes = loaded.decoder.weight_bytes() as u64 + config.kv_bytes;
         let Loaded { decoder, text, options } = loaded;
@@ -98,17 +99,17 @@ fn load(store: &ReleaseStore, config: &GeneratorConfig, name: ReleaseName) -> Re
         |error: anyhow::Error| OpenError::Unfit(print::chain(&error).replace(folder.as_str(), ITS_FOLDER));
     // What is wrong with the settings says nothing of the release.
     let failed = |error: anyhow::Error| OpenError::Failed(print::chain(&error));
-    config.options().map_err(failed)?;
+    let options = config.options().map_err(failed)?;
     // A template that the settings name is for their model; a release brings its own, if its base had one.
     let model = store.model(&name.id);
     let adapter = store.adapter(&name.id);
     let own = GeneratorConfig { chat_template: None, adapter, ..config.clone() };
-    let mut loaded = Loaded::open(&model, &own, None, false).map_err(unfit)?;
+    let mut loaded = Loaded::open(&model, &own, options, None).map_err(unfit)?;
     if !loaded.text.has_chat_template() {
         let options = TextOptions { chat_template: config.chat_template.clone(), fallback_template: None };
         loaded.text = GeneratorText::open(&model, &options).map_err(|error| failed(error.into()))?;
     }
-    loaded.check_text(&name.label(), "generator.chat_template").map_err(unfit)?;
+    loaded.check_text(&name.label()).map_err(unfit)?;
     loaded.check_room().map_err(failed)?;
     let bytes = loaded.decoder.weight_bytes() as u64 + config.kv_bytes;
     let Loaded { decoder, text, options } = loaded;
@@ -154,14 +155,12 @@ struct Loaded {
 }
 
 impl Loaded {
-    /// `template`: whether the settings' chat template is used.
     fn open(
         path: &Path,
         config: &GeneratorConfig,
+        options: GeneratorOptions,
         name: Option<String>,
-        template: bool,
     ) -> anyhow::Result<Self> {
-        let options = config.options()?;
         let loading = DecoderOptions {
             kv: config.kv_type,
             name,
@@ -170,25 +169,23 @@ impl Loaded {
             adapter: config.adapter.clone(),
         };
         let decoder = AnyDecoder::open(path, &loading)?;
-        let chat_template = config.chat_template.clone().filter(|_| template);
+        let chat_template = config.chat_template.clone();
         let text = GeneratorText::open(path, &TextOptions { chat_template, fallback_template: None })?;
         Ok(Self { decoder, text, options })
     }
 
     /// Refuses what cannot answer questions.
-    fn check_text(&self, name: &str, setting: &str) -> anyhow::Result<()> {
+    fn check_text(&self, name: &str) -> anyhow::Result<()> {
         let (ids, columns) = (self.text.vocabulary(), self.decoder.vocabulary());
         // Gemma 3's tokenizer names one more, that of images, which its text models do not read.
         let more = usize::from(matches!(self.decoder, AnyDecoder::Other(_)));
         if ids > columns + more {
-            bail!(
-                "the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models"
-            );
+            bail!("the tokenizer of {name} has {ids} tokens and the model {columns}; they are of two models");
         }
         if !self.text.has_chat_template() {
             bail!(
                 "the generator {name} has no chat template; choose a model that is tuned for chats, or name a file with \
-                 a template in {setting}"
+                 a template in generator.chat_template"
             );
         }
         Ok(())
@@ -211,9 +208,7 @@ fn check_room(
 ) -> anyhow::Result<()> {
     let kv = options.kv_bytes;
     if let Some(memory) = memory.filter(|memory| kv > *memory) {
-        bail!(
-            "generator.kv_bytes is {kv}, and this machine has {memory} bytes of memory; set it lower"
-        );
+        bail!("generator.kv_bytes is {kv}, and this machine has {memory} bytes of memory; set it lower");
     }
     let bytes = |tokens: usize| (tokens.div_ceil(BLOCK_TOKENS) * block) as u64;
     let wanted = context.min(options.context_tokens.unwrap_or(context));

@@ -108,9 +108,10 @@ impl Metrics {
         if let Some(writer) = &writer {
             gauge!("lore_queue_waiting", "queue" => "generator").set(writer.generator.queued() as f64);
         }
-        tell_writer(writer.map(|writer| {
-            (writer.generator.info().id.clone(), writer.release_id().unwrap_or_default())
-        }));
+        tell_writer(
+            writer
+                .map(|writer| (writer.generator.info().id.clone(), writer.release_id().unwrap_or_default())),
+        );
         gauge!("lore_uptime_seconds").set(self.started.elapsed().as_secs_f64());
         if let Some(bytes) = resident_bytes() {
             gauge!("process_resident_memory_bytes").set(bytes as f64);

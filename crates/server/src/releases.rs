@@ -84,10 +84,7 @@ impl AppState {
     pub async fn roll_back(&self, wanted: Option<String>, caller: String) -> Result<Switched, ApiError> {
         let switch = self.switch()?;
         counted(alone(async move {
-            let back = switch
-                .state
-                .catalog(move |catalog| catalog.before_live(wanted.as_deref()))
-                .await?;
+            let back = switch.state.catalog(move |catalog| catalog.before_live(wanted.as_deref())).await?;
             let next = switch.open(back.to.as_ref().map(Release::release_name)).await?;
             let (from, by) = (back.from.id, caller.clone());
             let back = switch.state.catalog(move |catalog| catalog.roll_back(&from, &by)).await?;

@@ -1,6 +1,6 @@
 //! `lore merge`: an adapter into its base, as a model of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -11,7 +11,7 @@ use lore_models::export::gguf::GgufType;
 use lore_models::source::ModelSpec;
 use lore_models::training::Quantization;
 
-use crate::settings::{GeneratorConfig, Settings};
+use crate::settings::Settings;
 use crate::{open, print, progress};
 
 /// Merge an adapter of `lore train` or PEFT into its base
@@ -181,15 +181,11 @@ impl Merge {
                 named.context("the adapter names no base; say which it is with --base")?
             }
         };
-        let path = PathBuf::from(&name);
-        if path.exists() {
-            return Ok(path);
+        if !Path::new(&name).exists() {
+            ModelSpec::parse(&name)
+                .with_context(|| format!("the base {name} is not here; name it with --base"))?;
         }
-        ModelSpec::parse(&name)
-            .with_context(|| format!("the base {name} is not here; name it with --base"))?;
-        let sources = settings.config.generator.model().cloned().unwrap_or_default().sources;
-        let config = GeneratorConfig { model: name.clone(), sources, ..GeneratorConfig::default() };
-        open::generator_files(settings, &config)
+        open::training_base(settings, &name)
             .await
             .with_context(|| format!("cannot get the base {name}; name its folder with --base"))
     }

@@ -1,13 +1,12 @@
 //! `lore eval answers`, `lore eval grounding` and `lore eval calibrate`.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use lore_query::eval::{EvalQuestion, answers, calibrate, dataset, grounding};
+use lore_query::eval::{EvalDocument, EvalQuestion, answers, calibrate, dataset, grounding};
 use serde::Serialize;
 
 use super::corpus::{Corpus, documents_of};
@@ -143,26 +142,68 @@ impl Calibrate {
 }
 
 /// The documents of a data set, indexed, and its questions.
-pub(crate) async fn open(
+async fn open(
     settings: &Settings,
     path: &Path,
     documents: Option<&Path>,
     kept: Option<&Path>,
 ) -> anyhow::Result<(Corpus, Vec<EvalQuestion>)> {
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("jsonl") => {
-            let questions = dataset::own_questions(path)?;
-            let folder = documents_of(path, documents)?;
-            Ok((Corpus::of_folder(settings, &folder, kept).await?, questions))
+    let DataSet { questions, documents } = DataSet::read(path, documents)?;
+    Ok((documents.index(settings, kept).await?, questions))
+}
+
+/// A data set as its file has it.
+pub(crate) struct DataSet {
+    /// The questions.
+    pub questions: Vec<EvalQuestion>,
+    /// What they are about.
+    pub documents: Documents,
+}
+
+/// Documents of a data set before they are indexed.
+pub(crate) enum Documents {
+    /// The file brings them.
+    Texts(Vec<EvalDocument>),
+    /// They lie in this folder.
+    Folder(PathBuf),
+}
+
+impl DataSet {
+    /// Reads the file at `path`; the documents of a .jsonl file are in the folder `documents`, or where its questions lie.
+    ///
+    /// # Errors
+    /// Fails where it is no data set, and where no folder of documents is known.
+    pub fn read(path: &Path, documents: Option<&Path>) -> anyhow::Result<Self> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("jsonl") => {
+                let questions = dataset::own_questions(path)?;
+                Ok(Self { questions, documents: Documents::Folder(documents_of(path, documents)?) })
+            }
+            Some("json") if documents.is_some() => {
+                bail!("a SQuAD-format file brings its own documents; leave --documents out")
+            }
+            Some("json") => {
+                let (documents, questions) = dataset::squad(path)?;
+                Ok(Self { questions, documents: Documents::Texts(documents) })
+            }
+            _ => bail!(
+                "{} is neither a SQuAD-format .json file nor a .jsonl file of questions",
+                path.display()
+            ),
         }
-        Some("json") if documents.is_some() => {
-            bail!("a SQuAD-format file brings its own documents; leave --documents out")
+    }
+}
+
+impl Documents {
+    /// Indexes them, in folder `kept` or a temporary one.
+    ///
+    /// # Errors
+    /// As [`Corpus::of_texts`].
+    pub async fn index(self, settings: &Settings, kept: Option<&Path>) -> anyhow::Result<Corpus> {
+        match self {
+            Self::Texts(documents) => Corpus::of_texts(settings, documents, kept).await,
+            Self::Folder(folder) => Corpus::of_folder(settings, &folder, kept).await,
         }
-        Some("json") => {
-            let (documents, questions) = dataset::squad(path)?;
-            Ok((Corpus::of_texts(settings, documents, kept).await?, questions))
-        }
-        _ => bail!("{} is neither a SQuAD-format .json file nor a .jsonl file of questions", path.display()),
     }
 }
 
@@ -176,17 +217,9 @@ async fn conclude(
 ) -> anyhow::Result<ExitCode> {
     corpus.close().await?;
     if let Some(path) = path {
-        write_outcomes(path, outcomes).with_context(|| format!("cannot write {}", path.display()))?;
+        let writing = || print::json_lines(File::create(path)?, outcomes);
+        writing().with_context(|| format!("cannot write {}", path.display()))?;
     }
     print::report(settings.json, report)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn write_outcomes(path: &Path, outcomes: &[impl Serialize]) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    for outcome in outcomes {
-        serde_json::to_writer(&mut file, outcome)?;
-        file.write_all(b"\n")?;
-    }
-    Ok(file.flush()?)
 }

@@ -1,7 +1,6 @@
 //! `lore releases evaluate`: the candidate and what is live answer the same questions, and the gate decides.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,14 +11,14 @@ use lore_core::{Live, Serving};
 use lore_index::{Catalog, Release, ReleaseVerdict};
 use lore_inference::release::ReleaseStore;
 use lore_query::eval::gate::distinct;
-use lore_query::eval::{AnswerReport, GateVerdict, dataset, evaluate_pair, gate};
+use lore_query::eval::{AnswerReport, GateVerdict, evaluate_pair, gate};
 use lore_query::training;
 use serde_json::json;
 
 use super::Named;
 use super::create::learned_questions;
 use crate::asking::without_generator;
-use crate::commands::eval::answers;
+use crate::commands::eval::answers::DataSet;
 use crate::progress::{Progress, Unit};
 use crate::settings::Settings;
 use crate::{open, print, progress, verdict, writer};
@@ -67,21 +66,14 @@ impl Evaluate {
         let catalog = open::catalog(&settings).await?;
         let (looking, wanted) = (catalog.clone(), self.named.release.clone());
         let release = open::blocking(move || looking.release(&wanted)).await?.release;
-        self.check_questions(&settings, &release).await?;
+        let DataSet { questions, documents } = self.data_set(&settings, &release).await?;
         let outcomes = self.outcomes.as_deref().map(Outcomes::create).transpose()?;
         let name = release.release_name();
         let candidate = writer::named_release(&settings, &catalog, name, "be evaluated").await?;
         let incumbent = incumbent(&settings, &catalog, &self.against, &release).await?;
         let against = Serving::called(incumbent.as_ref()).to_owned();
 
-        let (corpus, mut questions) = answers::open(
-            &without_generator(&settings),
-            &self.dataset,
-            self.documents.as_deref(),
-            self.keep.as_deref(),
-        )
-        .await?;
-        questions.truncate(self.limit.unwrap_or(usize::MAX));
+        let corpus = documents.index(&without_generator(&settings), self.keep.as_deref()).await?;
         let shown = Progress::new("asking both", Unit::Count("questions"));
         let total = questions.len() as u64;
         let done = |done: usize| shown.set(done as u64, total);
@@ -119,20 +111,19 @@ impl Evaluate {
 }
 
 impl Evaluate {
-    /// Refuses questions that count twice, and those that the release has learned.
-    async fn check_questions(&self, settings: &Settings, release: &Release) -> anyhow::Result<()> {
+    /// The data set, as far as it is asked; refuses questions that count twice, and those that the release has learned.
+    async fn data_set(&self, settings: &Settings, release: &Release) -> anyhow::Result<DataSet> {
         let (store, id) = (ReleaseStore::of(&settings.data_dir), release.id.clone());
-        let (path, limit) = (self.dataset.clone(), self.limit.unwrap_or(usize::MAX));
+        let (path, documents) = (self.dataset.clone(), self.documents.clone());
+        let limit = self.limit.unwrap_or(usize::MAX);
         let label = release.label();
         open::blocking(move || {
-            let mut questions = match path.extension().and_then(|end| end.to_str()) {
-                Some("json") => dataset::squad(&path)?.1,
-                _ => dataset::own_questions(&path)?,
-            };
-            questions.truncate(limit);
+            let mut set = DataSet::read(&path, documents.as_deref())?;
+            set.questions.truncate(limit);
+            let questions = &set.questions;
             distinct(questions.iter().map(|question| question.id.as_str()))
                 .with_context(|| path.display().to_string())?;
-            let learned = training::learned(&questions, &learned_questions(&store, &id)?);
+            let learned = training::learned(questions, &learned_questions(&store, &id)?);
             if let Some(first) = learned.first() {
                 bail!(
                     "{label} learned from {} of the {} questions of {}, such as {}; name questions that it did not learn",
@@ -142,7 +133,7 @@ impl Evaluate {
                     first.id
                 );
             }
-            Ok(())
+            Ok(set)
         })
         .await
     }
@@ -206,17 +197,9 @@ impl Outcomes {
     /// Writes what `lore eval gate` reads.
     fn write(self, candidate: &AnswerReport, incumbent: &AnswerReport) -> anyhow::Result<()> {
         for ((path, file), report) in self.0.into_iter().zip([candidate, incumbent]) {
-            write(file, report).with_context(|| format!("cannot write {}", path.display()))?;
+            print::json_lines(file, &report.outcomes)
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }
-}
-
-fn write(file: File, report: &AnswerReport) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(file);
-    for outcome in &report.outcomes {
-        serde_json::to_writer(&mut file, outcome)?;
-        file.write_all(b"\n")?;
-    }
-    Ok(file.flush()?)
 }
