@@ -16,3 +16,4 @@ mod serving;
 mod support;
 mod uploads;
 mod writing;
+mod zoo;
