@@ -45,7 +45,8 @@ pub struct Wanted {
 /// A handle to the tokenizer and the chat template of the model that learns; it writes nothing. An example has at most
 /// `cutoff_len` tokens.
 pub fn reader(text: &Arc<GeneratorText>, name: &str, cutoff_len: usize) -> Generator {
-    let info = GeneratorInfo { id: name.to_owned(), context_tokens: cutoff_len };
+    let info =
+        GeneratorInfo { id: name.to_owned(), context_tokens: cutoff_len, answer_style: text.answer_style() };
     Generator::channel(info, text.counter(), text.chat_encoder(name.to_owned()), 1).0
 }
 

@@ -123,6 +123,53 @@ pub struct Markers {
     pub last: u32,
 }
 
+/// Sentences that an answer points at: it is tags of some of them, each perhaps followed by words of its sentence, or a
+/// refusal alone.
+///
+/// The tag of the first sentence is `[s1]`; a sentence is tagged once. Words behind a tag stand in its sentence as they are,
+/// and hold no `[`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quotes {
+    /// The sentences, as the prompt shows them.
+    pub sentences: Vec<String>,
+    /// Most tags.
+    pub most: usize,
+    /// Whether words of the sentence may follow its tag.
+    pub words: bool,
+    /// The answer is a refusal where the probability of one, among what may come, is at least this.
+    pub refuse_at: f32,
+}
+
+impl Quotes {
+    /// What stands for a refusal.
+    pub const NONE: &str = "[none]";
+
+    /// The tag of the sentence with this number, from 1.
+    pub fn tag(number: usize) -> String {
+        format!("[s{number}]")
+    }
+}
+
+/// What a text may be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Form {
+    /// Free text, in which markers name passages that exist.
+    Marked(Markers),
+    /// An answer that points at sentences.
+    Quotes(Arc<Quotes>),
+}
+
+/// How a model answers questions best.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerStyle {
+    /// In its own words, with markers of the passages.
+    #[default]
+    Prose,
+    /// By pointing at sentences, which are then quoted word for word.
+    Quotes,
+}
+
 /// What a model is to write.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
@@ -134,8 +181,8 @@ pub struct Prompt {
     pub max_tokens: usize,
     /// Texts that end the answer, and are not part of it, wherever token borders fall.
     pub stop: Vec<String>,
-    /// The markers that may be written; `None` does not restrict.
-    pub markers: Option<Markers>,
+    /// What may be written; `None` does not restrict.
+    pub form: Option<Form>,
     /// Goes on over the end-of-text token until `max_tokens` (for benchmarks).
     pub ignore_end: bool,
 }
@@ -207,6 +254,8 @@ pub struct Generation {
     pub usage: Usage,
     /// Times.
     pub timings: GenerationTimings,
+    /// The probability of a refusal, where the text was to be [`Quotes`].
+    pub refusal: Option<f32>,
 }
 
 /// What a generator is.
@@ -216,6 +265,8 @@ pub struct GeneratorInfo {
     pub id: String,
     /// Most tokens of prompt and answer together.
     pub context_tokens: usize,
+    /// How it was taught to answer.
+    pub answer_style: AnswerStyle,
 }
 
 /// A chat as the prompt's tokens, by the model's own template.

@@ -37,8 +37,8 @@ pub use document::{
     Access, Acl, Block, BlockKind, Document, DocumentMeta, DocumentState, Format, Heading, Parsed,
 };
 pub use generate::{
-    ChatEncoder, ChatOptions, FinishReason, GenerateEvent, GenerateRequest, Generation, GenerationTimings,
-    Generator, GeneratorInfo, Markers, Message, Prompt, Role, Sampling, Usage,
+    AnswerStyle, ChatEncoder, ChatOptions, FinishReason, Form, GenerateEvent, GenerateRequest, Generation,
+    GenerationTimings, Generator, GeneratorInfo, Markers, Message, Prompt, Quotes, Role, Sampling, Usage,
 };
 pub use ids::{ChunkId, ContentHash, ConversationId, DocumentId, Seq};
 pub use limits::Limits;

@@ -134,7 +134,8 @@ mod tests {
 
     fn model(id: &str) -> (Generator, tokio::sync::mpsc::Receiver<crate::generate::GenerateRequest>) {
         let refuse = |_: &[_], _: &_| Err(ModelError::Stopped { model: String::new() });
-        let info = GeneratorInfo { id: id.into(), context_tokens: 8 };
+        let info =
+            GeneratorInfo { id: id.into(), context_tokens: 8, answer_style: crate::AnswerStyle::default() };
         Generator::channel(info, Arc::new(|text| text.len()), Arc::new(refuse), 1)
     }
 

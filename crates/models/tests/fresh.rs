@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lore_core::AnswerStyle;
 use lore_core::generate::{ChatOptions, Message, Role};
 use lore_models::fresh::{FreshShape, create};
 use lore_models::text::{GeneratorText, TextOptions};
@@ -18,6 +19,7 @@ const SHAPE: FreshShape = FreshShape {
     kv_heads: 2,
     intermediate: 96,
     context: 512,
+    tags: 0,
 };
 
 /// Texts in two languages.
@@ -86,4 +88,22 @@ fn nothing_is_left_of_what_failed_and_nothing_is_written_over() {
     create(&SHAPE, &texts(), &folder).unwrap();
     let told = create(&SHAPE, &texts(), &folder).unwrap_err().to_string();
     assert!(told.contains("exists already"), "{told}");
+}
+
+#[test]
+fn a_model_that_points_has_a_token_for_each_tag() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("new");
+    let made = create(&FreshShape { tags: 12, ..SHAPE }, &texts(), &folder).unwrap();
+    assert!(made.vocabulary <= 400, "{made:?}");
+    let text = GeneratorText::open(&folder, &TextOptions::default()).unwrap();
+    assert_eq!(text.answer_style(), AnswerStyle::Quotes);
+    // In what documents say as well as in what the model writes; a tag more is plain text.
+    let lengths = ["[s1]", "[s12]", "[none]", "[s13]"].map(|tag| text.encode(tag, false).unwrap().len());
+    assert_eq!(lengths[..3], [1, 1, 1]);
+    assert!(lengths[3] > 1, "{lengths:?}");
+    let chat = [Message::new(Role::System, "Be brief."), Message::new(Role::User, "How many days? [s1]")];
+    let tokens = text.encode_chat(&chat, &ChatOptions::default()).unwrap();
+    assert_eq!(text.decode(&tokens[..tokens.len() - 1]), "How many days? [s1]");
+    assert_eq!(text.name(tokens[tokens.len() - 1]), Some("<|im_end|>"));
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lore_core::{
-    AnswerEvent, AnswerSummary, Caller, Citation, Generator, Limits, Live, ModelError, NearDocument,
-    Question, SearchMode, Serving, Span, Timings, Verdict,
+    AnswerEvent, AnswerStyle, AnswerSummary, Caller, Citation, Generator, Limits, Live, ModelError,
+    NearDocument, Question, SearchMode, Serving, Span, Timings, Verdict,
 };
 use lore_index::IndexError;
 use tokio::sync::mpsc;
@@ -19,6 +19,7 @@ use crate::extract::{Candidate, Extractor};
 use crate::ground::Grounding;
 use crate::passages::{FoundPassage, passages};
 use crate::prompt::PromptLanguage;
+use crate::quote;
 use crate::retrieve::{Retriever, SearchRequest};
 use crate::rewrite::{self, standalone};
 use crate::select::select;
@@ -59,9 +60,14 @@ pub struct Findings {
 impl Findings {
     /// Probability that the best sentence answers.
     pub fn confidence(&self, config: &AnswerConfig) -> f32 {
-        let ranked: Vec<(usize, f32)> = self.candidates.iter().map(|c| (c.passage, c.score)).collect();
-        self.candidates.first().map_or(0.0, |best| config.support.confidence(&best.evidence, &ranked))
+        confidence(&self.candidates, config)
     }
+}
+
+/// Probability that the first of `candidates` (best first) answers.
+pub(crate) fn confidence(candidates: &[Candidate], config: &AnswerConfig) -> f32 {
+    let ranked: Vec<(usize, f32)> = candidates.iter().map(|c| (c.passage, c.score)).collect();
+    candidates.first().map_or(0.0, |best| config.support.confidence(&best.evidence, &ranked))
 }
 
 impl Answerer {
@@ -246,7 +252,10 @@ impl Answerer {
         // The lease: a question is rewritten and answered by one model, whatever takes its place meanwhile.
         let serving = self.live.now();
         let generator = serving.as_ref().map(|serving| &serving.generator);
-        let (rewritten, by_model) = self.stand_alone(question, generator).await;
+        let style = generator.map(|generator| self.config.generate.style_of(generator));
+        let pointing = style == Some(AnswerStyle::Quotes);
+        let writer = generator.filter(|generator| generator.info().answer_style == AnswerStyle::Prose);
+        let (rewritten, by_model) = self.stand_alone(question, writer).await;
         let findings = self.find(question, rewritten, caller).await?;
         let answering = Instant::now();
         let mut summary = AnswerSummary {
@@ -257,11 +266,18 @@ impl Answerer {
             ..AnswerSummary::default()
         };
         let least = match generator {
+            // It says itself how sure it is.
+            Some(_) if pointing => 0.0,
             Some(_) => self.config.generate.ask_threshold,
             None => self.config.support_threshold,
         };
         let promising = summary.confidence >= least && !findings.passages.is_empty();
         match (generator, promising) {
+            (Some(generator), true) if pointing => {
+                let (findings, access) = (&findings, &caller.access);
+                let job = quote::Job { answerer: self, generator, question, findings, access };
+                job.write(&mut summary, events).await?;
+            }
             (Some(generator), true) => {
                 let text = if by_model { &findings.rewritten } else { &question.text };
                 let (findings, access) = (&findings, &caller.access);
@@ -303,14 +319,7 @@ impl Answerer {
         let mut written = 0;
         for candidate in chosen {
             let Some(found) = findings.passages.get(candidate.passage) else { continue };
-            let mut piece = String::new();
-            if written > 0 {
-                piece.push_str(if is_line(&candidate.text) || summary.answer.ends_with('|') {
-                    "\n"
-                } else {
-                    " "
-                });
-            }
+            let mut piece = join(&summary.answer, &candidate.text).to_owned();
             let start = written + piece.chars().count();
             piece.push_str(&candidate.text);
             written += piece.chars().count();
@@ -352,8 +361,13 @@ pub(crate) fn citation(
     })
 }
 
-fn is_line(text: &str) -> bool {
-    text.starts_with('|')
+/// What stands between an answer so far and what comes next: table rows are lines of their own.
+pub(crate) fn join(before: &str, next: &str) -> &'static str {
+    match before {
+        "" => "",
+        _ if next.starts_with('|') || before.ends_with('|') => "\n",
+        _ => " ",
+    }
 }
 
 pub(crate) fn nearest(passages: &[FoundPassage]) -> Vec<NearDocument> {

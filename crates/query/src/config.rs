@@ -1,8 +1,9 @@
 //! Settings of retrieval and answering.
 
-use lore_core::Sampling;
+use lore_core::{AnswerStyle, Generator, Sampling};
 use serde::{Deserialize, Serialize};
 
+use crate::quote::QuoteConfig;
 use crate::support::SupportModel;
 
 /// How the dense and the lexical list become one.
@@ -87,6 +88,17 @@ pub struct GenerateConfig {
     pub support_cosine: f32,
     /// Whether statements without support are dropped; a statement is then sent when it has been checked.
     pub strict: bool,
+    /// Whether the model writes prose with markers or points at sentences; null for what it was taught.
+    pub answer_style: Option<AnswerStyle>,
+    /// Answers that point at sentences.
+    pub quotes: QuoteConfig,
+}
+
+impl GenerateConfig {
+    /// How `generator` answers.
+    pub fn style_of(&self, generator: &Generator) -> AnswerStyle {
+        self.answer_style.unwrap_or(generator.info().answer_style)
+    }
 }
 
 impl Default for GenerateConfig {
@@ -101,6 +113,8 @@ impl Default for GenerateConfig {
             support_lexical: 0.35,
             support_cosine: 0.45,
             strict: false,
+            answer_style: None,
+            quotes: QuoteConfig::default(),
         }
     }
 }

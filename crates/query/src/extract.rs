@@ -33,6 +33,10 @@ pub struct Candidate {
     pub span: Span,
     /// The slice at `span`.
     pub text: String,
+    /// What is read: of a table row each cell with its column's name, else the text.
+    pub read: String,
+    /// The nearest heading above it.
+    pub heading: Option<String>,
     /// What speaks for it.
     pub evidence: Evidence,
     /// Score of the sentence model; orders the candidates.
@@ -233,8 +237,16 @@ fn drafts_of(
             ..*shared
         };
         let terms = asked.terms_in(held);
-        let candidate =
-            Candidate { passage: number, span: unit.span, text: unit.text, evidence, score: 0.0, terms };
+        let candidate = Candidate {
+            passage: number,
+            span: unit.span,
+            text: unit.text,
+            read: unit.read,
+            heading: unit.headings.into_iter().next_back(),
+            evidence,
+            score: 0.0,
+            terms,
+        };
         out.push(Draft { candidate, embed_text: unit.embed_text });
     }
     out

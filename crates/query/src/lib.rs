@@ -7,7 +7,8 @@
 //! Where a language model writes the answer ([`write`](mod@write)), the passages are packed ([`pack`](mod@pack)) into a chat ([`prompt`]), the
 //! markers are taken out of what it writes ([`cite`]), and its sentences ([`statements`]) are checked against the passages
 //! ([`ground`], [`judgement`], [`claim`], [`measure`]). [`eval`] measures all of it, and judges whether one model may take
-//! another's place; [`training`] makes of questions with known sources what a model learns to answer from.
+//! another's place; [`training`] makes of questions with known sources what a model learns to answer from. A model may also point at the sentences that
+//! answer, which are then quoted ([`quote`]).
 
 pub mod answer;
 pub mod asked;
@@ -26,6 +27,7 @@ pub mod measure;
 pub mod pack;
 pub mod passages;
 pub mod prompt;
+pub mod quote;
 pub mod retrieve;
 pub mod rewrite;
 pub mod select;

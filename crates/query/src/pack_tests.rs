@@ -9,7 +9,11 @@ use super::*;
 
 /// A model whose tokens are words, and that may refuse system messages.
 fn generator(context_tokens: usize, system: bool) -> Generator {
-    let info = GeneratorInfo { id: "words@test".into(), context_tokens };
+    let info = GeneratorInfo {
+        id: "words@test".into(),
+        context_tokens,
+        answer_style: lore_core::AnswerStyle::default(),
+    };
     let encode = move |messages: &[Message], _: &ChatOptions| {
         if !system && messages[0].role == Role::System {
             let message = "no system messages".to_owned();

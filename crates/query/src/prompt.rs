@@ -36,6 +36,7 @@ macro_rules! file {
         }
     };
 }
+pub(crate) use file;
 
 impl PromptLanguage {
     /// The language in which `question` is best answered.

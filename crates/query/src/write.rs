@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use lore_core::{
-    Access, AnswerEvent, AnswerSummary, DocumentId, GenerateEvent, Generation, Generator, Markers,
+    Access, AnswerEvent, AnswerSummary, DocumentId, Form, GenerateEvent, Generation, Generator, Markers,
     ModelError, Prompt, Question, Seq, Span, Verdict,
 };
 use lore_index::Catalog;
@@ -48,7 +48,7 @@ impl Job<'_> {
             sampling: options.sampling.clone().unwrap_or_else(|| config.sampling.clone()),
             max_tokens: packed.max_tokens,
             stop: options.stop.clone(),
-            markers: Some(Markers { open: "[".into(), close: "]".into(), last }),
+            form: Some(Form::Marked(Markers { open: "[".into(), close: "]".into(), last })),
             ignore_end: false,
         };
         let catalog = self.answerer.retriever.index().catalog();
@@ -134,7 +134,7 @@ struct Draft<'a> {
 }
 
 /// Whether the caller may still read every document that the model was shown (ARCHITECTURE.md, invariant 2).
-struct StillOpen {
+pub(crate) struct StillOpen {
     catalog: Catalog,
     access: Access,
     documents: BTreeSet<DocumentId>,
@@ -143,13 +143,13 @@ struct StillOpen {
 }
 
 impl StillOpen {
-    fn new(catalog: Catalog, access: Access, passages: &[FoundPassage]) -> Self {
+    pub fn new(catalog: Catalog, access: Access, passages: &[FoundPassage]) -> Self {
         let documents = passages.iter().map(|found| found.passage.document).collect();
         Self { catalog, access, documents, seen: None }
     }
 
     /// Fails with [`QueryError::Withdrawn`] where one of them is not.
-    async fn check(&mut self) -> Result<()> {
+    pub async fn check(&mut self) -> Result<()> {
         let (catalog, access, seen) = (self.catalog.clone(), self.access.clone(), self.seen);
         let documents = self.documents.clone();
         let looking = move || {

@@ -4,7 +4,7 @@
 
 mod support;
 
-use lore_core::{AnswerEvent, AnswerOptions, Caller, Question, Role, Span, Turn, Verdict};
+use lore_core::{AnswerEvent, AnswerOptions, Caller, Form, Question, Role, Span, Turn, Verdict};
 use lore_query::{AnswerConfig, GenerateConfig, QueryError};
 use support::{CHINESE, HANDBOOK, SENSORS, World, events, generator, printed, question};
 
@@ -195,7 +195,7 @@ async fn a_follow_up_is_made_whole_by_the_model_or_by_rules() {
     assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::User]);
     assert!(told.chat()[3].content.contains(whole));
     let asked = told.prompts.lock().unwrap()[0].clone();
-    assert!(asked.max_tokens <= 128 && asked.sampling.temperature == 0.0 && asked.markers.is_none());
+    assert!(asked.max_tokens <= 128 && asked.sampling.temperature == 0.0 && asked.form.is_none());
 
     let by_rules = "How many vacation days per year does a full-time employee in Austin get?";
     let (answerer, _) = world.writing(config(GenerateConfig::default()), &["I do not\nknow", answer]);
@@ -220,7 +220,7 @@ async fn the_prompt_is_what_settings_and_question_say() {
     };
     events(&answerer, Question { options, ..question(MUNICH) }).await;
     let prompts = told.prompts.lock().unwrap();
-    let markers = prompts[0].markers.clone().unwrap();
+    let Some(Form::Marked(markers)) = prompts[0].form.clone() else { panic!("{:?}", prompts[0].form) };
     assert_eq!((markers.open.as_str(), markers.close.as_str(), markers.last), ("[", "]", 2));
     assert_eq!((prompts[0].max_tokens, prompts[1].max_tokens), (512, 7));
     assert_eq!((&prompts[1].sampling, prompts[1].stop.as_slice()), (&sampling, &["END".to_owned()][..]));
@@ -325,7 +325,11 @@ async fn failures_are_told() {
     }
     assert!(matches!(last, Some(AnswerEvent::Error { code, .. }) if code == "internal"));
 
-    let info = lore_core::GeneratorInfo { id: "full@test".into(), context_tokens: 4096 };
+    let info = lore_core::GeneratorInfo {
+        id: "full@test".into(),
+        context_tokens: 4096,
+        answer_style: lore_core::AnswerStyle::default(),
+    };
     let (full, _requests) = lore_core::Generator::channel(
         info,
         std::sync::Arc::new(|text: &str| text.len()),
@@ -345,7 +349,11 @@ async fn failures_are_told() {
 #[tokio::test]
 async fn a_reader_that_goes_away_cancels_the_writing() {
     let world = world().await;
-    let info = lore_core::GeneratorInfo { id: "slow@test".into(), context_tokens: 4096 };
+    let info = lore_core::GeneratorInfo {
+        id: "slow@test".into(),
+        context_tokens: 4096,
+        answer_style: lore_core::AnswerStyle::default(),
+    };
     let (slow, mut requests) = lore_core::Generator::channel(
         info,
         std::sync::Arc::new(|text: &str| text.split_whitespace().count()),

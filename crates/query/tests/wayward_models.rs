@@ -223,7 +223,11 @@ async fn a_copy_that_says_the_opposite_outweighs_what_is_farther() {
 async fn a_document_that_goes_while_its_answer_is_written_ends_the_answer() {
     for delete in [true, false] {
         let world = world().await;
-        let info = lore_core::GeneratorInfo { id: "slow@test".into(), context_tokens: 4096 };
+        let info = lore_core::GeneratorInfo {
+            id: "slow@test".into(),
+            context_tokens: 4096,
+            answer_style: lore_core::AnswerStyle::default(),
+        };
         let (slow, mut requests) = lore_core::Generator::channel(
             info,
             std::sync::Arc::new(|text: &str| text.split_whitespace().count()),
@@ -246,7 +250,11 @@ async fn a_document_that_goes_while_its_answer_is_written_ends_the_answer() {
         request.reply.closed().await;
         let (finish, usage, timings) = (FinishReason::Stop, Usage::default(), GenerationTimings::default());
         assert!(
-            request.reply.send(GenerateEvent::Done(Generation { finish, usage, timings })).await.is_err()
+            request
+                .reply
+                .send(GenerateEvent::Done(Generation { finish, usage, timings, refusal: None }))
+                .await
+                .is_err()
         );
     }
 }

@@ -49,6 +49,9 @@ pub struct NewModel {
     /// Most tokens of a text
     #[arg(long, default_value_t = 2048)]
     context: usize,
+    /// Make a model that answers by pointing at sentences, with so many tags for them that are a token each
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    tags: usize,
 }
 
 /// What was read.
@@ -123,6 +126,7 @@ impl NewModel {
             kv_heads: self.kv_heads.unwrap_or_else(|| self.heads.div_ceil(2)),
             intermediate: self.intermediate.unwrap_or_else(|| self.hidden.saturating_mul(11) / 4),
             context: self.context,
+            tags: self.tags,
         }
     }
 }

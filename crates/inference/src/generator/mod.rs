@@ -9,10 +9,12 @@
 //! pieces, and nobody waits for him.
 
 mod blocks;
+mod form;
 mod markers;
 mod model;
 mod options;
 mod outlet;
+mod quotes;
 mod run;
 mod sampler;
 mod scheduler;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 
 use lore_core::generate::ChatEncoder;
 use lore_core::model::TokenCounter;
-use lore_core::{Generator, GeneratorInfo, ModelError};
+use lore_core::{AnswerStyle, Generator, GeneratorInfo, ModelError};
 use lore_models::GeneratorText;
 use lore_models::decoder::{AnyDecoder, BLOCK_TOKENS};
 
@@ -63,7 +65,7 @@ pub fn spawn_as(
     kept: impl Send + 'static,
 ) -> Generator {
     let decoder = decoder.into();
-    let info = GeneratorInfo { id, ..info(&decoder) };
+    let info = GeneratorInfo { id, answer_style: text.answer_style(), ..info(&decoder) };
     let chat = text.chat_encoder(info.id.clone());
     let front = Front { info, count: text.counter(), chat };
     spawn_decoder(front, decoder, text, options, kept)
@@ -84,7 +86,8 @@ pub fn spawn_raw(decoder: impl Into<AnyDecoder>, options: &GeneratorOptions) -> 
 }
 
 fn info(decoder: &AnyDecoder) -> GeneratorInfo {
-    GeneratorInfo { id: decoder.id().to_owned(), context_tokens: decoder.context() }
+    let (id, context_tokens) = (decoder.id().to_owned(), decoder.context());
+    GeneratorInfo { id, context_tokens, answer_style: AnswerStyle::default() }
 }
 
 fn spawn_decoder<T: Text>(

@@ -48,6 +48,11 @@ impl Scratch {
         self.candidates.iter().map(|(_, id)| *id).collect()
     }
 
+    /// How likely `token` is, relative to `other`.
+    pub fn weight(&self, token: u32, other: u32) -> f32 {
+        (self.logits[token as usize] - self.logits[other as usize]).exp()
+    }
+
     /// Rules out all tokens but `kept`.
     pub fn keep(&mut self, kept: &[u32]) {
         let logits: Vec<f32> = kept.iter().map(|&id| self.logits[id as usize]).collect();

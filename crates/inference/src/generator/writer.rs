@@ -1,13 +1,14 @@
 //! From the logits after a text's last token to the next token and the text that it adds.
 
-use lore_core::{Markers, ModelError, Prompt};
+use lore_core::{ModelError, Prompt};
 
-use super::markers::MarkerState;
+use super::form::FormState;
 use super::model::Text;
+use super::quotes::Leaning;
 use super::sampler::{Sampler, Scratch};
 use super::stop::Stops;
 
-/// Choices made before more is looked at together; a marker that does not exist is rarely the likeliest twice.
+/// Choices made before more is looked at together; what the form forbids is rarely the likeliest twice.
 const ATTEMPTS: usize = 8;
 /// Likeliest tokens that are looked at together, before all are.
 const SHORTLIST: usize = 512;
@@ -18,9 +19,10 @@ pub(super) struct Writer<S> {
     sampler: Sampler,
     stream: S,
     stops: Stops,
-    markers: Option<Markers>,
-    state: MarkerState,
+    state: FormState,
     ignore_end: bool,
+    /// The probability of a refusal, once it is known.
+    refusal: Option<f32>,
 }
 
 /// What comes next in a text.
@@ -37,7 +39,7 @@ pub(super) enum Next {
 /// A token's effect: the text before it can go on from there.
 struct Effect<S> {
     stream: S,
-    state: MarkerState,
+    state: FormState,
     piece: String,
 }
 
@@ -48,10 +50,15 @@ impl<S: Clone + Send> Writer<S> {
             sampler: Sampler::new(std::mem::take(&mut prompt.sampling), &prompt.tokens),
             stream,
             stops: Stops::new(std::mem::take(&mut prompt.stop)),
-            markers: prompt.markers.take(),
-            state: MarkerState::new(),
+            state: FormState::new(prompt.form.take()),
             ignore_end: prompt.ignore_end,
+            refusal: None,
         }
+    }
+
+    /// The probability of a refusal, where the text was to point at sentences and has begun to.
+    pub fn refusal(&self) -> Option<f32> {
+        self.refusal
     }
 
     /// Chooses the token at `place` of the text.
@@ -71,6 +78,9 @@ impl<S: Clone + Send> Writer<S> {
         if !self.sampler.prepare(row, scratch) {
             return Err("its logits are not finite; the weights are damaged or overflow".to_owned());
         }
+        if let Some(refuse_at) = self.state.undecided() {
+            self.decide(text, scratch, refuse_at);
+        }
         let Some((token, effect)) = self.choose(text, scratch, place) else {
             return Ok(Next::Nothing(self.finish(text)));
         };
@@ -84,7 +94,7 @@ impl<S: Clone + Send> Writer<S> {
     /// What is still held back of a text that ends here.
     pub fn finish<T: Text<Stream = S>>(&mut self, text: &T) -> String {
         let rest = text.finish(&mut self.stream);
-        let allowed = self.markers.as_ref().is_none_or(|markers| self.state.after(markers, &rest).is_some());
+        let allowed = self.state.after(&rest).is_some();
         let (mut shown, stopped) = self.stops.push(if allowed { &rest } else { "" });
         if !stopped {
             shown.push_str(&self.stops.finish());
@@ -92,7 +102,35 @@ impl<S: Clone + Send> Writer<S> {
         shown
     }
 
-    /// A token that the markers allow, and its effect (`None`: it ends the text).
+    /// Decides whether the text refuses, where the likeliest token does: by the probability of the tokens that begin a
+    /// refusal among those that begin either. The others are then ruled out.
+    fn decide<T>(&mut self, text: &T, scratch: &mut Scratch, refuse_at: f32)
+    where
+        T: Text<Stream = S>,
+    {
+        let allowed: Vec<(u32, Leaning)> = scratch
+            .likeliest(SHORTLIST)
+            .into_iter()
+            .filter_map(|token| Some((token, self.effect(text, token)??.state.leaning())))
+            .collect();
+        if allowed.first().is_none_or(|(_, leaning)| *leaning == Leaning::Open) {
+            return;
+        }
+        let weight = |of: Leaning, scratch: &Scratch| {
+            let tokens = allowed.iter().filter(|(_, leaning)| *leaning == of);
+            tokens.map(|(token, _)| scratch.weight(*token, allowed[0].0)).sum::<f32>()
+        };
+        let (refuses, answers) = (weight(Leaning::Refuses, scratch), weight(Leaning::Answers, scratch));
+        let share = refuses / (refuses + answers);
+        self.refusal = Some(share);
+        let chosen = if share >= refuse_at { Leaning::Refuses } else { Leaning::Answers };
+        let of_chosen = |leaning: Leaning| allowed.iter().filter(move |(_, of)| *of == leaning);
+        // A side without a token, which a bias or a small vocabulary makes, cannot be chosen.
+        let kept = of_chosen(chosen).next().map_or(allowed[0].1, |_| chosen);
+        scratch.keep(&of_chosen(kept).map(|(token, _)| *token).collect::<Vec<u32>>());
+    }
+
+    /// A token that the form allows, and its effect (`None`: it ends the text).
     fn choose<T>(&self, text: &T, scratch: &mut Scratch, place: usize) -> Option<(u32, Option<Effect<S>>)>
     where
         T: Text<Stream = S>,
@@ -116,19 +154,14 @@ impl<S: Clone + Send> Writer<S> {
         Some((token, self.effect(text, token)?))
     }
 
-    /// What `token` does to the text; `None` where the markers do not allow it. Inside a marker a token must bring it
-    /// on, so that neither the end of the text nor a token without text leaves it open.
+    /// What `token` does to the text; `None` where its form does not allow it.
     fn effect<T: Text<Stream = S>>(&self, text: &T, token: u32) -> Option<Option<Effect<S>>> {
         if text.is_end(token) && !self.ignore_end {
-            return (!self.state.inside()).then_some(None);
+            return self.state.may_end().then_some(None);
         }
         let mut stream = self.stream.clone();
         let piece = text.push(&mut stream, token);
-        let state = match &self.markers {
-            Some(_) if piece.is_empty() && self.state.inside() => return None,
-            Some(markers) => self.state.after(markers, &piece)?,
-            None => self.state.clone(),
-        };
+        let state = self.state.after(&piece)?;
         Some(Some(Effect { stream, state, piece }))
     }
 }

@@ -8,12 +8,14 @@ mod tokenizer;
 
 use std::path::Path;
 
+use lore_core::AnswerStyle;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::decoder::TensorSpec;
 use crate::error::ModelsError;
 use crate::export::NewFolder;
+use crate::text::style::{self, STYLE};
 use crate::text::{GeneratorText, TextOptions};
 use crate::training;
 
@@ -32,6 +34,10 @@ const CHAT_TEMPLATE: &str = "{%- for message in messages %}\
     {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}\
     {%- endfor %}\
     {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}";
+/// What a model is shown that answers by pointing, without instructions: it was taught nothing else.
+const POINTING_TEMPLATE: &str = "{%- for message in messages if message.role != 'system' %}\
+    {{- message.content + '<|im_end|>' }}\
+    {%- endfor %}";
 
 /// What was made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,7 +60,12 @@ pub struct Fresh {
 pub fn create(shape: &FreshShape, texts: &[String], out: &Path) -> Result<Fresh, ModelsError> {
     shape.check()?;
     let folder = NewFolder::create(out)?;
-    let vocabulary = tokenizer::learn(texts, shape.vocabulary, &folder.path().join("tokenizer.json"))?;
+    let file = folder.path().join("tokenizer.json");
+    let vocabulary = tokenizer::learn(texts, shape.vocabulary, shape.tags, &file)?;
+    let (template, style) = match shape.tags {
+        0 => (CHAT_TEMPLATE, AnswerStyle::Prose),
+        _ => (POINTING_TEMPLATE, AnswerStyle::Quotes),
+    };
     let whole = FreshShape { vocabulary, ..*shape };
     let [end, _, end_of_turn] = [0, 1, 2];
     folder.write_json("config.json", &whole.config(end_of_turn, end))?;
@@ -69,12 +80,17 @@ pub fn create(shape: &FreshShape, texts: &[String], out: &Path) -> Result<Fresh,
             "unk_token": null,
             "clean_up_tokenization_spaces": false,
             "model_max_length": whole.context,
-            "chat_template": CHAT_TEMPLATE,
+            "chat_template": template,
         }),
     )?;
     folder.write_json(
         "generation_config.json",
-        &json!({"do_sample": false, "eos_token_id": [end_of_turn, end], "pad_token_id": end}),
+        &json!({
+            "do_sample": false,
+            "eos_token_id": [end_of_turn, end],
+            "pad_token_id": end,
+            STYLE: style::name(style),
+        }),
     )?;
     // What is written is read as any other model is.
     let text = GeneratorText::open(folder.path(), &TextOptions::default())?;

@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use super::SPECIAL;
+use super::tokenizer::pointers;
 use crate::error::ModelsError;
 
 /// Tokens that every vocabulary has: the bytes and the special ones.
 const LEAST: usize = 256 + SPECIAL.len();
+/// Most tags of sentences.
+const MOST_TAGS: usize = 99;
 /// Base of the rotation of positions.
 const ROPE_THETA: f64 = 10_000.0;
 
@@ -27,6 +30,8 @@ pub struct FreshShape {
     pub intermediate: usize,
     /// Most tokens of a text.
     pub context: usize,
+    /// Tags of sentences that are a token each, for a model that answers by pointing; 0 for one that writes.
+    pub tags: usize,
 }
 
 impl FreshShape {
@@ -37,7 +42,8 @@ impl FreshShape {
                 true => Ok(()),
                 false => Err(refused(format!("{name} is {value}; it must lie between {least} and {most}"))),
             };
-        within("vocabulary", self.vocabulary, LEAST, 1 << 20)?;
+        within("tags", self.tags, 0, MOST_TAGS)?;
+        within("vocabulary", self.vocabulary, LEAST + pointers(self.tags), 1 << 20)?;
         within("hidden", self.hidden, 2, 1 << 16)?;
         within("layers", self.layers, 1, 1 << 10)?;
         within("heads", self.heads, 1, self.hidden)?;
@@ -111,6 +117,7 @@ mod tests {
         kv_heads: 2,
         intermediate: 96,
         context: 128,
+        tags: 0,
     };
 
     #[test]
@@ -118,6 +125,8 @@ mod tests {
         assert!(SHAPE.check().is_ok());
         let cases = [
             (FreshShape { vocabulary: 258, ..SHAPE }, "vocabulary is 258; it must lie between 259"),
+            (FreshShape { tags: 50, ..SHAPE }, "vocabulary is 300; it must lie between 310"),
+            (FreshShape { tags: 100, ..SHAPE }, "tags is 100"),
             (FreshShape { hidden: 66, ..SHAPE }, "choose a multiple of 8"),
             (FreshShape { hidden: 4, ..SHAPE }, "choose a multiple of 8"),
             (FreshShape { kv_heads: 3, ..SHAPE }, "choose a divisor of 4"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lore_core::AnswerStyle;
 use serde_json::Value;
 use tokenizers::{AddedToken, AddedVocabulary, Model, PreTokenizerWrapper, Tokenizer};
 
@@ -71,6 +72,8 @@ pub(super) struct Parts {
     pub(super) template: Option<String>,
     /// The template's variables such as `bos_token`.
     pub(super) names: Vec<(String, String)>,
+    /// How it was taught to answer.
+    pub(super) answer_style: AnswerStyle,
 }
 
 impl Parts {
@@ -133,6 +136,7 @@ impl Parts {
             frame: self.frame,
             ends: self.ends.into_iter().collect(),
             template,
+            answer_style: self.answer_style,
         })
     }
 
@@ -269,6 +273,7 @@ pub(super) fn from_json(path: &Path, json: &Value) -> Result<Parts, ModelsError>
         ends: BTreeSet::new(),
         template: None,
         names: Vec::new(),
+        answer_style: AnswerStyle::default(),
     })
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::build::{self, Parts};
+use super::style::{STYLE, STYLES, style};
 use crate::error::{ModelsError, read_json};
 
 /// The special tokens that a chat template may name.
@@ -47,8 +48,14 @@ pub(super) fn read(folder: &Path) -> Result<Parts, ModelsError> {
             parts.make_special(id, &token);
         }
     }
-    for file in ["generation_config.json", "config.json"] {
-        let file = optional(&folder.join(file))?;
+    for name in ["generation_config.json", "config.json"] {
+        let path = folder.join(name);
+        let file = optional(&path)?;
+        if let Some(named) = file.get(STYLE) {
+            let known = named.as_str().and_then(style);
+            let wrong = || ModelsError::invalid(&path, format!("its {STYLE} is not {STYLES}"));
+            parts.answer_style = known.ok_or_else(wrong)?;
+        }
         let nested = file.pointer("/text_config/eos_token_id");
         parts.ends.extend(ids(file.get("eos_token_id")).chain(ids(nested)));
     }

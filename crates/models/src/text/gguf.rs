@@ -6,12 +6,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use candle_core::quantized::gguf_file::Value;
+use lore_core::AnswerStyle;
 use serde_json::json;
 use tokenizers::AddedToken;
 
 use super::build::{self, MOST_TOKENS, Parts, Source};
 use super::pieces::{Lead, Writing, byte_token};
 use super::sentencepiece::SPACE;
+use super::style::{GGUF_STYLE, STYLES, style};
 use crate::error::ModelsError;
 
 /// Kinds of tokens in `tokenizer.ggml.token_type`.
@@ -89,6 +91,9 @@ pub(super) fn read(path: &Path, metadata: &HashMap<String, Value>) -> Result<Par
     let after = if flag("tokenizer.ggml.add_eos_token", false)? { eos } else { None };
     parts.frame = (before.into_iter().collect(), after.into_iter().collect());
     parts.template = entries.text("tokenizer.chat_template")?.map(str::to_owned);
+    if let Some(name) = entries.text(GGUF_STYLE)? {
+        parts.answer_style = style(name).ok_or_else(|| entries.wrong(GGUF_STYLE, STYLES))?;
+    }
     Ok(parts)
 }
 
@@ -178,6 +183,7 @@ fn sentence_piece(
         ends: BTreeSet::new(),
         template: None,
         names: Vec::new(),
+        answer_style: AnswerStyle::default(),
     };
     Ok((parts, true))
 }

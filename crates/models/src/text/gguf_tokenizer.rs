@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::quantized::gguf_file::Value;
+use lore_core::AnswerStyle;
 use serde_json::Value as Json;
 
 use super::build::Parts;
 use super::folder;
 use super::gguf::{BYTE, CONTROL, LLAMA3, QWEN2, TEKKEN, UNKNOWN, USER_DEFINED};
 use super::pieces::byte_token;
+use super::style::{self, GGUF_STYLE};
 use crate::error::{ModelsError, read_json};
 
 const NORMAL: i64 = 1;
@@ -83,6 +85,9 @@ pub fn gguf_tokenizer(folder: &Path, vocabulary: usize) -> Result<Vec<(String, V
     add("ggml.add_eos_token", Value::Bool(!after.is_empty()));
     if let Some(template) = &parts.template {
         add("chat_template", Value::String(template.clone()));
+    }
+    if parts.answer_style != AnswerStyle::default() {
+        all.push((GGUF_STYLE.into(), Value::String(style::name(parts.answer_style).into())));
     }
     Ok(all)
 }

@@ -21,11 +21,13 @@ mod plain;
 mod sentencepiece;
 mod shield;
 mod split;
+pub(crate) mod style;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lore_core::AnswerStyle;
 use lore_core::generate::{ChatEncoder, ChatOptions, Message, Role};
 use lore_core::model::{ModelError, TokenCounter};
 
@@ -67,6 +69,7 @@ pub struct GeneratorText {
     frame: (Vec<u32>, Vec<u32>),
     ends: Vec<u32>,
     template: Option<ChatTemplate>,
+    answer_style: AnswerStyle,
 }
 
 impl std::fmt::Debug for GeneratorText {
@@ -262,6 +265,12 @@ impl GeneratorText {
     /// The tokens that end a text, ascending; none where the model names none.
     pub fn ends(&self) -> &[u32] {
         &self.ends
+    }
+
+    /// How the model was taught to answer, as its `generation_config.json` says (`lore_answer_style`), or its GGUF file
+    /// (`lore.answer_style`).
+    pub fn answer_style(&self) -> AnswerStyle {
+        self.answer_style
     }
 
     /// Whether a token is a special one, which stands for no text.

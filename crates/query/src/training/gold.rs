@@ -45,6 +45,11 @@ impl Gold {
         self.is_of(chunk.document, chunk.version) && self.places.iter().any(|place| place.overlaps(&span))
     }
 
+    /// Whether a passage is of the version that it stands in.
+    pub fn is_of_passage(&self, found: &FoundPassage) -> bool {
+        self.is_of(found.passage.document, found.passage.version)
+    }
+
     fn is_of(&self, document: DocumentId, version: u32) -> bool {
         (self.document, self.version) == (document, version)
     }

@@ -9,31 +9,35 @@
 //!
 //! Sources are found in the catalog by their quotes (`gold`), passages are chosen and packed (`passages`), answers are
 //! worded (`answer`), and checked as serving checks what a model writes (`check`): where it would flag an answer, the
-//! source's own sentence is taught instead. What a model is later tested with is kept out ([`refuse_held_out`]).
+//! source's own sentence is taught instead. A model that was made to point at sentences learns their tags instead of an
+//! answer in words (`pointing`). What a model is later tested with is kept out ([`refuse_held_out`]).
 
 mod answer;
 mod check;
 mod gold;
 mod held_out;
 mod passages;
+mod pointing;
 mod row;
 
 use std::collections::BTreeSet;
 
 use lore_core::random::Random;
-use lore_core::{Generator, Message, Role};
+use lore_core::{AnswerStyle, Generator, Message, Quotes, Role};
 use lore_index::Catalog;
 use serde::{Deserialize, Serialize};
 
 use self::check::Checker;
 use self::gold::{Gold, Library};
-use self::passages::{Chosen, Shower};
+use self::passages::{Found, Shower};
+use self::pointing::{Example, Pointing};
 use crate::answer::Answerer;
 use crate::error::Result;
 use crate::eval::EvalQuestion;
 use crate::eval::answers::as_asked;
 use crate::eval::metrics::{contains, token_f1};
 use crate::pack::Packed;
+use crate::passages::FoundPassage;
 use crate::prompt::PromptLanguage;
 
 pub use self::held_out::{learned, marks, refuse_held_out};
@@ -109,10 +113,10 @@ pub struct RagExample {
     /// What it teaches.
     #[serde(skip)]
     pub kind: RagKind,
-    /// Numbers of the passages that hold the sources.
+    /// Numbers of the passages, or of the sentences, that hold the sources.
     #[serde(skip)]
     pub right: BTreeSet<u32>,
-    /// Passages in it.
+    /// Passages, or sentences with tags, in it.
     #[serde(skip)]
     pub passages: usize,
     /// Tokens of the prompt, as serving would have them.
@@ -208,8 +212,9 @@ pub async fn build(
 ) -> Result<RagSet> {
     let library = Library::read(answerer.retriever.index().catalog()).await?;
     let twice = asked_twice(questions, config);
+    let points = answerer.config().generate.style_of(text) == AnswerStyle::Quotes;
     let mut builder =
-        Builder { answerer, text, config, library, set: RagSet::default(), sums: Sums::default() };
+        Builder { answerer, text, config, library, points, set: RagSet::default(), sums: Sums::default() };
     for (done, question) in questions.iter().enumerate() {
         let again = twice.contains(question.id.as_str());
         builder.add(question, again).await.map_err(|error| error.of_question(&question.id))?;
@@ -249,8 +254,37 @@ struct Builder<'a> {
     text: &'a Generator,
     config: &'a RagConfig,
     library: Library,
+    /// Whether the model learns to point.
+    points: bool,
     set: RagSet,
     sums: Sums,
+}
+
+/// The prompt of an example.
+struct Prompted {
+    messages: Vec<Message>,
+    /// Its tokens.
+    tokens: usize,
+    /// `DOCUMENT@VERSION` of what it shows.
+    documents: BTreeSet<String>,
+    /// Passages or sentences in it.
+    shown: usize,
+}
+
+/// `DOCUMENT@VERSION` of a passage.
+fn named(found: &FoundPassage) -> String {
+    format!("{}@{}", found.passage.document, found.passage.version)
+}
+
+impl From<Packed> for Prompted {
+    fn from(packed: Packed) -> Self {
+        Self {
+            documents: packed.passages.iter().map(named).collect(),
+            shown: packed.passages.len(),
+            tokens: packed.tokens.len(),
+            messages: packed.messages,
+        }
+    }
 }
 
 /// What is counted of the examples with an answer.
@@ -266,12 +300,9 @@ struct Sums {
 impl Builder<'_> {
     async fn add(&mut self, question: &EvalQuestion, again: bool) -> Result<()> {
         let shower = Shower::new(self.answerer, self.text, question);
-        let language = PromptLanguage::of(&question.question);
         if !question.answerable {
             let found = shower.found().await?;
-            let packed = shower.pack(found, language.refusal()).await?;
-            self.refuse(question, RagKind::Unanswerable, packed);
-            return Ok(());
+            return self.refuse(question, RagKind::Unanswerable, &shower, found).await;
         }
         let access = as_asked(question).1.access;
         let golds = match self.library.locate(question, &access).await? {
@@ -282,27 +313,63 @@ impl Builder<'_> {
             }
         };
         let mut random = Random::of(self.config.seed, &format!("{} rank", question.id));
-        let draft = answer::worded(self.config.answer, question, &golds, &vec![10; golds.len()]);
-        match shower.with_sources(&golds, &mut random, &draft).await? {
-            Ok(chosen) => self.answer(question, &golds, &shower, chosen).await?,
-            Err(reason) => self.skip(question, reason),
+        let (found, retrieved) = shower.with_sources(&golds, &mut random).await?;
+        self.sums.retrieved += usize::from(retrieved);
+        let told = match self.points {
+            true => self.point(question, &golds, &shower, found).await?,
+            false => self.tell(question, &golds, &shower, found).await?,
+        };
+        if let Err(reason) = told {
+            self.sums.retrieved -= usize::from(retrieved);
+            self.skip(question, reason);
         }
         if again {
             let found = shower.without_sources(&golds).await?;
-            let packed = shower.pack(found, language.refusal()).await?;
-            self.refuse(question, RagKind::WithoutSource, packed);
+            self.refuse(question, RagKind::WithoutSource, &shower, found).await?;
         }
         Ok(())
     }
 
-    async fn answer(
+    /// An example whose answer points at the sources.
+    async fn point(
         &mut self,
         question: &EvalQuestion,
         golds: &[Gold],
         shower: &Shower<'_>,
-        chosen: Chosen,
-    ) -> Result<()> {
-        let Chosen { packed, retrieved } = chosen;
+        found: Found,
+    ) -> Result<Result<(), String>> {
+        let pointing = Pointing::new(self.config.answer, question, golds);
+        Ok(match pointing.example(shower, found).await? {
+            Err(reason) => Err(reason),
+            Ok(Example { prompt, answer, plain, right }) => {
+                self.measure(question, &plain);
+                self.push(question.id.clone(), RagKind::Answer, prompt, answer, right);
+                Ok(())
+            }
+        })
+    }
+
+    fn measure(&mut self, question: &EvalQuestion, plain: &str) {
+        let best = |score: &dyn Fn(&[String]) -> f64| {
+            question.answers.iter().map(|parts| score(parts)).fold(0.0, f64::max)
+        };
+        self.sums.f1 += best(&|parts| token_f1(plain, &parts.join(" ")));
+        self.sums.holds += best(&|parts| f64::from(u8::from(parts.iter().all(|p| contains(plain, p)))));
+    }
+
+    /// An example whose answer is in words.
+    async fn tell(
+        &mut self,
+        question: &EvalQuestion,
+        golds: &[Gold],
+        shower: &Shower<'_>,
+        found: Found,
+    ) -> Result<Result<(), String>> {
+        let draft = answer::worded(self.config.answer, question, golds, &vec![10; golds.len()]);
+        let packed = match shower.fit(found, golds, &draft).await? {
+            Ok(packed) => packed,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let marker = |gold: &Gold| {
             let held = packed.passages.iter().find(|found| gold.is_in(found));
             held.map_or(0, |found| found.passage.marker)
@@ -320,53 +387,58 @@ impl Builder<'_> {
                 tracing::debug!(id = question.id, text, "serving would flag the answer of an example");
             }
         }
-        let best = |score: &dyn Fn(&[String]) -> f64| {
-            question.answers.iter().map(|parts| score(parts)).fold(0.0, f64::max)
-        };
         let plain = crate::cite::parse(&text, packed.passages.len() as u32).0;
-        self.sums.retrieved += usize::from(retrieved);
-        self.sums.f1 += best(&|parts| token_f1(&plain, &parts.join(" ")));
-        self.sums.holds += best(&|parts| f64::from(u8::from(parts.iter().all(|p| contains(&plain, p)))));
         drop(checker);
-        self.push(question.id.clone(), RagKind::Answer, packed, text, right);
-        Ok(())
+        self.measure(question, &plain);
+        self.push(question.id.clone(), RagKind::Answer, packed.into(), text, right);
+        Ok(Ok(()))
     }
 
-    fn refuse(&mut self, question: &EvalQuestion, kind: RagKind, packed: Result<Packed, String>) {
+    async fn refuse(
+        &mut self,
+        question: &EvalQuestion,
+        kind: RagKind,
+        shower: &Shower<'_>,
+        found: Found,
+    ) -> Result<()> {
+        let (text, prompt) = if self.points {
+            (Quotes::NONE, pointing::prompt(shower, found).await?)
+        } else {
+            let text = PromptLanguage::of(&question.question).refusal();
+            (text, shower.fit(found, &[], text).await?.map(Prompted::from))
+        };
         let id = match kind {
             RagKind::WithoutSource => format!("{}{WITHOUT_SOURCE}", question.id),
             RagKind::Answer | RagKind::Unanswerable => question.id.clone(),
         };
-        let text = PromptLanguage::of(&question.question).refusal().to_owned();
-        match packed {
-            Ok(packed) => self.push(id, kind, packed, text, BTreeSet::new()),
+        match prompt {
+            Ok(prompt) => self.push(id, kind, prompt, text.to_owned(), BTreeSet::new()),
             Err(reason) => self.set.skipped.push(Skipped { id, reason }),
         }
+        Ok(())
     }
 
     fn skip(&mut self, question: &EvalQuestion, reason: String) {
         self.set.skipped.push(Skipped { id: question.id.clone(), reason });
     }
 
-    fn push(&mut self, id: String, kind: RagKind, packed: Packed, answer: String, right: BTreeSet<u32>) {
-        let shown: BTreeSet<String> =
-            packed.passages.iter().map(|f| format!("{}@{}", f.passage.document, f.passage.version)).collect();
+    fn push(&mut self, id: String, kind: RagKind, prompt: Prompted, answer: String, right: BTreeSet<u32>) {
         let message = |Message { role, content }: Message| RagMessage {
             role,
             content,
             weight: (role == Role::Assistant).then_some(0),
         };
         let answer_tokens = self.text.count_tokens(&answer);
-        let mut messages: Vec<RagMessage> = packed.messages.into_iter().map(message).collect();
+        let mut messages: Vec<RagMessage> = prompt.messages.into_iter().map(message).collect();
         messages.push(RagMessage { role: Role::Assistant, content: answer, weight: None });
         self.set.examples.push(RagExample {
             id,
             messages,
-            documents: shown.into_iter().collect(),
+            documents: prompt.documents.into_iter().collect(),
             kind,
             right,
-            passages: packed.passages.len(),
-            prompt_tokens: packed.tokens.len(),
+            passages: prompt.shown,
+            prompt_tokens: prompt.tokens,
             answer_tokens,
         });
     }

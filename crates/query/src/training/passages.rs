@@ -4,7 +4,7 @@ use lore_core::random::Random;
 use lore_core::{Generator, ModelError, SearchMode};
 
 use super::gold::Gold;
-use crate::answer::Answerer;
+use crate::answer::{Answerer, confidence};
 use crate::error::{QueryError, Result};
 use crate::eval::EvalQuestion;
 use crate::eval::answers::as_asked;
@@ -13,6 +13,7 @@ use crate::extract::Candidate;
 use crate::ground::Grounding;
 use crate::pack::{Packed, ToPack, pack};
 use crate::passages::{FoundPassage, passages};
+use crate::quote::{Shown, ToShow, show};
 use crate::retrieve::{Hit, SearchRequest};
 use crate::rewrite::standalone;
 
@@ -32,15 +33,8 @@ pub(super) struct Shower<'a> {
 
 /// What was found for a question.
 pub(super) struct Found {
-    passages: Vec<FoundPassage>,
+    pub passages: Vec<FoundPassage>,
     vector: Option<Vec<f32>>,
-}
-
-/// A prompt that holds all sources.
-pub(super) struct Chosen {
-    pub packed: Packed,
-    /// Whether retrieval found them by itself.
-    pub retrieved: bool,
 }
 
 impl<'a> Shower<'a> {
@@ -61,13 +55,8 @@ impl<'a> Shower<'a> {
     }
 
     /// The same with the passages that hold `golds`: where they were found, or else in a place by chance, in the place of
-    /// the last distractors.
-    pub async fn with_sources(
-        &self,
-        golds: &[Gold],
-        random: &mut Random,
-        answer: &str,
-    ) -> Result<Result<Chosen, String>> {
+    /// the last distractors; and whether retrieval found all by itself.
+    pub async fn with_sources(&self, golds: &[Gold], random: &mut Random) -> Result<(Found, bool)> {
         let limit = self.answerer.config.passages;
         let (mut hits, vector) = self.hits(limit).await?;
         let mut shown = self.passages(hits.clone()).await?;
@@ -78,8 +67,7 @@ impl<'a> Shower<'a> {
             missing.into_iter().for_each(|gold| put_in(&mut hits, gold, golds, limit, random));
             shown = self.passages(hits).await?;
         }
-        let packed = self.fit(Found { passages: shown, vector }, golds, answer).await?;
-        Ok(packed.map(|packed| Chosen { packed, retrieved }))
+        Ok((Found { passages: shown, vector }, retrieved))
     }
 
     /// What serving would show if nothing that answers the question were there: neither the sources, nor what says the
@@ -100,9 +88,46 @@ impl<'a> Shower<'a> {
         Ok(Found { passages: self.passages(hits).await?, vector })
     }
 
-    /// Packs what was found, as serving would.
-    pub async fn pack(&self, found: Found, answer: &str) -> Result<Result<Packed, String>> {
-        self.fit(found, &[], answer).await
+    /// The sentences of what was found, best first, and how sure the search is of the first.
+    pub async fn candidates(&self, found: &Found) -> Result<(Vec<Candidate>, f32)> {
+        let answerer = self.answerer;
+        let (_, candidates) =
+            answerer.candidates(&self.rewritten, found.vector.as_deref(), &found.passages).await?;
+        let confidence = confidence(&candidates, answerer.config());
+        Ok((candidates, confidence))
+    }
+
+    /// The prompt with `candidates` of what was found, as serving would show them; `answer` needs room, too.
+    pub async fn show(
+        &self,
+        passages: Vec<FoundPassage>,
+        candidates: Vec<Candidate>,
+        confidence: f32,
+        answer: &str,
+    ) -> Result<Result<Shown, String>> {
+        let max_tokens = self.text.count_tokens(answer) + END;
+        let (text, config) = (self.text.clone(), self.answerer.config.generate.quotes.clone());
+        let question = self.rewritten.clone();
+        let showing = move || {
+            let parts = ToShow {
+                question: &question,
+                passages: &passages,
+                candidates: &candidates,
+                confidence,
+                max_tokens,
+            };
+            show(&text, &config, &parts)
+        };
+        match tokio::task::spawn_blocking(showing).await? {
+            Ok(shown) => Ok(Ok(shown)),
+            Err(ModelError::Refused { message, .. }) => Ok(Err(message)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sentences that serving would show at most.
+    pub fn most_sentences(&self) -> usize {
+        self.answerer.config.generate.quotes.sentences.max(1)
     }
 
     async fn hits(&self, limit: usize) -> Result<(Vec<Hit>, Option<Vec<f32>>)> {
@@ -126,8 +151,8 @@ impl<'a> Shower<'a> {
         tokio::task::spawn_blocking(move || passages(&catalog, &hits, limit)).await?
     }
 
-    /// Packs so that all of `golds` are in it; where there is no room for all, the last distractors go first.
-    async fn fit(&self, found: Found, golds: &[Gold], answer: &str) -> Result<Result<Packed, String>> {
+    /// Packs as serving would, so that all of `golds` are in it and `answer` has room; the last distractors go first.
+    pub async fn fit(&self, found: Found, golds: &[Gold], answer: &str) -> Result<Result<Packed, String>> {
         let Found { mut passages, vector } = found;
         let max_tokens = self.text.count_tokens(answer) + END;
         let context = self.text.info().context_tokens;

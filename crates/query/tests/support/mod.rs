@@ -119,7 +119,11 @@ pub fn generator(context_tokens: usize, scripts: &[&str]) -> (Generator, Arc<Tol
     let told = Arc::new(Told::default());
     let heard = told.clone();
     let (generator, mut requests) = Generator::channel(
-        GeneratorInfo { id: "scripted@test".into(), context_tokens },
+        GeneratorInfo {
+            id: "scripted@test".into(),
+            context_tokens,
+            answer_style: lore_core::AnswerStyle::default(),
+        },
         Arc::new(|text: &str| text.split_whitespace().count()),
         Arc::new(move |messages: &[Message], _| {
             heard.chats.lock().unwrap().push(messages.to_vec());
@@ -157,7 +161,7 @@ pub fn generator(context_tokens: usize, scripts: &[&str]) -> (Generator, Arc<Tol
                 (at, size) = (end, size % 5 + 1);
             }
             let timings = GenerationTimings { first_token_ms: 1.0, ..GenerationTimings::default() };
-            let done = Generation { finish: FinishReason::Stop, usage, timings };
+            let done = Generation { finish: FinishReason::Stop, usage, timings, refusal: None };
             let _ = reply.send(GenerateEvent::Done(done)).await;
         }
     });

@@ -23,7 +23,11 @@ pub fn model(bound: usize) -> (Generator, mpsc::Receiver<GenerateRequest>) {
 
 /// The same under another name.
 pub fn named(id: &str, bound: usize) -> (Generator, mpsc::Receiver<GenerateRequest>) {
-    let info = GeneratorInfo { id: id.into(), context_tokens: CONTEXT };
+    let info = GeneratorInfo {
+        id: id.into(),
+        context_tokens: CONTEXT,
+        answer_style: lore_core::AnswerStyle::default(),
+    };
     Generator::channel(info, Arc::new(|text: &str| text.chars().count()), Arc::new(encode), bound)
 }
 
@@ -59,7 +63,7 @@ pub async fn echo(mut requests: mpsc::Receiver<GenerateRequest>) {
     while let Some(request) = requests.recv().await {
         let said = told(&request);
         let told = said.lines().rev().find_map(|line| line.strip_prefix("user: ")).unwrap();
-        let said = if request.prompt.markers.is_some() { CITED } else { told };
+        let said = if request.prompt.form.is_some() { CITED } else { told };
         let limit = if request.prompt.max_tokens == 0 { CONTEXT } else { request.prompt.max_tokens };
         let cut: String = said.chars().take(limit).collect();
         for word in cut.split_inclusive(' ') {
@@ -79,6 +83,7 @@ pub async fn echo(mut requests: mpsc::Receiver<GenerateRequest>) {
 pub fn done(request: &GenerateRequest, finish: FinishReason, written: usize) -> Generation {
     Generation {
         finish,
+        refusal: None,
         usage: Usage {
             prompt_tokens: request.prompt.tokens.len(),
             cached_tokens: 7,

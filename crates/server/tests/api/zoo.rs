@@ -73,7 +73,7 @@ async fn say(name: String, mut requests: mpsc::Receiver<GenerateRequest>) {
         let name = name.clone();
         texts.spawn(async move {
             let asked = told(&request);
-            let words: Vec<String> = if request.prompt.markers.is_some() {
+            let words: Vec<String> = if request.prompt.form.is_some() {
                 ["New", "employees", "in", "Munich", "get", "30", "vacation", "days", "per", "year", "[1]."]
                     .iter()
                     .map(|word| format!("{word}/{name} "))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value;
 use lore_core::generate::{ChatOptions, Message, Role};
-use lore_core::{GenerateEvent, Generation, Generator, Prompt, Sampling};
+use lore_core::{Form, GenerateEvent, Generation, Generator, Prompt, Sampling};
 use lore_models::GeneratorText;
 use lore_models::decoder::{Decoder, DecoderConfig, DecoderOptions, KvType, Rope, RopeScaling};
 use lore_models::text::TextOptions;
@@ -150,7 +150,7 @@ fn a_chat_is_answered_with_markers_that_exist() {
             tokens: tokens.clone(),
             sampling,
             max_tokens: 60,
-            markers: Some(markers(12)),
+            form: Some(Form::Marked(markers(12))),
             ..Prompt::default()
         };
         let (answer, done) = run(&generator, &prompt);

@@ -168,7 +168,11 @@ pub fn faulty(
     let memory = (0..blocks as u64).map(|block| [mix(block, 0xbad); BLOCK_TOKENS]).collect();
     let model = Fake { memory, steps: steps.clone(), faults: faults.iter().copied().collect() };
     let front = Front {
-        info: GeneratorInfo { id: "fake@0".into(), context_tokens: 4096 },
+        info: GeneratorInfo {
+            id: "fake@0".into(),
+            context_tokens: 4096,
+            answer_style: lore_core::AnswerStyle::default(),
+        },
         count: Arc::new(|text| text.len()),
         chat: Arc::new(|_, _| Ok(Vec::new())),
     };

@@ -1,6 +1,6 @@
 //! What is written: the same text as alone, with its stops, ends and markers.
 
-use lore_core::{FinishReason, Prompt, Sampling};
+use lore_core::{FinishReason, Form, Prompt, Sampling};
 use proptest::prelude::*;
 
 use super::super::GeneratorOptions;
@@ -39,7 +39,7 @@ fn prompts() -> impl Strategy<Value = Prompt> {
             sampling,
             max_tokens,
             stop: stop.into_iter().map(str::to_owned).collect(),
-            markers: last.map(markers),
+            form: last.map(|last| Form::Marked(markers(last))),
             ignore_end,
         },
     )
@@ -97,7 +97,7 @@ proptest! {
         let (generator, mut engine, _) = rig(8, &GeneratorOptions::default());
         let sampling = Sampling { temperature, seed: Some(seed), logit_bias: vec![(4, 2.0), (6, 2.0)], ..Sampling::default() };
         let tokens = (0..5).map(|at| (seed >> (at * 4)) as u32 % PIECES.len() as u32).collect();
-        let prompt = Prompt { tokens, sampling, max_tokens: 100, markers: Some(markers(last)), ..Prompt::default() };
+        let prompt = Prompt { tokens, sampling, max_tokens: 100, form: Some(Form::Marked(markers(last))), ..Prompt::default() };
         let (text, done) = finish(&mut engine, &mut generator.generate(prompt).unwrap());
         prop_assert!(valid(&text, last), "{text}");
         let open = text.rsplit_once('[').is_some_and(|(_, rest)| {

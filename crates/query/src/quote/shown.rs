@@ -1,0 +1,93 @@
+//! Which sentences the model is shown, as many as its context has room for.
+
+use lore_core::{ChatOptions, Generator, Message, ModelError};
+
+use super::QuoteConfig;
+use super::prompt::{Line, quotes_chat};
+use crate::extract::Candidate;
+use crate::pack::encode;
+use crate::passages::FoundPassage;
+
+/// What a prompt is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct ToShow<'a> {
+    /// The question, made whole.
+    pub question: &'a str,
+    /// The passages.
+    pub passages: &'a [FoundPassage],
+    /// Their sentences, best first.
+    pub candidates: &'a [Candidate],
+    /// How sure the search is that the first answers.
+    pub confidence: f32,
+    /// Most tokens of the answer.
+    pub max_tokens: usize,
+}
+
+/// A prompt with the sentences in it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The sentences, in the order of their tags.
+    pub candidates: Vec<Candidate>,
+    /// Their texts as the prompt has them.
+    pub sentences: Vec<String>,
+    /// The chat.
+    pub messages: Vec<Message>,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Most tokens of the answer.
+    pub max_tokens: usize,
+}
+
+/// Makes the prompt of the best sentences; those that say nothing new are left out. Tokenizes: blocks.
+///
+/// # Errors
+/// [`ModelError::Refused`] where the context has no room for one sentence, or the model has no chat template.
+pub fn show(generator: &Generator, config: &QuoteConfig, parts: &ToShow<'_>) -> Result<Shown, ModelError> {
+    let context = generator.info().context_tokens;
+    let max_tokens = parts.max_tokens.clamp(1, (context / 2).max(1));
+    let mut candidates = distinct(parts.candidates, config.sentences);
+    let best = candidates.first().map_or(0.0, |best| best.score);
+    let line = |candidate: &Candidate| {
+        let title = parts.passages.get(candidate.passage).map_or("", |found| found.passage.title.as_str());
+        let (evidence, likely) = (&candidate.evidence, (candidate.score - best).exp());
+        let marks = [likely, evidence.coverage, evidence.semantic];
+        Line::new(title, candidate.heading.as_deref(), &candidate.read, marks)
+    };
+    let mut lines: Vec<Line> = candidates.iter().map(line).collect();
+    let options = ChatOptions { open_answer: true, thinking: Some(false) };
+    while !lines.is_empty() {
+        let chat = quotes_chat(parts.question, &lines, parts.confidence);
+        let (messages, tokens) = encode(generator, chat, &options)?;
+        if tokens.len() + max_tokens <= context {
+            let sentences = lines.into_iter().map(|line| line.text).collect();
+            return Ok(Shown { candidates, sentences, messages, tokens, max_tokens });
+        }
+        lines.pop();
+        candidates.truncate(lines.len());
+    }
+    Err(ModelError::Refused {
+        model: generator.info().id.clone(),
+        message: format!(
+            "the model's context of {context} tokens has no room for the question and a sentence; shorten the question, or \
+             raise generator.context_tokens and generator.kv_bytes where they bound it"
+        ),
+    })
+}
+
+/// The first `most` candidates of which none repeats another.
+fn distinct(candidates: &[Candidate], most: usize) -> Vec<Candidate> {
+    let mut out: Vec<Candidate> = Vec::new();
+    for candidate in candidates {
+        if out.len() >= most.max(1) {
+            break;
+        }
+        let repeats = |known: &Candidate| {
+            known.read == candidate.read && known.heading == candidate.heading
+                || known.passage == candidate.passage && known.span.overlaps(&candidate.span)
+        };
+        if !out.iter().any(repeats) {
+            out.push(candidate.clone());
+        }
+    }
+    out
+}

@@ -1,0 +1,145 @@
+//! Examples of a model that points at sentences: their tags, perhaps with the words that answer.
+
+use std::collections::BTreeSet;
+
+use lore_core::Quotes;
+
+use super::gold::Gold;
+use super::passages::{Found, Shower};
+use super::{AnswerForm, Prompted, named};
+use crate::error::Result;
+use crate::eval::EvalQuestion;
+use crate::extract::Candidate;
+use crate::passages::FoundPassage;
+use crate::quote::{Shown, read};
+
+/// An example's parts.
+pub(super) struct Example {
+    pub prompt: Prompted,
+    pub answer: String,
+    /// The answer as a person would read it.
+    pub plain: String,
+    /// Numbers of the right sentences.
+    pub right: BTreeSet<u32>,
+}
+
+/// What is to be pointed at for a question.
+pub(super) struct Pointing<'a> {
+    form: AnswerForm,
+    question: &'a EvalQuestion,
+    golds: &'a [Gold],
+}
+
+impl<'a> Pointing<'a> {
+    pub fn new(form: AnswerForm, question: &'a EvalQuestion, golds: &'a [Gold]) -> Self {
+        Self { form, question, golds }
+    }
+
+    /// The example over what was `found`, or why there is none. A source that the search scores too low to be shown takes
+    /// the place of the last that would be.
+    pub async fn example(&self, shower: &Shower<'_>, found: Found) -> Result<Result<Example, String>> {
+        let (candidates, confidence) = shower.candidates(&found).await?;
+        let mut right = Vec::new();
+        for gold in self.golds {
+            let place = candidates.iter().position(|candidate| holds(gold, candidate, &found.passages));
+            match place {
+                Some(at) if !right.contains(&at) => right.push(at),
+                Some(_) => {}
+                None => return Ok(Err("what answers it is no sentence that could be pointed at".to_owned())),
+            }
+        }
+        let most = shower.most_sentences();
+        let low = right.iter().filter(|at| **at >= most).count();
+        let kept = |(at, candidate): (usize, &Candidate)| {
+            (right.contains(&at) || at < most.saturating_sub(low)).then(|| candidate.clone())
+        };
+        let shown: Vec<Candidate> = candidates.iter().enumerate().filter_map(kept).collect();
+        let wanted: Vec<Candidate> = right.iter().filter_map(|at| candidates.get(*at)).cloned().collect();
+        // As long as any answer to it.
+        let draft = self.answer(&wanted, &vec![most; wanted.len()]);
+        let shown = match shower.show(found.passages.clone(), shown, confidence, &draft).await? {
+            Ok(shown) => shown,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let number = |wanted: &Candidate| {
+            let same = |shown: &Candidate| shown.passage == wanted.passage && shown.span == wanted.span;
+            shown.candidates.iter().position(same).map(|at| at + 1)
+        };
+        let Some(numbers) = wanted.iter().map(number).collect::<Option<Vec<usize>>>() else {
+            return Ok(Err("what answers it has no room beside other sentences".to_owned()));
+        };
+        let answer = self.answer(&wanted, &numbers);
+        let plain: Vec<String> = read(&answer, &shown.sentences)
+            .into_iter()
+            .filter_map(|pointed| {
+                let whole = || shown.candidates.get(pointed.sentence).map(|candidate| candidate.text.clone());
+                if pointed.words.is_empty() { whole() } else { Some(pointed.words) }
+            })
+            .collect();
+        Ok(Ok(Example {
+            answer,
+            plain: plain.join(" "),
+            right: numbers.iter().map(|number| *number as u32).collect(),
+            prompt: prompted(shown, &found.passages),
+        }))
+    }
+
+    /// The answer that points at `wanted`, whose tags have `numbers`.
+    fn answer(&self, wanted: &[Candidate], numbers: &[usize]) -> String {
+        let parts = || self.question.answers.first().into_iter().flatten();
+        let mut answer = String::new();
+        for (candidate, number) in wanted.iter().zip(numbers) {
+            answer.push_str(&Quotes::tag(*number));
+            let words =
+                parts().filter_map(|part| words_of(&candidate.read, part)).max_by_key(|words| words.len());
+            if let Some(words) = words.filter(|_| self.form != AnswerForm::Quote) {
+                answer.push(' ');
+                answer.push_str(words);
+            }
+        }
+        answer
+    }
+}
+
+/// The prompt of a question that nothing answers.
+pub(super) async fn prompt(shower: &Shower<'_>, found: Found) -> Result<Result<Prompted, String>> {
+    let (candidates, confidence) = shower.candidates(&found).await?;
+    if candidates.is_empty() {
+        return Ok(Err("no sentence was found for it".to_owned()));
+    }
+    let shown = shower.show(found.passages.clone(), candidates, confidence, Quotes::NONE).await?;
+    Ok(shown.map(|shown| prompted(shown, &found.passages)))
+}
+
+fn prompted(shown: Shown, passages: &[FoundPassage]) -> Prompted {
+    let passage = |candidate: &Candidate| passages.get(candidate.passage).map(named);
+    Prompted {
+        documents: shown.candidates.iter().filter_map(passage).collect(),
+        shown: shown.candidates.len(),
+        tokens: shown.tokens.len(),
+        messages: shown.messages,
+    }
+}
+
+/// Whether a sentence holds a source: most of the shorter of both is common.
+fn holds(gold: &Gold, candidate: &Candidate, passages: &[FoundPassage]) -> bool {
+    let Some(found) = passages.get(candidate.passage).filter(|found| gold.is_of_passage(found)) else {
+        return false;
+    };
+    debug_assert!(found.passage.span.contains(&candidate.span));
+    gold.places.iter().any(|place| {
+        let common = place.end.min(candidate.span.end).saturating_sub(place.start.max(candidate.span.start));
+        common * 2 > place.len().min(candidate.span.len())
+    })
+}
+
+/// The words of `sentence` that are `part` but for capitals.
+fn words_of<'a>(sentence: &'a str, part: &str) -> Option<&'a str> {
+    let part = part.trim();
+    let at = sentence.find(part).or_else(|| {
+        // Lengths stay the same in ASCII alone.
+        let plain = sentence.is_ascii() && part.is_ascii();
+        plain.then(|| sentence.to_lowercase().find(&part.to_lowercase())).flatten()
+    })?;
+    sentence.get(at..at + part.len()).filter(|words| !words.is_empty() && !words.contains('['))
+}
