@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lore_core::{
-    AnswerEvent, AnswerStyle, AnswerSummary, Caller, Citation, Generator, Limits, Live, ModelError,
+    Access, AnswerEvent, AnswerStyle, AnswerSummary, Caller, Citation, Generator, Limits, Live, ModelError,
     NearDocument, Question, SearchMode, Serving, Span, Timings, Verdict,
 };
 use lore_index::IndexError;
@@ -140,21 +140,7 @@ impl Answerer {
     /// # Errors
     /// As [`Answerer::findings`].
     pub async fn answer(&self, question: &Question, caller: &Caller) -> Result<AnswerSummary> {
-        let (events, mut receiver) = mpsc::channel(EVENT_BUFFER);
-        let work = async move {
-            // The channel closes with the work, also where it fails.
-            self.run(question, caller, &events).await
-        };
-        let listening = async {
-            let mut summary = None;
-            while let Some(event) = receiver.recv().await {
-                if let AnswerEvent::Done(done) = event {
-                    summary = Some(done);
-                }
-            }
-            summary.ok_or(QueryError::Cancelled)
-        };
-        tokio::try_join!(work, listening).map(|((), summary)| summary)
+        whole(|events| async move { self.run(question, caller, &events).await }).await
     }
 
     /// Retrieval and scored sentences, without a decision.
@@ -252,16 +238,53 @@ impl Answerer {
         // The lease: a question is rewritten and answered by one model, whatever takes its place meanwhile.
         let serving = self.live.now();
         let generator = serving.as_ref().map(|serving| &serving.generator);
-        let style = generator.map(|generator| self.config.generate.style_of(generator));
-        let pointing = style == Some(AnswerStyle::Quotes);
+        // What was taught to point alone cannot rewrite.
         let writer = generator.filter(|generator| generator.info().answer_style == AnswerStyle::Prose);
         let (rewritten, by_model) = self.stand_alone(question, writer).await;
         let findings = self.find(question, rewritten, caller).await?;
+        let told = Told { question, by_model, access: &caller.access, started };
+        self.answer_from(serving.as_deref(), &told, &findings, events).await
+    }
+
+    /// Answers `question` from `passages`, whoever found them, as from what a search found; `vector` is the question's, where
+    /// the embedder understands its language.
+    ///
+    /// # Errors
+    /// As [`Answerer::findings`].
+    pub(crate) async fn answer_over(
+        &self,
+        question: &Question,
+        passages: Vec<FoundPassage>,
+        vector: Option<Vec<f32>>,
+    ) -> Result<AnswerSummary> {
+        let started = Instant::now();
+        let serving = self.live.now();
+        let rewritten = question.text.trim().to_owned();
+        let (asked, candidates) = self.candidates(&rewritten, vector.as_deref(), &passages).await?;
+        let findings = Findings { rewritten, passages, vector, asked, candidates, retrieve_ms: 0.0 };
+        let access = Caller::local().access;
+        let told = Told { question, by_model: false, access: &access, started };
+        whole(|events| async move { self.answer_from(serving.as_deref(), &told, &findings, &events).await })
+            .await
+    }
+
+    /// Decides and answers, and sends all events.
+    async fn answer_from(
+        &self,
+        serving: Option<&Serving>,
+        told: &Told<'_>,
+        findings: &Findings,
+        events: &mpsc::Sender<AnswerEvent>,
+    ) -> Result<()> {
+        let Told { question, by_model, access, started } = *told;
+        let generator = serving.map(|serving| &serving.generator);
+        let pointing = generator
+            .is_some_and(|generator| self.config.generate.style_of(generator) == AnswerStyle::Quotes);
         let answering = Instant::now();
         let mut summary = AnswerSummary {
             confidence: findings.confidence(&self.config),
-            model: Serving::called(serving.as_deref()).to_owned(),
-            release: serving.as_ref().and_then(|serving| serving.release_id()),
+            model: Serving::called(serving).to_owned(),
+            release: serving.and_then(Serving::release_id),
             rewritten: Some(findings.rewritten.clone()).filter(|text| text != question.text.trim()),
             ..AnswerSummary::default()
         };
@@ -274,13 +297,11 @@ impl Answerer {
         let promising = summary.confidence >= least && !findings.passages.is_empty();
         match (generator, promising) {
             (Some(generator), true) if pointing => {
-                let (findings, access) = (&findings, &caller.access);
                 let job = quote::Job { answerer: self, generator, question, findings, access };
                 job.write(&mut summary, events).await?;
             }
             (Some(generator), true) => {
                 let text = if by_model { &findings.rewritten } else { &question.text };
-                let (findings, access) = (&findings, &caller.access);
                 let job = Job { answerer: self, generator, question, text, findings, access };
                 job.write(&mut summary, events).await?;
             }
@@ -290,7 +311,7 @@ impl Answerer {
                 if promising && generator.is_none() {
                     let chosen =
                         select(&findings.asked, &findings.candidates, &findings.passages, &self.config);
-                    self.write(&findings, &chosen, &mut summary, events).await?;
+                    self.write(findings, &chosen, &mut summary, events).await?;
                     summary.answered = true;
                 } else {
                     summary.nearest = nearest(&findings.passages);
@@ -335,6 +356,33 @@ impl Answerer {
         }
         Ok(())
     }
+}
+
+/// Who asks what since when.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    question: &'a Question,
+    /// Whether a model made the question whole.
+    by_model: bool,
+    access: &'a Access,
+    started: Instant,
+}
+
+/// The last event of what sends all of them; the channel closes with the work, also where it fails.
+async fn whole<F: Future<Output = Result<()>>>(
+    work: impl FnOnce(mpsc::Sender<AnswerEvent>) -> F,
+) -> Result<AnswerSummary> {
+    let (events, mut receiver) = mpsc::channel(EVENT_BUFFER);
+    let listening = async {
+        let mut summary = None;
+        while let Some(event) = receiver.recv().await {
+            if let AnswerEvent::Done(done) = event {
+                summary = Some(done);
+            }
+        }
+        summary.ok_or(QueryError::Cancelled)
+    };
+    tokio::try_join!(work(events), listening).map(|((), summary)| summary)
 }
 
 /// The citation of the statement at `answer_span`; `place` is the quote's span and score.

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod grounding;
 pub mod metrics;
 pub mod pairs;
+pub mod reading;
 pub mod retrieval;
 
 pub use answers::{AnswersReport, Metric, QuestionOutcome};
@@ -21,4 +22,5 @@ pub use compare::{AnswerReport, evaluate_pair};
 pub use dataset::{EvalDocument, EvalQuestion, GoldSource, RetrievalSet};
 pub use gate::{GateConfig, GateError, GateVerdict, MetricVerdict, gate};
 pub use grounding::{GroundingReport, StatementOutcome};
+pub use reading::{ReadingConfig, ReadingReport};
 pub use retrieval::RetrievalReport;

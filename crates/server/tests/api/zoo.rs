@@ -15,7 +15,7 @@ use crate::support::World;
 /// Models that say their own name, and how many of them run.
 #[derive(Clone, Default)]
 pub struct Zoo {
-    engines: Arc<AtomicUsize>,
+    pub engines: Arc<AtomicUsize>,
     pub opened: Arc<AtomicUsize>,
     /// What the next opening fails with.
     pub refusal: Arc<std::sync::Mutex<Option<OpenError>>>,

@@ -59,6 +59,7 @@ pub(super) struct Raw {
     sequences: Option<usize>,
     tokens: Option<Value>,
     memory_limit: Option<Value>,
+    ordered: Option<bool>,
     seed: Option<u64>,
 }
 
@@ -104,6 +105,7 @@ impl Raw {
             sequences: keys.count("per_device_train_batch_size", 1)?,
             tokens: keys.any("batch_tokens"),
             memory_limit: keys.any("memory_limit"),
+            ordered: keys.flag("disable_shuffling")?,
             seed: keys.whole("data_seed", 0, i128::from(u64::MAX))?.and_then(|seed| u64::try_from(seed).ok()),
         })
     }
@@ -168,6 +170,7 @@ impl Raw {
             mix,
             max_samples: self.max_samples,
             batch: self.batch(keys)?,
+            ordered: self.ordered.unwrap_or(false),
             seed: self.seed.unwrap_or(seed),
         };
         Ok(Resolved { data, rag, template })

@@ -148,7 +148,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("do_predict", GENERATES),
     ("generation_*", GENERATES),
     ("compute_accuracy", GENERATES),
-    ("disable_shuffling", "leave it out: data_seed decides the order"),
     ("use_dft_loss", LOSS),
     ("use_asft_loss", LOSS),
     ("asft_*", LOSS),

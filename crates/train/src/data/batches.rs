@@ -48,28 +48,57 @@ impl Batching {
     }
 }
 
+/// In which order examples are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By chance, from this seed; another in each epoch.
+    Shuffled(u64),
+    /// About that of their files, for a curriculum; chance, from this seed, mixes those of some [`POOL`] batches.
+    AsGiven(u64),
+}
+
+impl Order {
+    /// As the settings say.
+    pub fn new(settings: &DataSettings) -> Self {
+        if settings.ordered { Self::AsGiven(settings.seed) } else { Self::Shuffled(settings.seed) }
+    }
+
+    fn seed(self) -> u64 {
+        match self {
+            Self::Shuffled(seed) | Self::AsGiven(seed) => seed,
+        }
+    }
+}
+
 /// An epoch's batches in the order in which they are seen, as indexes of examples; each example is in exactly one.
-pub fn batches(examples: &[Example], batching: Batching, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+pub fn batches(examples: &[Example], batching: Batching, order: Order, epoch: u64) -> Vec<Vec<usize>> {
     let lengths: Vec<usize> = examples.iter().map(|example| example.tokens.len()).collect();
-    by_length(&lengths, batching, seed, epoch)
+    by_length(&lengths, batching, order, epoch)
 }
 
 /// As [`batches`], of the examples' tokens.
-pub fn by_length(lengths: &[usize], batching: Batching, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
-    let mut rng = Rng::new(seed ^ STREAM, epoch);
+pub fn by_length(lengths: &[usize], batching: Batching, order: Order, epoch: u64) -> Vec<Vec<usize>> {
+    let mut rng = Rng::new(order.seed() ^ STREAM, epoch);
+    let shuffled = matches!(order, Order::Shuffled(_));
     let mut order: Vec<usize> = (0..lengths.len()).collect();
-    rng.shuffle(&mut order);
+    if shuffled {
+        rng.shuffle(&mut order);
+    }
+    let mut mix = |all: &mut [Vec<usize>]| {
+        let stretch = if shuffled { all.len().max(1) } else { POOL };
+        all.chunks_mut(stretch).for_each(|some| rng.shuffle(some));
+    };
     match batching {
         Batching::Sequences(count) => order.chunks(count.max(1)).map(<[usize]>::to_vec).collect(),
         Batching::Packed { rows, length } => {
             let mut packed: Vec<Vec<usize>> =
                 order.chunks(PACK).flat_map(|some| pack(some, lengths, length)).collect();
-            rng.shuffle(&mut packed);
+            mix(&mut packed);
             packed.chunks(rows.max(1)).map(<[Vec<usize>]>::concat).collect()
         }
         Batching::Tokens(budget) => {
             let mut all = grouped(&order, lengths, budget.max(1));
-            rng.shuffle(&mut all);
+            mix(&mut all);
             all
         }
     }

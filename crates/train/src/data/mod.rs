@@ -24,7 +24,7 @@ mod report;
 mod rng;
 mod show;
 
-pub use batches::{Batching, assemble, batches, by_length, ids};
+pub use batches::{Batching, Order, assemble, batches, by_length, ids};
 pub use info::resolve;
 pub use load::{Loaded, load};
 pub use report::{LoadReport, Problem, Problems, SetReport, Totals};
@@ -63,6 +63,8 @@ pub struct DataSettings {
     pub max_samples: Option<usize>,
     /// What makes a batch.
     pub batch: BatchSize,
+    /// Whether examples are seen about in the order of their files, as a curriculum needs it.
+    pub ordered: bool,
     /// What shuffling starts from.
     pub seed: u64,
 }
@@ -82,6 +84,7 @@ impl Default for DataSettings {
             mix: Mix::Concat,
             max_samples: None,
             batch: BatchSize::Sequences(1),
+            ordered: false,
             seed: 42,
         }
     }

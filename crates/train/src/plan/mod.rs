@@ -14,7 +14,7 @@ pub use self::memory::Memory;
 use self::shape::Counts;
 pub use self::show::count;
 use crate::config::{ModelSettings, TrainConfig};
-use crate::data::{BatchSize, Batching, Loaded, Totals, batches};
+use crate::data::{BatchSize, Batching, Loaded, Order, Totals, batches};
 use crate::optim::LearningRate;
 use crate::run::{Resume, in_the_way, last_checkpoint, steps_of};
 
@@ -113,7 +113,7 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
         BatchSize::Sequences(_) | BatchSize::Tokens(_) => None,
     };
     let batching = Batching::new(&config.data, found.unwrap_or(config.data.cutoff_len));
-    let first = batches(&loaded.train, batching, config.data.seed, 0);
+    let first = batches(&loaded.train, batching, Order::new(&config.data), 0);
     let tokens = |batch: &Vec<usize>| batch.iter().map(|index| loaded.train[*index].tokens.len()).sum();
     let largest = first.iter().map(tokens).max().unwrap_or(0);
     let steps = steps_of(&loaded.train, &config.data, &config.optim, found);

@@ -222,6 +222,7 @@ impl Identity {
             "batch": batch,
             "packing": examples.packing,
             "data_seed": examples.seed,
+            "disable_shuffling": examples.ordered,
             "seed": seed,
             "device": if net.options().device.is_cpu() { "cpu" } else { "accelerator" },
         });

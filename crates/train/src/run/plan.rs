@@ -1,6 +1,6 @@
 //! Which batches make which step.
 
-use crate::data::{Batching, DataSettings, Example, batches};
+use crate::data::{Batching, DataSettings, Example, Order, batches};
 use crate::optim::OptimSettings;
 
 /// Epochs after which counting ahead ends; a run of more is one of `max_steps`.
@@ -10,7 +10,7 @@ const MOST_EPOCHS: f64 = 1e6;
 pub(super) struct Plan<'a> {
     examples: &'a [Example],
     batching: Batching,
-    seed: u64,
+    order: Order,
     accumulation: usize,
     /// Steps in all.
     pub steps: usize,
@@ -28,7 +28,8 @@ impl<'a> Plan<'a> {
     ) -> Self {
         let batching = Batching::new(data, found.unwrap_or(data.cutoff_len));
         let accumulation = optim.accumulation.max(1);
-        let mut plan = Self { examples, batching, seed: data.seed, accumulation, steps: 0, current: None };
+        let mut plan =
+            Self { examples, batching, order: Order::new(data), accumulation, steps: 0, current: None };
         plan.steps = optim.max_steps.unwrap_or_else(|| plan.count(optim.epochs.clamp(0.0, MOST_EPOCHS)));
         plan
     }
@@ -49,7 +50,7 @@ impl<'a> Plan<'a> {
     }
 
     fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
-        batches(self.examples, self.batching, self.seed, epoch as u64)
+        batches(self.examples, self.batching, self.order, epoch as u64)
     }
 
     /// Batches of an epoch.
@@ -68,7 +69,7 @@ impl<'a> Plan<'a> {
 
     /// Batches of held-out examples, in the same order each time.
     pub fn held_out(&self, examples: &[Example]) -> Vec<Vec<usize>> {
-        batches(examples, self.batching, self.seed, 0)
+        batches(examples, self.batching, self.order, 0)
     }
 }
 

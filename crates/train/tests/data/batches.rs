@@ -1,6 +1,8 @@
 //! Batches: nothing is lost, nothing is twice, and all fits.
 
-use lore_train::data::{BatchSize, Batching, DataSettings, Example, assemble, batches, by_length, ids};
+use lore_train::data::{
+    BatchSize, Batching, DataSettings, Example, Order, assemble, batches, by_length, ids,
+};
 use proptest::prelude::*;
 
 fn examples(lengths: &[usize]) -> Vec<Example> {
@@ -27,7 +29,7 @@ proptest! {
         lengths in prop::collection::vec(1usize..120, 0..300), batching in batching(), seed: u64, epoch in 0u64..4,
     ) {
         let examples = examples(&lengths);
-        let all = batches(&examples, batching, seed, epoch);
+        let all = batches(&examples, batching, Order::Shuffled(seed), epoch);
         let mut seen: Vec<usize> = all.concat();
         seen.sort_unstable();
         prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
@@ -44,12 +46,12 @@ proptest! {
                 Batching::Tokens(budget) => prop_assert!(tokens <= budget || batch.len() == 1),
             }
         }
-        prop_assert_eq!(&batches(&examples, batching, seed, epoch), &all, "the same again");
+        prop_assert_eq!(&batches(&examples, batching, Order::Shuffled(seed), epoch), &all, "the same again");
     }
 
     #[test]
     fn packing_is_near_the_fewest_rows(lengths in prop::collection::vec(1usize..100, 1..400), seed: u64) {
-        let rows = by_length(&lengths, Batching::Packed { rows: 1, length: 100 }, seed, 0).len();
+        let rows = by_length(&lengths, Batching::Packed { rows: 1, length: 100 }, Order::Shuffled(seed), 0).len();
         let least = lengths.iter().sum::<usize>().div_ceil(100);
         let large = lengths.iter().filter(|length| **length > 50).count();
         // Johnson 1974 for best-fit decreasing, over a lower bound of the fewest.
@@ -62,16 +64,16 @@ fn epochs_and_seeds_have_orders_of_their_own() {
     let lengths: Vec<usize> = (0..500).map(|at| 1 + at * 7 % 90).collect();
     for batching in [Batching::Sequences(4), Batching::Tokens(300), Batching::Packed { rows: 2, length: 100 }]
     {
-        let first = by_length(&lengths, batching, 1, 0);
-        assert_ne!(by_length(&lengths, batching, 1, 1), first);
-        assert_ne!(by_length(&lengths, batching, 2, 0), first);
+        let first = by_length(&lengths, batching, Order::Shuffled(1), 0);
+        assert_ne!(by_length(&lengths, batching, Order::Shuffled(1), 1), first);
+        assert_ne!(by_length(&lengths, batching, Order::Shuffled(2), 0), first);
     }
 }
 
 #[test]
 fn batches_of_tokens_are_of_like_lengths_and_nearly_full() {
     let lengths: Vec<usize> = (0..20_000).map(|at| 20 + at * 7919 % 1000).collect();
-    let all = by_length(&lengths, Batching::Tokens(8192), 3, 0);
+    let all = by_length(&lengths, Batching::Tokens(8192), Order::Shuffled(3), 0);
     let tokens: Vec<usize> =
         all.iter().map(|batch| batch.iter().map(|index| lengths[*index]).sum()).collect();
     let full = tokens.iter().filter(|tokens| **tokens > 8192 * 85 / 100).count();
@@ -105,4 +107,18 @@ fn settings_say_how_batches_are_made() {
     assert_eq!(new(BatchSize::Sequences(4), true), Batching::Packed { rows: 4, length: 100 });
     assert_eq!(new(BatchSize::Tokens(500), true), Batching::Tokens(500));
     assert_eq!(new(BatchSize::Auto { memory_limit: None }, false), Batching::Tokens(777));
+}
+
+#[test]
+fn a_curriculum_keeps_the_order_of_its_files_but_for_neighbours() {
+    let lengths: Vec<usize> = (0..4_000).map(|at| 10 + at / 50).collect();
+    let batching = Batching::Tokens(200);
+    let all = by_length(&lengths, batching, Order::AsGiven(1), 0);
+    assert_ne!(by_length(&lengths, batching, Order::AsGiven(2), 0), all);
+    let mut seen = all.concat();
+    let place = |batch: &Vec<usize>| batch.iter().sum::<usize>() / batch.len();
+    let (first, last) = (place(&all[..20].concat()), place(&all[all.len() - 20..].concat()));
+    assert!(first < 800 && last > 3_200, "{first} {last}");
+    seen.sort_unstable();
+    assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
 }

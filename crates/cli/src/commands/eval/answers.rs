@@ -142,7 +142,7 @@ impl Calibrate {
 }
 
 /// The documents of a data set, indexed, and its questions.
-async fn open(
+pub(super) async fn open(
     settings: &Settings,
     path: &Path,
     documents: Option<&Path>,
@@ -208,7 +208,7 @@ impl Documents {
 }
 
 /// Closes the corpus, and gives out the report and, where a file is named for them, the outcomes behind it.
-async fn conclude(
+pub(super) async fn conclude(
     settings: &Settings,
     corpus: Corpus,
     path: Option<&Path>,

@@ -6,6 +6,7 @@
 pub mod answers;
 pub mod corpus;
 mod gate;
+mod reading;
 mod retrieval;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub enum Eval {
     Answers(answers::Answers),
     /// Grounding: right and wrong statements that are accepted as supported
     Grounding(answers::Grounding),
+    /// Reading: the right sentence of given passages, refusals where there is none
+    Reading(reading::Reading),
     /// Compute the weights of the extractive answerer from questions with known sources
     Calibrate(answers::Calibrate),
     /// Judge a candidate by two files of outcomes; exit code 1 where it fails
@@ -39,6 +42,7 @@ impl Eval {
             Eval::Retrieval(args) => args.run(settings).await,
             Eval::Answers(args) => args.run(settings).await,
             Eval::Grounding(args) => args.run(settings).await,
+            Eval::Reading(args) => args.run(settings).await,
             Eval::Calibrate(args) => args.run(settings).await,
             Eval::Gate(args) => args.run(&settings),
         }

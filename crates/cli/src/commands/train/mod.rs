@@ -262,7 +262,7 @@ fn train(ready: Ready, stop: &AtomicBool) -> anyhow::Result<Outcome> {
 fn inspect(settings: &Settings, ready: &Ready, count: usize) -> anyhow::Result<()> {
     let Ready { config, text, loaded, .. } = ready;
     let batching = data::Batching::new(&config.data, config.data.cutoff_len);
-    let batches = data::batches(&loaded.train, batching, config.data.seed, 0);
+    let batches = data::batches(&loaded.train, batching, data::Order::new(&config.data), 0);
     let first = batches.iter().flatten().filter_map(|index| loaded.train.get(*index)).take(count);
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for example in first {
