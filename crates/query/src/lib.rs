@@ -43,3 +43,4 @@ pub use answer::{Answerer, EVENT_BUFFER};
 pub use config::{AnswerConfig, Fusion, GenerateConfig, QueryConfig, RetrieveConfig};
 pub use error::QueryError;
 pub use retrieve::{Hit, Retrieval, Retriever, SearchRequest};
+pub use units::{Readable, readable};

@@ -41,6 +41,31 @@ impl Unit {
     }
 }
 
+/// A sentence of a document, as a model is shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readable {
+    /// Its span in the parsed text.
+    pub span: Span,
+    /// The nearest heading above it.
+    pub heading: Option<String>,
+    /// A table row with its column names, else the text.
+    pub text: String,
+}
+
+/// The sentences of a document that can answer a question, in order.
+pub fn readable(parsed: &Parsed) -> Vec<Readable> {
+    let sentence = |span: Span| {
+        let text = span.slice(&parsed.text)?;
+        let heading = parsed.heading_path(span.start).into_iter().next_back();
+        let text = match kind_of(parsed, span, text)? {
+            UnitKind::Row { header } => row_text(&header, text),
+            UnitKind::Prose => text.to_owned(),
+        };
+        Some(Readable { span, heading, text })
+    };
+    sentences(&parsed.text).into_iter().filter_map(sentence).collect()
+}
+
 /// The units of a passage that can answer or support, in order.
 pub(crate) fn units(index: &Index, found: &FoundPassage) -> Vec<Unit> {
     let (passage, parsed) = (&found.passage, &found.parsed);

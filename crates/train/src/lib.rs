@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: a YAML file with LLaMA-Factory's key names becomes [`config::TrainConfig`].
 //! - [`data`]: files of examples become token ids with labels, and those become batches.
+//! - [`invent`]: exercises for a model that points at sentences, made of any documents.
 //! - [`optim`]: AdamW, schedules, loss scaling.
 //! - [`plan`](mod@plan): what a training would do, and how much memory that takes.
 //! - [`run`](mod@run): the loop: steps, metrics, evaluation, checkpoints.
@@ -10,6 +11,7 @@ pub mod config;
 pub mod data;
 mod error;
 mod exact;
+pub mod invent;
 mod open;
 pub mod optim;
 pub mod plan;

@@ -204,11 +204,8 @@ pub fn squad(path: &Path) -> Result<(Vec<EvalDocument>, Vec<EvalQuestion>)> {
                     history: Vec::new(),
                     groups: BTreeSet::new(),
                     answers: if answerable { answers } else { Vec::new() },
-                    sources: if answerable {
-                        vec![GoldSource { document: name.clone(), quote: String::new() }]
-                    } else {
-                        Vec::new()
-                    },
+                    // What has no answer was asked about a paragraph, too.
+                    sources: vec![GoldSource { document: name.clone(), quote: String::new() }],
                     answerable,
                     kind: if answerable { "lookup".into() } else { "unanswerable".into() },
                 });

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::keys::{Allowed, Keys};
 use super::value::Value;
-use super::{RagSettings, Stage, TemplateSettings};
+use super::{InventSettings, RagSettings, Stage, TemplateSettings};
 use crate::data::{self, BatchSize, DataSettings, DatasetSpec, Format, Mix};
 use crate::error::TrainError;
+use crate::invent::InventConfig;
 
 /// `mix_strategy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ enum Form {
 pub(super) struct Resolved {
     pub data: DataSettings,
     pub rag: Option<RagSettings>,
+    pub invent: Option<InventSettings>,
     pub template: TemplateSettings,
 }
 
@@ -43,6 +45,10 @@ pub(super) struct Raw {
     rag_answer: Option<&'static str>,
     rag_no_answer_share: Option<f64>,
     rag_passages: Option<usize>,
+    invent_from: Option<Vec<String>>,
+    invent_count: Option<usize>,
+    invent_sentences: Option<usize>,
+    invent_no_answer_share: Option<f64>,
     template: Option<String>,
     chat_template: Option<String>,
     thinking: Option<bool>,
@@ -89,6 +95,10 @@ impl Raw {
             rag_answer: keys.choice("rag_answer", &RAG_ANSWERS.map(|word| (word, word)))?,
             rag_no_answer_share: keys.number("rag_no_answer_share", Allowed::Within(0.0, 1.0))?,
             rag_passages: keys.count("rag_passages", 1)?,
+            invent_from: keys.words("invent_from")?,
+            invent_count: keys.count("invent_count", 1)?,
+            invent_sentences: keys.count("invent_sentences", 2)?,
+            invent_no_answer_share: keys.number("invent_no_answer_share", Allowed::Within(0.0, 1.0))?,
             template: keys.text("template")?,
             chat_template: keys.text("chat_template")?,
             thinking: keys.flag("enable_thinking")?,
@@ -115,7 +125,8 @@ impl Raw {
         let (train, asked) = self.sets("dataset", self.train.as_deref().unwrap_or_default(), stage, keys)?;
         let (eval, eval_asked) =
             self.sets("eval_dataset", self.eval.as_deref().unwrap_or_default(), stage, keys)?;
-        if train.is_empty() {
+        let invent = self.invent(stage, seed, keys)?;
+        if train.is_empty() && invent.is_none() {
             let message = "dataset is missing; set it to a file of examples, or to names of dataset_dir's dataset_info.json";
             return Err(keys.error("dataset", message));
         }
@@ -173,7 +184,7 @@ impl Raw {
             ordered: self.ordered.unwrap_or(false),
             seed: self.seed.unwrap_or(seed),
         };
-        Ok(Resolved { data, rag, template })
+        Ok(Resolved { data, rag, invent, template })
     }
 
     /// The data sets that `key` names, and which of them have no format of their own.
@@ -236,6 +247,32 @@ impl Raw {
             no_answer_share: self.rag_no_answer_share,
             passages: self.rag_passages,
         }))
+    }
+
+    fn invent(&self, stage: Stage, seed: u64, keys: &mut Keys) -> Result<Option<InventSettings>, TrainError> {
+        let Some(from) = self.invent_from.as_ref().filter(|from| !from.is_empty()) else {
+            let of_inventing = ["invent_count", "invent_sentences", "invent_no_answer_share"];
+            keys.without_effect(&of_inventing, "invent_from names no documents");
+            return Ok(None);
+        };
+        if stage == Stage::Pt {
+            return Err(keys.error("invent_from", "invent_from makes questions with answers; use stage: sft"));
+        }
+        let from: Vec<PathBuf> = from.iter().map(PathBuf::from).collect();
+        if let Some(missing) = from.iter().find(|path| !path.exists()) {
+            let message = format!("invent_from names {}, and there is nothing", missing.display());
+            return Err(keys.error("invent_from", message));
+        }
+        let default = InventConfig::default();
+        let config = InventConfig {
+            count: self.invent_count.unwrap_or(default.count),
+            sentences: self.invent_sentences.unwrap_or(default.sentences),
+            unanswerable: self.invent_no_answer_share.unwrap_or(default.unanswerable),
+            seed: self.seed.unwrap_or(seed),
+            ..default
+        };
+        let words = self.rag_answer.is_some_and(|answer| answer != "quote");
+        Ok(Some(InventSettings { from, config, words }))
     }
 
     fn mix(&self, datasets: usize, keys: &Keys) -> Result<Mix, TrainError> {

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::data::{BatchSize, DataSettings};
 use crate::error::TrainError;
+use crate::invent::InventConfig;
 use crate::optim::OptimSettings;
 use crate::run::RunSettings;
 
@@ -44,6 +45,8 @@ pub struct TrainConfig {
     pub data: DataSettings,
     /// Data sets of questions, which become examples first.
     pub rag: Option<RagSettings>,
+    /// Exercises, which are made first and come before all other examples.
+    pub invent: Option<InventSettings>,
     /// How conversations become text.
     pub template: TemplateSettings,
     /// How parameters change.
@@ -89,7 +92,7 @@ pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Loaded, Tr
     keys.finish()?;
     let model = model.resolve(&mut keys)?;
     let seed = run.seed();
-    let datasets::Resolved { data, rag, template } = data.resolve(model.stage, seed, &mut keys)?;
+    let datasets::Resolved { data, rag, invent, template } = data.resolve(model.stage, seed, &mut keys)?;
     let optim = optim.resolve(model.loraplus_ratio, &mut keys)?;
     let run = run.resolve(!data.eval.is_empty() || data.val_size > 0.0, &mut keys)?;
     if matches!(data.batch, BatchSize::Auto { memory_limit: Some(_) }) && model.device != DeviceKind::Cpu {
@@ -107,6 +110,7 @@ pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Loaded, Tr
         gradient_checkpointing: model.gradient_checkpointing,
         data,
         rag,
+        invent,
         template,
         optim,
         device: model.device,
@@ -154,6 +158,18 @@ pub struct RagSettings {
     pub no_answer_share: Option<f64>,
     /// Passages of a prompt; `None` as in serving.
     pub passages: Option<usize>,
+}
+
+/// Exercises for a model that points at sentences (`invent_from`): the caller makes them of these documents, writes them to
+/// a file in the shape of serving, and puts that before the other data sets.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InventSettings {
+    /// Folders and files of documents.
+    pub from: Vec<PathBuf>,
+    /// How many and of what sort.
+    pub config: InventConfig,
+    /// Whether answers say the words that answer behind a tag (`rag_answer: short`).
+    pub words: bool,
 }
 
 /// How conversations become text.

@@ -83,6 +83,7 @@ pub fn config(folder: &Path, method: Method) -> TrainConfig {
         quantization_cache: None,
         gradient_checkpointing: false,
         rag: None,
+        invent: None,
         template: TemplateSettings::default(),
         device: DeviceKind::Cpu,
         data: DataSettings { batch: BatchSize::Sequences(2), seed: 5, ..DataSettings::default() },

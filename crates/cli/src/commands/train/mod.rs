@@ -1,5 +1,6 @@
 //! `lore train`: a configuration becomes a run.
 
+mod invented;
 mod questions;
 mod release;
 mod watch;

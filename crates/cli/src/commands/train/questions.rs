@@ -8,14 +8,15 @@ use anyhow::Context as _;
 use lore_models::GeneratorText;
 use lore_query::training::{AnswerForm, RagConfig};
 use lore_train::config::{RagSettings, TrainConfig};
-use lore_train::data::{DataSettings, DatasetSpec};
+use lore_train::data::{DataSettings, DatasetSpec, Format};
 use lore_train::run::EXAMPLES_FOLDER;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::invented;
 use crate::examples::{self, Wanted};
-use crate::progress;
 use crate::settings::Settings;
+use crate::{open, progress};
 
 /// Files of examples that were made of questions; removed at the end.
 #[derive(Debug)]
@@ -55,14 +56,38 @@ pub async fn made(
     model: &str,
 ) -> anyhow::Result<(DataSettings, Option<Made>)> {
     let mut data = config.data.clone();
-    let Some(rag) = &config.rag else { return Ok((data, None)) };
+    if config.rag.is_none() && config.invent.is_none() {
+        return Ok((data, None));
+    }
+    let folder = tempfile::Builder::new().prefix("lore-train-").tempdir()?;
+    let mut made = Made { folder, files: Vec::new(), learned: BTreeSet::new() };
+    if let Some(rag) = &config.rag {
+        of_questions(settings, config, rag, (text, model), &mut data, &mut made).await?;
+    }
+    if let Some(invent) = config.invent.clone() {
+        let file = made.folder.path().join("exercises.jsonl");
+        let (limits, path) = (settings.config.limits.clone(), file.clone());
+        open::blocking(move || invented::write(&invent, &limits, &path)).await?;
+        let set = DatasetSpec { format: Some(Format::Messages), ..DatasetSpec::file("exercises", &file) };
+        data.train.insert(0, set);
+    }
+    Ok((data, Some(made)))
+}
+
+/// Puts files of examples in the place of those of questions.
+async fn of_questions(
+    settings: &Settings,
+    config: &TrainConfig,
+    rag: &RagSettings,
+    (text, model): (&Arc<GeneratorText>, &str),
+    data: &mut DataSettings,
+    made: &mut Made,
+) -> anyhow::Result<()> {
     let mut settings = settings.clone();
     if let Some(passages) = rag.passages {
         settings.config.answer.passages = passages;
     }
     let reader = examples::reader(text, model, data.cutoff_len);
-    let folder = tempfile::Builder::new().prefix("lore-train-").tempdir()?;
-    let mut made = Made { folder, files: Vec::new(), learned: BTreeSet::new() };
     let named = |sets: &[DatasetSpec], which: &[usize]| -> Vec<PathBuf> {
         which.iter().filter_map(|index| sets.get(*index)).map(|set| set.path.clone()).collect()
     };
@@ -92,7 +117,7 @@ pub async fn made(
             made.files.push(file);
         }
     }
-    Ok((data, Some(made)))
+    Ok(())
 }
 
 /// `all` are the files of questions of all sets.
