@@ -50,15 +50,25 @@ async fn what_is_pointed_at_is_quoted_with_its_citation() {
     assert!(summary.answered && summary.citations.len() == 1);
     let citation = &summary.citations[0];
     assert_eq!((citation.verdict, citation.quote.as_str()), (Verdict::Supported, sentences[0].as_str()));
-    assert_eq!(world.text(citation.document, citation.version).chars().count() > 100, true);
+    assert!(world.text(citation.document, citation.version).contains(&citation.quote));
     assert_eq!(citation.answer_span.slice(&summary.answer), Some(summary.answer.as_str()));
     assert!(matches!(told_events[0], AnswerEvent::Sources { .. }));
     // The chat: the question, a line for each sentence with its tag behind it, and the question again.
     let chat = told.chat();
     let lines: Vec<&str> = chat[1].content.lines().collect();
     assert_eq!((lines[0], lines.len()), (MUNICH, sentences.len() + 2));
-    assert!(lines[1].contains(&sentences[0]) && lines[1].ends_with("[s1]"), "{}", lines[1]);
-    assert!(lines.last().unwrap().starts_with(MUNICH));
+    // What sentence and question share is marked.
+    assert!(lines[1].replace('*', "").contains(&sentences[0]) && lines[1].ends_with("[s1]"), "{}", lines[1]);
+    assert!(
+        lines[1].contains(" full-time* employee* in Munich* is entitled to 30 days* of vacation*"),
+        "{}",
+        lines[1]
+    );
+    let last = lines.last().unwrap();
+    assert!(
+        last.starts_with("How many vacation* days* does a full-time* employee* in Munich* get? "),
+        "{last}"
+    );
 }
 
 #[tokio::test]

@@ -275,7 +275,7 @@ proptest! {
         form in prop_oneof![Just(AnswerForm::Quote), Just(AnswerForm::Short), Just(AnswerForm::ShortThenQuote)],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let rag = RagConfig { answer: form, no_answer_share: share, seed };
+        let rag = RagConfig { answer: form, no_answer_share: share, seed, ..RagConfig::default() };
         let set = runtime.block_on(built(passages, context, &rag));
         for example in &set.examples {
             prop_assert!(example.passages <= passages + 1);

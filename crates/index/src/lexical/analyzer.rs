@@ -93,6 +93,31 @@ pub fn chinese_words(text: &str) -> Vec<ChineseWord> {
     tagged.map(|tag| ChineseWord { text: tag.word.to_owned(), class: class(tag.tag) }).collect()
 }
 
+/// A text in pieces, in order and complete: words with spaces around them, Chinese words as jieba cuts them, and what stands
+/// between.
+pub fn pieces(text: &str) -> Vec<&str> {
+    let mut out = Vec::new();
+    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    let plain: Vec<char> = chars.iter().map(|(_, char)| *char).collect();
+    let end = |at: usize| chars.get(at).map_or(text.len(), |(byte, _)| *byte);
+    let mut at = 0;
+    while at < plain.len() {
+        let start = at;
+        let kind = script(plain[at]);
+        while at < plain.len()
+            && (script(plain[at]) == kind || kind == Script::Word && connects(&plain, start, at))
+        {
+            at += 1;
+        }
+        let run = &text[end(start)..end(at)];
+        match kind {
+            Script::Han => out.extend(JIEBA.cut(run, false).into_iter().map(|token| token.word)),
+            _ => out.push(run),
+        }
+    }
+    out
+}
+
 /// What a character belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Script {
@@ -311,6 +336,14 @@ mod tests {
         has("ax200", &["ax", "200", "ax200"]);
         has("max_tokens", &["max", "token", "maxtoken"]);
         has("mail.acme.com", &["mail", "acm", "com", "mail.acme.com"]);
+    }
+
+    #[test]
+    fn pieces_are_the_words_and_all_of_the_text() {
+        assert_eq!(
+            pieces("The AX-200's 1,250.50: 保修期为24个月。"),
+            ["The", " ", "AX-200's", " ", "1,250.50", ": ", "保修期", "为", "24", "个", "月", "。"]
+        );
     }
 
     #[test]

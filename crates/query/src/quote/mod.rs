@@ -5,6 +5,7 @@
 //! its tag, or refuses ([`lore_core::Quotes`] is the form, which the engine holds it to). What it points at is put there
 //! from the document with its citation ([`write`]), so that nothing can be said that no document says.
 
+pub mod highlight;
 pub mod prompt;
 mod read;
 mod shown;
@@ -32,6 +33,6 @@ pub struct QuoteConfig {
 
 impl Default for QuoteConfig {
     fn default() -> Self {
-        Self { sentences: 12, most: 3, words: true, refuse_at: 0.5 }
+        Self { sentences: 10, most: 3, words: true, refuse_at: 0.5 }
     }
 }

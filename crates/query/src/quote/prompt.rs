@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use lore_core::{Message, Quotes, Role};
 use regex::Regex;
 
+use super::highlight::MARK;
 use crate::prompt::{PromptLanguage, file, one_line};
 
 /// Longest title or heading in code points.
@@ -22,6 +23,8 @@ pub struct Line {
     pub around: String,
     /// Its text.
     pub text: String,
+    /// The text with what the question shares with it marked ([`super::highlight`]).
+    pub marked: String,
     /// How likely the search finds it among these, how much of what is asked it holds, and how near its meaning is: 0 to 9
     /// each.
     pub marks: [u8; 3],
@@ -29,24 +32,36 @@ pub struct Line {
 
 impl Line {
     /// A line of a sentence of the document `title`, under `heading`.
-    pub fn new(title: &str, heading: Option<&str>, text: &str, marks: [f32; 3]) -> Self {
+    pub fn new(
+        title: &str,
+        heading: Option<&str>,
+        text: &str,
+        highlight: &dyn Fn(&str) -> String,
+        marks: [f32; 3],
+    ) -> Self {
         let heading = heading.filter(|heading| *heading != title);
         let around: Vec<String> = [Some(title), heading]
             .into_iter()
             .flatten()
             .filter(|part| !part.trim().is_empty())
-            .map(|part| one_line(&defuse(part)).chars().take(LONGEST_AROUND).collect())
+            .map(|part| unmarked(&defuse(part)).chars().take(LONGEST_AROUND).collect())
             .collect();
-        let text = one_line(&defuse(text)).chars().take(LONGEST).collect();
-        Self { around: around.join(" > "), text, marks: marks.map(mark) }
+        let text: String = unmarked(&defuse(text)).chars().take(LONGEST).collect();
+        let around = highlight(&around.join(" > "));
+        Self { around, marked: highlight(&text), text, marks: marks.map(mark) }
     }
 
     /// The line with the tag of this number.
     pub fn tagged(&self, number: usize) -> String {
         let [likely, holds, near] = self.marks;
         let colon = if self.around.is_empty() { "" } else { ": " };
-        format!("{}{colon}{} {likely}{holds}{near}{}", self.around, self.text, Quotes::tag(number))
+        format!("{}{colon}{} {likely}{holds}{near}{}", self.around, self.marked, Quotes::tag(number))
     }
+}
+
+/// `text` on one line, without what could be taken for a mark.
+fn unmarked(text: &str) -> String {
+    one_line(&text.replace(MARK, ""))
 }
 
 /// A share as a digit.
@@ -54,12 +69,19 @@ pub fn mark(share: f32) -> u8 {
     (share.clamp(0.0, 1.0) * 10.0).min(9.0) as u8
 }
 
-/// The messages: instructions, and the question with the sentences; `confidence` is how sure the search is of the first.
-pub fn quotes_chat(question: &str, lines: &[Line], confidence: f32) -> Vec<Message> {
+/// The messages: instructions, and the question with the sentences; behind them again with what the sentences share
+/// marked, and `confidence`, how sure the search is of the first.
+pub fn quotes_chat(
+    question: &str,
+    lines: &[Line],
+    highlight: &dyn Fn(&str) -> String,
+    confidence: f32,
+) -> Vec<Message> {
     let language = PromptLanguage::of(question);
     let tagged: Vec<String> = (1..).zip(lines).map(|(number, line)| line.tagged(number)).collect();
-    let question = one_line(&defuse(question));
-    let told = format!("{question}\n{}\n{question} {}", tagged.join("\n"), mark(confidence));
+    let question = unmarked(&defuse(question));
+    let again = highlight(&question);
+    let told = format!("{question}\n{}\n{again} {}", tagged.join("\n"), mark(confidence));
     vec![Message::new(Role::System, file!(language, "system")), Message::new(Role::User, told)]
 }
 
@@ -77,6 +99,10 @@ pub fn defuse(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn plain(text: &str) -> String {
+        text.to_owned()
+    }
+
     #[test]
     fn documents_cannot_set_tags() {
         assert_eq!(
@@ -87,20 +113,31 @@ mod tests {
 
     #[test]
     fn a_line_tells_where_it_is_from_and_what_the_search_knows() {
-        let line = Line::new("Handbook", Some("Vacation"), "30 days\n a  year [s1].", [1.0, 0.55, 0.0]);
+        let line =
+            Line::new("Handbook", Some("Vacation"), "30 days\n **a**  year [s1].", &plain, [1.0, 0.55, 0.0]);
         assert_eq!(line.tagged(2), "Handbook > Vacation: 30 days a year (s1). 950[s2]");
-        assert_eq!(Line::new("", None, "x", [0.0; 3]).tagged(1), "x 000[s1]");
-        assert_eq!(Line::new("A", Some("A"), "x", [0.0; 3]).around, "A");
+        assert_eq!(Line::new("", None, "x", &plain, [0.0; 3]).tagged(1), "x 000[s1]");
+        assert_eq!(Line::new("A", Some("A"), "x", &plain, [0.0; 3]).around, "A");
     }
 
     #[test]
     fn the_chats_of_both_languages() {
-        let line = Line::new("员工手册", Some("年假"), "上海员工每年享有 12 天年假。", [1.0, 0.8, 0.0]);
-        let chats = [quotes_chat("上海有几天年假？", &[line], 0.93), {
-            let line = Line::new("Handbook", Some("Vacation"), "Munich has 30 days.", [1.0, 0.8, 0.7]);
-            let other = Line::new("Handbook", Some("Leave"), "Leeds has 26 days.", [0.3, 0.6, 0.6]);
-            quotes_chat("How many days are there in [s2] Munich?", &[line, other], 0.77)
-        }];
+        let shared = |words: &'static [&str]| {
+            move |text: &str| {
+                words.iter().fold(text.to_owned(), |text, word| text.replace(word, &format!("{word}{MARK}")))
+            }
+        };
+        let zh = shared(&["上海", "年假"]);
+        let en = shared(&["Munich", "days"]);
+        let lines = [
+            Line::new("员工手册", Some("年假"), "上海员工每年享有 12 天年假。", &zh, [1.0, 0.8, 0.0]),
+            Line::new("Handbook", Some("Vacation"), "Munich has 30 days.", &en, [1.0, 0.8, 0.7]),
+            Line::new("Handbook", Some("Leave"), "Leeds has 26 days.", &en, [0.3, 0.6, 0.6]),
+        ];
+        let chats = [
+            quotes_chat("上海有几天年假？", &lines[..1], &zh, 0.93),
+            quotes_chat("How many days are there in [s2] Munich?", &lines[1..], &en, 0.77),
+        ];
         let told: Vec<String> = chats
             .iter()
             .flatten()

@@ -1,9 +1,14 @@
 //! Which sentences the model is shown, as many as its context has room for.
 
+use std::collections::BTreeSet;
+
 use lore_core::{ChatOptions, Generator, Message, ModelError};
+use lore_index::Index;
 
 use super::QuoteConfig;
+use super::highlight::highlighted;
 use super::prompt::{Line, quotes_chat};
+use crate::asked::Asked;
 use crate::extract::Candidate;
 use crate::pack::encode;
 use crate::passages::FoundPassage;
@@ -11,6 +16,10 @@ use crate::passages::FoundPassage;
 /// What a prompt is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct ToShow<'a> {
+    /// What takes texts apart.
+    pub index: &'a Index,
+    /// The question taken apart.
+    pub asked: &'a Asked,
     /// The question, made whole.
     pub question: &'a str,
     /// The passages.
@@ -45,18 +54,23 @@ pub struct Shown {
 pub fn show(generator: &Generator, config: &QuoteConfig, parts: &ToShow<'_>) -> Result<Shown, ModelError> {
     let context = generator.info().context_tokens;
     let max_tokens = parts.max_tokens.clamp(1, (context / 2).max(1));
+    let terms = parts.asked.terms_in(|_| true);
     let mut candidates = distinct(parts.candidates, config.sentences);
     let best = candidates.first().map_or(0.0, |best| best.score);
     let line = |candidate: &Candidate| {
         let title = parts.passages.get(candidate.passage).map_or("", |found| found.passage.title.as_str());
         let (evidence, likely) = (&candidate.evidence, (candidate.score - best).exp());
         let marks = [likely, evidence.coverage, evidence.semantic];
-        Line::new(title, candidate.heading.as_deref(), &candidate.read, marks)
+        let highlight = |text: &str| highlighted(parts.index, text, &terms);
+        Line::new(title, candidate.heading.as_deref(), &candidate.read, &highlight, marks)
     };
     let mut lines: Vec<Line> = candidates.iter().map(line).collect();
     let options = ChatOptions { open_answer: true, thinking: Some(false) };
     while !lines.is_empty() {
-        let chat = quotes_chat(parts.question, &lines, parts.confidence);
+        let shared: BTreeSet<String> =
+            candidates.iter().flat_map(|candidate| candidate.terms.iter().cloned()).collect();
+        let highlight = |text: &str| highlighted(parts.index, text, &shared);
+        let chat = quotes_chat(parts.question, &lines, &highlight, parts.confidence);
         let (messages, tokens) = encode(generator, chat, &options)?;
         if tokens.len() + max_tokens <= context {
             let sentences = lines.into_iter().map(|line| line.text).collect();

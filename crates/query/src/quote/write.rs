@@ -68,9 +68,12 @@ impl Job<'_> {
         let max_tokens = self.question.options.max_tokens.unwrap_or(config.max_tokens);
         let (generator, question) = (self.generator.clone(), self.findings.rewritten.clone());
         let (passages, candidates) = (self.findings.passages.clone(), self.findings.candidates.clone());
+        let (index, asked) = (self.answerer.retriever().index().clone(), self.findings.asked.clone());
         // Tokenizing takes its time: not on a thread that serves requests.
         let showing = move || {
             let parts = ToShow {
+                index: &index,
+                asked: &asked,
                 question: &question,
                 passages: &passages,
                 candidates: &candidates,

@@ -45,6 +45,9 @@ pub use self::held_out::{learned, marks, refuse_held_out};
 /// Ends the id of an example whose passages were taken away.
 const WITHOUT_SOURCE: &str = ":without-source";
 
+/// Stands before the number of a variant in its example's id.
+const VARIANT: &str = ":variant-";
+
 /// How the answers of examples are worded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,13 +70,16 @@ pub struct RagConfig {
     /// Share of the answerable questions that are asked a second time, without the passages that answer them; the answer
     /// is then that nothing was found.
     pub no_answer_share: f64,
+    /// Examples of a question for a model that points: the first as serving would show it, others with some of the
+    /// sentences.
+    pub variants: usize,
     /// What choices by chance start from.
     pub seed: u64,
 }
 
 impl Default for RagConfig {
     fn default() -> Self {
-        Self { answer: AnswerForm::default(), no_answer_share: 0.2, seed: 42 }
+        Self { answer: AnswerForm::default(), no_answer_share: 0.2, variants: 1, seed: 42 }
     }
 }
 
@@ -174,10 +180,8 @@ pub struct RagReport {
 impl RagExample {
     /// The id of the question that it was made of.
     fn question(&self) -> &str {
-        self.id
-            .strip_suffix(WITHOUT_SOURCE)
-            .filter(|_| self.kind == RagKind::WithoutSource)
-            .unwrap_or(&self.id)
+        let id = self.id.rsplit_once(VARIANT).map_or(self.id.as_str(), |(id, _)| id);
+        id.strip_suffix(WITHOUT_SOURCE).filter(|_| self.kind == RagKind::WithoutSource).unwrap_or(id)
     }
 }
 
@@ -271,6 +275,11 @@ struct Prompted {
     shown: usize,
 }
 
+/// The id of an example's variant with this number.
+fn variant(id: &str, number: usize) -> String {
+    if number == 1 { id.to_owned() } else { format!("{id}{VARIANT}{number}") }
+}
+
 /// `DOCUMENT@VERSION` of a passage.
 fn named(found: &FoundPassage) -> String {
     format!("{}@{}", found.passage.document, found.passage.version)
@@ -339,14 +348,16 @@ impl Builder<'_> {
         found: Found,
     ) -> Result<Result<(), String>> {
         let pointing = Pointing::new(self.config.answer, question, golds);
-        Ok(match pointing.example(shower, found).await? {
-            Err(reason) => Err(reason),
-            Ok(Example { prompt, answer, plain, right }) => {
-                self.measure(question, &plain);
-                self.push(question.id.clone(), RagKind::Answer, prompt, answer, right);
-                Ok(())
-            }
-        })
+        let mut random = Random::of(self.config.seed, &format!("{} variants", question.id));
+        let examples = match pointing.examples(shower, &found, self.config.variants, &mut random).await? {
+            Err(reason) => return Ok(Err(reason)),
+            Ok(examples) => examples,
+        };
+        for (number, Example { prompt, answer, plain, right }) in (1..).zip(examples) {
+            self.measure(question, &plain);
+            self.push(variant(&question.id, number), RagKind::Answer, prompt, answer, right);
+        }
+        Ok(Ok(()))
     }
 
     fn measure(&mut self, question: &EvalQuestion, plain: &str) {
@@ -401,18 +412,24 @@ impl Builder<'_> {
         shower: &Shower<'_>,
         found: Found,
     ) -> Result<()> {
-        let (text, prompt) = if self.points {
-            (Quotes::NONE, pointing::prompt(shower, found).await?)
+        let (text, prompts) = if self.points {
+            let mut random = Random::of(self.config.seed, &format!("{} none", question.id));
+            let prompts = pointing::prompts(shower, &found, self.config.variants, &mut random).await?;
+            (Quotes::NONE, prompts)
         } else {
             let text = PromptLanguage::of(&question.question).refusal();
-            (text, shower.fit(found, &[], text).await?.map(Prompted::from))
+            (text, shower.fit(found, &[], text).await?.map(|packed| vec![Prompted::from(packed)]))
         };
         let id = match kind {
             RagKind::WithoutSource => format!("{}{WITHOUT_SOURCE}", question.id),
             RagKind::Answer | RagKind::Unanswerable => question.id.clone(),
         };
-        match prompt {
-            Ok(prompt) => self.push(id, kind, prompt, text.to_owned(), BTreeSet::new()),
+        match prompts {
+            Ok(prompts) => {
+                for (number, prompt) in (1..).zip(prompts) {
+                    self.push(variant(&id, number), kind, prompt, text.to_owned(), BTreeSet::new());
+                }
+            }
             Err(reason) => self.set.skipped.push(Skipped { id, reason }),
         }
         Ok(())

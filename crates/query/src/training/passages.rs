@@ -5,6 +5,7 @@ use lore_core::{Generator, ModelError, SearchMode};
 
 use super::gold::Gold;
 use crate::answer::{Answerer, confidence};
+use crate::asked::Asked;
 use crate::error::{QueryError, Result};
 use crate::eval::EvalQuestion;
 use crate::eval::answers::as_asked;
@@ -88,28 +89,29 @@ impl<'a> Shower<'a> {
         Ok(Found { passages: self.passages(hits).await?, vector })
     }
 
-    /// The sentences of what was found, best first, and how sure the search is of the first.
-    pub async fn candidates(&self, found: &Found) -> Result<(Vec<Candidate>, f32)> {
-        let answerer = self.answerer;
-        let (_, candidates) =
-            answerer.candidates(&self.rewritten, found.vector.as_deref(), &found.passages).await?;
-        let confidence = confidence(&candidates, answerer.config());
-        Ok((candidates, confidence))
+    /// The question taken apart, and the sentences of what was found, best first.
+    pub async fn candidates(&self, found: &Found) -> Result<(Asked, Vec<Candidate>)> {
+        let (vector, passages) = (found.vector.as_deref(), &found.passages);
+        self.answerer.candidates(&self.rewritten, vector, passages).await
     }
 
     /// The prompt with `candidates` of what was found, as serving would show them; `answer` needs room, too.
     pub async fn show(
         &self,
-        passages: Vec<FoundPassage>,
+        found: &Found,
+        asked: &Asked,
         candidates: Vec<Candidate>,
-        confidence: f32,
         answer: &str,
     ) -> Result<Result<Shown, String>> {
         let max_tokens = self.text.count_tokens(answer) + END;
+        let confidence = confidence(&candidates, self.answerer.config());
         let (text, config) = (self.text.clone(), self.answerer.config.generate.quotes.clone());
-        let question = self.rewritten.clone();
+        let (question, index) = (self.rewritten.clone(), self.answerer.retriever.index().clone());
+        let (passages, asked) = (found.passages.clone(), asked.clone());
         let showing = move || {
             let parts = ToShow {
+                index: &index,
+                asked: &asked,
                 question: &question,
                 passages: &passages,
                 candidates: &candidates,

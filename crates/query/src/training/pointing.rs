@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 
 use lore_core::Quotes;
+use lore_core::random::Random;
 
 use super::gold::Gold;
 use super::passages::{Found, Shower};
 use super::{AnswerForm, Prompted, named};
+use crate::asked::Asked;
 use crate::error::Result;
 use crate::eval::EvalQuestion;
 use crate::extract::Candidate;
 use crate::passages::FoundPassage;
 use crate::quote::{Shown, read};
+
+/// Sentences of an example at least, where there are as many.
+const FEWEST: usize = 3;
 
 /// An example's parts.
 pub(super) struct Example {
@@ -35,10 +40,37 @@ impl<'a> Pointing<'a> {
         Self { form, question, golds }
     }
 
-    /// The example over what was `found`, or why there is none. A source that the search scores too low to be shown takes
-    /// the place of the last that would be.
-    pub async fn example(&self, shower: &Shower<'_>, found: Found) -> Result<Result<Example, String>> {
-        let (candidates, confidence) = shower.candidates(&found).await?;
+    /// `variants` examples over what was `found`, or why there is none. A source that the search scores too low to be shown
+    /// takes the place of the last that would be.
+    pub async fn examples(
+        &self,
+        shower: &Shower<'_>,
+        found: &Found,
+        variants: usize,
+        random: &mut Random,
+    ) -> Result<Result<Vec<Example>, String>> {
+        let (asked, candidates) = shower.candidates(found).await?;
+        let mut out = Vec::new();
+        for variant in 0..variants.max(1) {
+            let right =
+                |candidate: &Candidate| self.golds.iter().any(|gold| holds(gold, candidate, &found.passages));
+            let some = if variant == 0 { candidates.clone() } else { thinned(&candidates, right, random) };
+            match self.example(shower, found, &asked, some).await? {
+                Ok(example) => out.push(example),
+                Err(reason) if variant == 0 => return Ok(Err(reason)),
+                Err(_) => {}
+            }
+        }
+        Ok(Ok(out))
+    }
+
+    async fn example(
+        &self,
+        shower: &Shower<'_>,
+        found: &Found,
+        asked: &Asked,
+        candidates: Vec<Candidate>,
+    ) -> Result<Result<Example, String>> {
         let mut right = Vec::new();
         for gold in self.golds {
             let place = candidates.iter().position(|candidate| holds(gold, candidate, &found.passages));
@@ -57,7 +89,7 @@ impl<'a> Pointing<'a> {
         let wanted: Vec<Candidate> = right.iter().filter_map(|at| candidates.get(*at)).cloned().collect();
         // As long as any answer to it.
         let draft = self.answer(&wanted, &vec![most; wanted.len()]);
-        let shown = match shower.show(found.passages.clone(), shown, confidence, &draft).await? {
+        let shown = match shower.show(found, asked, shown, &draft).await? {
             Ok(shown) => shown,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -101,14 +133,47 @@ impl<'a> Pointing<'a> {
     }
 }
 
-/// The prompt of a question that nothing answers.
-pub(super) async fn prompt(shower: &Shower<'_>, found: Found) -> Result<Result<Prompted, String>> {
-    let (candidates, confidence) = shower.candidates(&found).await?;
+/// `variants` prompts of a question that nothing answers.
+pub(super) async fn prompts(
+    shower: &Shower<'_>,
+    found: &Found,
+    variants: usize,
+    random: &mut Random,
+) -> Result<Result<Vec<Prompted>, String>> {
+    let (asked, candidates) = shower.candidates(found).await?;
     if candidates.is_empty() {
         return Ok(Err("no sentence was found for it".to_owned()));
     }
-    let shown = shower.show(found.passages.clone(), candidates, confidence, Quotes::NONE).await?;
-    Ok(shown.map(|shown| prompted(shown, &found.passages)))
+    let mut out = Vec::new();
+    for variant in 0..variants.max(1) {
+        let some = if variant == 0 { candidates.clone() } else { thinned(&candidates, |_| false, random) };
+        match shower.show(found, &asked, some, Quotes::NONE).await? {
+            Ok(shown) => out.push(prompted(shown, &found.passages)),
+            Err(reason) => return Ok(Err(reason)),
+        }
+    }
+    Ok(Ok(out))
+}
+
+/// Some of the candidates by chance, and all that are `right`: as if less had been found, or more had been in the way.
+fn thinned(
+    candidates: &[Candidate],
+    right: impl Fn(&Candidate) -> bool,
+    random: &mut Random,
+) -> Vec<Candidate> {
+    let share = 0.3 + 0.6 * random.unit();
+    let most = FEWEST + random.below(candidates.len().max(1));
+    let kept = candidates.iter().filter(|candidate| random.unit() < share || right(candidate)).cloned();
+    let mut kept: Vec<Candidate> = kept.collect();
+    if kept.is_empty() {
+        return candidates.iter().take(FEWEST).cloned().collect();
+    }
+    let mut place = 0;
+    kept.retain(|candidate| {
+        place += 1;
+        place <= most || right(candidate)
+    });
+    kept
 }
 
 fn prompted(shown: Shown, passages: &[FoundPassage]) -> Prompted {

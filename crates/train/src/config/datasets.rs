@@ -45,6 +45,7 @@ pub(super) struct Raw {
     rag_answer: Option<&'static str>,
     rag_no_answer_share: Option<f64>,
     rag_passages: Option<usize>,
+    rag_variants: Option<usize>,
     invent_from: Option<Vec<String>>,
     invent_count: Option<usize>,
     invent_sentences: Option<usize>,
@@ -95,6 +96,7 @@ impl Raw {
             rag_answer: keys.choice("rag_answer", &RAG_ANSWERS.map(|word| (word, word)))?,
             rag_no_answer_share: keys.number("rag_no_answer_share", Allowed::Within(0.0, 1.0))?,
             rag_passages: keys.count("rag_passages", 1)?,
+            rag_variants: keys.count("rag_variants", 1)?,
             invent_from: keys.words("invent_from")?,
             invent_count: keys.count("invent_count", 1)?,
             invent_sentences: keys.count("invent_sentences", 2)?,
@@ -230,7 +232,8 @@ impl Raw {
         keys: &mut Keys,
     ) -> Result<Option<RagSettings>, TrainError> {
         if self.format != Some(Form::Questions) {
-            let of_questions = ["rag_documents", "rag_answer", "rag_no_answer_share", "rag_passages"];
+            let of_questions =
+                ["rag_documents", "rag_answer", "rag_no_answer_share", "rag_passages", "rag_variants"];
             keys.without_effect(&of_questions, "it is for dataset_format: questions");
             return Ok(None);
         }
@@ -246,6 +249,7 @@ impl Raw {
             answer: self.rag_answer.map(str::to_owned),
             no_answer_share: self.rag_no_answer_share,
             passages: self.rag_passages,
+            variants: self.rag_variants,
         }))
     }
 

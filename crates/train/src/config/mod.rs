@@ -158,6 +158,8 @@ pub struct RagSettings {
     pub no_answer_share: Option<f64>,
     /// Passages of a prompt; `None` as in serving.
     pub passages: Option<usize>,
+    /// Examples of a question for a model that points; `None` for one.
+    pub variants: Option<usize>,
 }
 
 /// Exercises for a model that points at sentences (`invent_from`): the caller makes them of these documents, writes them to

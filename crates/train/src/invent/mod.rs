@@ -82,6 +82,41 @@ pub struct Exercise {
     pub answer: Vec<(usize, Option<String>)>,
 }
 
+impl Exercise {
+    /// What the question shares with the sentences, for [`highlighted`].
+    pub fn shared(&self) -> Shared {
+        let around = |shown: &Shown| format!("{} {} {}", shown.title, shown.heading, shown.text);
+        let told: BTreeSet<String> =
+            self.sentences.iter().flat_map(|shown| words::terms(&around(shown))).collect();
+        let asked: BTreeSet<String> = words::terms(&self.question).into_iter().collect();
+        Shared { found: asked.intersection(&told).cloned().collect(), asked }
+    }
+}
+
+/// Words of a question.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// All that carry matter.
+    pub asked: BTreeSet<String>,
+    /// Those of them that a sentence has.
+    pub found: BTreeSet<String>,
+}
+
+/// `text` with `mark` behind each word that is among `terms`, as serving shows it.
+pub fn highlighted(text: &str, terms: &BTreeSet<String>, mark: char) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut done = 0;
+    for word in words::words(text) {
+        if words::terms(&text[word.at.clone()]).iter().any(|term| terms.contains(term)) {
+            out.push_str(&text[done..word.at.end]);
+            out.push(mark);
+            done = word.at.end;
+        }
+    }
+    out.push_str(&text[done..]);
+    out
+}
+
 /// Makes exercises.
 #[derive(Debug)]
 pub struct Inventor {

@@ -7,10 +7,11 @@ use anyhow::{Context as _, bail};
 use lore_core::{Limits, Message, Quotes, Role};
 use lore_ingest::parse;
 use lore_ingest::source::files::walk;
+use lore_query::quote::highlight::MARK;
 use lore_query::quote::prompt::{Line, quotes_chat};
 use lore_query::readable;
 use lore_train::config::InventSettings;
-use lore_train::invent::{Exercise, Inventor, Source};
+use lore_train::invent::{Exercise, Inventor, Source, highlighted};
 use serde_json::json;
 
 use crate::progress::{self, Progress, Unit};
@@ -89,12 +90,16 @@ fn sources(settings: &InventSettings, limits: &Limits) -> anyhow::Result<Vec<Sou
 
 /// An exercise as serving would show and read it.
 fn line(number: usize, exercise: &Exercise, words: bool) -> serde_json::Value {
+    let shared = exercise.shared();
+    let of_sentence = |text: &str| highlighted(text, &shared.asked, MARK);
+    let of_question = |text: &str| highlighted(text, &shared.found, MARK);
     let lines: Vec<Line> = exercise
         .sentences
         .iter()
-        .map(|shown| Line::new(&shown.title, Some(&shown.heading), &shown.text, shown.marks))
+        .map(|shown| Line::new(&shown.title, Some(&shown.heading), &shown.text, &of_sentence, shown.marks))
         .collect();
-    let mut messages: Vec<Message> = quotes_chat(&exercise.question, &lines, exercise.confidence);
+    let mut messages: Vec<Message> =
+        quotes_chat(&exercise.question, &lines, &of_question, exercise.confidence);
     let mut answer = String::new();
     for (index, told) in &exercise.answer {
         answer.push_str(&Quotes::tag(index + 1));

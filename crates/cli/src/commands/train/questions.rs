@@ -136,6 +136,7 @@ fn wanted(rag: &RagSettings, set: &DatasetSpec, all: &[PathBuf], seed: u64) -> a
         rag: RagConfig {
             answer,
             no_answer_share: rag.no_answer_share.unwrap_or(default.no_answer_share),
+            variants: rag.variants.unwrap_or(default.variants),
             seed,
         },
     })
@@ -154,6 +155,7 @@ mod tests {
             answer: answer.map(str::to_owned),
             no_answer_share: Some(0.5),
             passages: None,
+            variants: None,
         }
     }
 
@@ -166,7 +168,7 @@ mod tests {
             ("short", AnswerForm::Short),
         ] {
             let wanted = wanted(&rag(Some(word)), &set, &[], 7).unwrap();
-            assert_eq!(wanted.rag, RagConfig { answer: form, no_answer_share: 0.5, seed: 7 });
+            assert_eq!(wanted.rag, RagConfig { answer: form, no_answer_share: 0.5, variants: 1, seed: 7 });
             assert_eq!((wanted.documents, wanted.questions), (Some("docs".into()), vec!["q.jsonl".into()]));
         }
         assert_eq!(wanted(&rag(None), &set, &[], 7).unwrap().rag.answer, AnswerForm::default());
