@@ -7,6 +7,7 @@
 mod house;
 mod journeys;
 mod kill;
+mod nano;
 mod releases;
 mod talks;
 mod tiny;

@@ -18,7 +18,7 @@ use crate::settings::{Generator, Settings};
 /// Who writes the answers, other than the settings say.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Writer {
-    /// Who writes answers: none, or a model's name, folder or .gguf file [default: the live release, else that of the settings]
+    /// Who writes answers: auto, none, or a model's name, folder or .gguf file [default: the live release, else that of the settings]
     #[arg(long, value_name = "MODEL")]
     pub generator: Option<String>,
 }
@@ -30,7 +30,8 @@ impl Writer {
     /// Fails where it is no name of a model.
     pub fn apply(&self, mut settings: Settings) -> anyhow::Result<Settings> {
         if let Some(name) = &self.generator {
-            settings.config.generator = settings.config.generator.named(name).context("--generator")?;
+            let named = settings.config.generator.named(name).context("--generator")?;
+            settings.config.generator = named.decided(&settings.data_dir);
             settings.own_writer = true;
         }
         Ok(settings)

@@ -10,6 +10,7 @@ mod commands;
 mod examples;
 mod intake;
 mod logging;
+mod measured;
 mod open;
 mod print;
 mod proc;

@@ -71,6 +71,16 @@ pub async fn generator_files(settings: &Settings, config: &GeneratorConfig) -> a
     fetched(settings, config.spec()?, &config.sources).await
 }
 
+/// The folder of the model that comes with the binary, which is made where it is not there.
+///
+/// # Errors
+/// Fails where it cannot be written.
+pub fn nano() -> anyhow::Result<PathBuf> {
+    let store = model_store()?;
+    let whole = || format!("cannot unpack {} into {}", lore_nano::NAME, store.path().display());
+    lore_nano::unpack(store.path()).with_context(whole)
+}
+
 /// Where the tokenizer of the language model `config` is: as [`generator_files`], but a folder need not hold weights yet.
 ///
 /// # Errors
@@ -89,6 +99,9 @@ pub async fn generator_text(settings: &Settings, config: &GeneratorConfig) -> an
 /// # Errors
 /// As [`model`].
 pub async fn training_base(settings: &Settings, name: &str) -> anyhow::Result<PathBuf> {
+    if name == lore_nano::NAME {
+        return blocking(nano).await;
+    }
     let path = PathBuf::from(name);
     if path.exists() {
         return Ok(path);

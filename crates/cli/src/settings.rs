@@ -15,7 +15,7 @@ use lore_query::{AnswerConfig, RetrieveConfig};
 use lore_server::HttpConfig;
 use serde::{Deserialize, Serialize};
 
-pub use self::generator::{Generator, GeneratorConfig};
+pub use self::generator::{Choice, Generator, GeneratorConfig};
 use crate::cli::GlobalFlags;
 
 /// Every key with its default and what it does; a test holds it equal to [`Config::default`].
@@ -66,7 +66,7 @@ impl Default for Config {
             offline: false,
             embedder: EmbedderConfig::default(),
             reranker: None,
-            generator: Generator::None,
+            generator: Generator::default(),
             index: IndexConfig::default(),
             retrieve: RetrieveConfig::default(),
             answer: AnswerConfig::default(),
@@ -226,11 +226,13 @@ pub fn resolve(
     }
 
     config.gate.check().map_err(anyhow::Error::msg)?;
+    config.answer.generate.quotes.check().map_err(|reason| anyhow::anyhow!("answer.generate.{reason}"))?;
     let data_dir = match &config.data_dir {
         Some(dir) => dir.clone(),
         None => default_data_dir(&env)?,
     };
     config.data_dir = Some(data_dir.clone());
+    config.generator = config.generator.decided(&data_dir);
     if config.retrieve.dense_languages.is_empty() {
         config.retrieve.dense_languages.clone_from(&config.embedder.languages);
     }

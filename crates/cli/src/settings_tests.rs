@@ -209,9 +209,10 @@ fn the_generator_that_the_defaults_show_has_every_key_with_its_default() {
 }
 
 #[test]
-fn a_generator_is_none_or_a_map_that_names_a_model() {
+fn a_generator_is_auto_none_or_a_map_that_names_a_model() {
     let of = |text: &str| parse(text, "lore.yaml").map(|config| config.generator);
     assert_eq!(of("generator: none\n").unwrap(), Generator::None);
+    assert_eq!(of("generator: auto\n").unwrap(), Generator::default());
     assert_eq!(of("generator:\n").unwrap(), Generator::None);
     let Generator::Model(config) = of("generator: {model: a/b, max_running: 3}\n").unwrap() else {
         panic!("no model");
@@ -219,7 +220,7 @@ fn a_generator_is_none_or_a_map_that_names_a_model() {
     assert_eq!((config.name().as_str(), config.max_running, config.queue), ("a/b", 3, 64));
     let error = |text: &str| of(text).unwrap_err().to_string();
     assert!(
-        error("generator: a/b\n").contains("set it to none, or to {model: a/b}"),
+        error("generator: a/b\n").contains("set it to auto, none, or to {model: a/b}"),
         "{}",
         error("generator: a/b\n")
     );
@@ -239,6 +240,7 @@ fn the_environment_names_another_generator_or_none() {
         with(&GlobalFlags::default(), &[("LORE_GENERATOR", name)], cwd).map(|s| s.config.generator)
     };
     assert_eq!(of("none").unwrap(), Generator::None);
+    assert!(matches!(of("auto").unwrap(), Generator::Auto(choice) if !choice.reason.is_empty()));
     let same = of("a/b:c.gguf").unwrap();
     assert_eq!(same.model().unwrap().chat_template, Some(cwd.join("t.jinja")));
     assert_eq!(same.model().unwrap().spec().unwrap().file(), Some("c.gguf"));

@@ -38,7 +38,8 @@ pub async fn configured(settings: &Settings) -> anyhow::Result<Option<Serving>> 
         let name = config.name();
         let whole = || format!("cannot load the generator {name}");
         // A model of this machine goes by its file's name: callers are told it, and need not know where it lies.
-        let shown = config.spec()?.path().is_none().then(|| name.clone());
+        let ours = config.model == lore_nano::NAME;
+        let shown = (ours || config.spec()?.path().is_none()).then(|| name.clone());
         let options = config.options().with_context(whole)?;
         let loaded = Loaded::open(&path, &config, options, shown).with_context(whole)?;
         loaded.check_text(&name)?;
@@ -58,7 +59,7 @@ pub async fn configured(settings: &Settings) -> anyhow::Result<Option<Serving>> 
 /// Says whether it is damaged, cannot be run, or has no room.
 pub async fn release(settings: &Settings, name: ReleaseName) -> Result<Serving, OpenError> {
     let store = ReleaseStore::of(&settings.data_dir);
-    let config = settings.config.generator.model().cloned().unwrap_or_default();
+    let config = settings.config.generator.configured().cloned().unwrap_or_default();
     let label = name.label();
     let loading = tokio::task::spawn_blocking(move || load(&store, &config, name));
     let serving =

@@ -148,6 +148,31 @@ impl Quotes {
     pub fn tag(number: usize) -> String {
         format!("[s{number}]")
     }
+
+    /// Whether `words` stand in `sentence` as they are, with no word or number cut at either end.
+    pub fn is_part(sentence: &str, words: &str) -> bool {
+        let whole =
+            |at: usize| !Self::is_inside(sentence, at) && !Self::is_inside(sentence, at + words.len());
+        !words.is_empty() && sentence.match_indices(words).any(|(at, _)| whole(at))
+    }
+
+    /// Whether a word (of a script with spaces) or a number goes on over the byte `at` of a sentence: within `800`, before the
+    /// comma of `1,250`, behind the sign of `-5`, before `万` in `15万`.
+    pub fn is_inside(sentence: &str, at: usize) -> bool {
+        let (Some(before), Some(behind)) = (sentence.get(..at), sentence.get(at..)) else { return true };
+        let (mut before, mut behind) = (before.chars().rev(), behind.chars());
+        let (Some(last), Some(next)) = (before.next(), behind.next()) else { return false };
+        let (second_last, second) = (before.next(), behind.next());
+        let part = |char: char| char.is_alphanumeric() && char < '\u{2e80}';
+        let digit = |char: Option<char>| char.is_some_and(|char| char.is_ascii_digit());
+        let joint = |char: char| matches!(char, '.' | ',' | ':' | '/' | '-' | '\'');
+        let sign = |char: char| matches!(char, '-' | '+' | '−');
+        part(last) && part(next)
+            || digit(Some(last)) && joint(next) && digit(second)
+            || digit(second_last) && joint(last) && digit(Some(next))
+            || sign(last) && digit(Some(next)) && !second_last.is_some_and(part)
+            || digit(Some(last)) && matches!(next, '万' | '亿' | '千' | '百' | '%' | '％' | '‰' | '°')
+    }
 }
 
 /// What a text may be.
@@ -245,8 +270,17 @@ pub struct GenerationTimings {
     pub tokens_per_second: f64,
 }
 
+/// How sure a model was when it began to point, where its text was to be [`Quotes`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pointing {
+    /// The probability of a refusal.
+    pub refusal: f32,
+    /// The probability of each sentence, where it does not refuse; empty where a tag is several tokens.
+    pub sentences: Vec<f32>,
+}
+
 /// The end of a text.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Generation {
     /// Why it ends.
     pub finish: FinishReason,
@@ -254,8 +288,8 @@ pub struct Generation {
     pub usage: Usage,
     /// Times.
     pub timings: GenerationTimings,
-    /// The probability of a refusal, where the text was to be [`Quotes`].
-    pub refusal: Option<f32>,
+    /// How sure it was, where it was to point.
+    pub pointing: Option<Pointing>,
 }
 
 /// What a generator is.
@@ -353,5 +387,19 @@ impl Generator {
     /// Whether the engine still takes requests.
     pub fn is_running(&self) -> bool {
         !self.queue.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_sentence_are_whole_words_and_numbers() {
+        let sentence = "Pay EUR 1,250.50 or -5 by 24/7; 15万元, 30 % and 80%.";
+        let parts = ["Pay", "EUR 1,250.50", "-5", "24/7", "15万元", "30", "30 %", "80%", "or -5 by"];
+        assert!(parts.into_iter().all(|words| Quotes::is_part(sentence, words)));
+        let cut = ["Pa", "1", "250.50", "1,250", "5 by", "24", "15", "80", "", "pay", "EUR  1"];
+        assert!(!cut.into_iter().any(|words| Quotes::is_part(sentence, words)));
     }
 }

@@ -38,7 +38,8 @@ pub use document::{
 };
 pub use generate::{
     AnswerStyle, ChatEncoder, ChatOptions, FinishReason, Form, GenerateEvent, GenerateRequest, Generation,
-    GenerationTimings, Generator, GeneratorInfo, Markers, Message, Prompt, Quotes, Role, Sampling, Usage,
+    GenerationTimings, Generator, GeneratorInfo, Markers, Message, Pointing, Prompt, Quotes, Role, Sampling,
+    Usage,
 };
 pub use ids::{ChunkId, ContentHash, ConversationId, DocumentId, Seq};
 pub use limits::Limits;

@@ -290,7 +290,7 @@ impl Answerer {
         };
         let least = match generator {
             // It says itself how sure it is.
-            Some(_) if pointing => 0.0,
+            Some(_) if pointing && !findings.candidates.is_empty() => 0.0,
             Some(_) => self.config.generate.ask_threshold,
             None => self.config.support_threshold,
         };

@@ -185,7 +185,7 @@ pub(crate) fn one_line(text: &str) -> String {
 
 /// What may stand between the characters of a fence or a marker without being seen: spaces, format characters, and marks
 /// that join what is before them.
-const UNSEEN: &str = r"[\s\p{Cf}\u{34f}\u{fe00}-\u{fe0f}]*";
+pub(crate) const UNSEEN: &str = r"[\s\p{Cf}\u{34f}\u{fe00}-\u{fe0f}]*";
 
 /// The letters of the fence's name, each with the ones that look like it: full-width, Cyrillic, IPA.
 const NAME: [&str; 7] = ["pｐр", "aａаɑ", "sｓѕ", "sｓѕ", "aａаɑ", "gｇɡ", "eｅе"];

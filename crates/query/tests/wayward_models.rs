@@ -252,7 +252,7 @@ async fn a_document_that_goes_while_its_answer_is_written_ends_the_answer() {
         assert!(
             request
                 .reply
-                .send(GenerateEvent::Done(Generation { finish, usage, timings, refusal: None }))
+                .send(GenerateEvent::Done(Generation { finish, usage, timings, pointing: None }))
                 .await
                 .is_err()
         );

@@ -74,6 +74,7 @@ impl Up {
             let catalog = index.catalog().clone();
             let release = open::blocking(move || catalog.live_release()).await?;
             let release = release.filter(|_| !settings.own_writer).map(|release| release.label());
+            let released = release.is_some();
             let generator = release.or(settings.config.generator.model().map(GeneratorConfig::name));
             if settings.json {
                 print::json(&json!({
@@ -82,6 +83,11 @@ impl Up {
             } else if !settings.quiet {
                 print::line(&format!("embedder   {model}"))?;
                 print::line(&format!("generator  {}", generator.as_deref().unwrap_or("none")))?;
+                // Who writes was left open: which it is, why, and what would be better.
+                if let Some(reason) = settings.config.generator.reason().filter(|_| !released) {
+                    print::line(&format!("           {reason}"))?;
+                    print::line("           a larger model: lore up --generator Qwen/Qwen3-0.6B")?;
+                }
                 print::line(&format!("documents  {documents} ({chunks} chunks)"))?;
                 print::line(&format!("serving    {url}"))?;
                 let question = if example { QUESTION } else { "..." };

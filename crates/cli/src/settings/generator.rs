@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::measured::Measured;
 use anyhow::{Context as _, anyhow};
 use lore_inference::GeneratorOptions;
 use lore_models::decoder::{KvType, Quantize};
@@ -12,12 +13,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The word for nobody.
 const NONE: &str = "none";
+/// The word for whichever of lore-nano and nobody answers better.
+const AUTO: &str = "auto";
+/// Memory for the keys and values of a small model, in bytes.
+const SMALL_KV: u64 = 128 << 20;
 
 /// Who writes answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Generator {
+    /// Whichever of the model that comes with the binary and nobody did better when both were last measured.
+    Auto(Box<Choice>),
     /// Nobody: the supporting sentences are the answer.
-    #[default]
     None,
     /// A language model.
     Model(Box<GeneratorConfig>),
@@ -55,6 +61,21 @@ pub struct GeneratorConfig {
     pub prefill_tokens_alone: usize,
 }
 
+/// Who was chosen, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The model, where it did better.
+    pub model: Option<GeneratorConfig>,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+impl Default for Generator {
+    fn default() -> Self {
+        Self::Auto(Box::default())
+    }
+}
+
 impl Default for GeneratorConfig {
     fn default() -> Self {
         let engine = GeneratorOptions::default();
@@ -77,11 +98,20 @@ impl Default for GeneratorConfig {
 }
 
 impl GeneratorConfig {
+    /// The model that comes with the binary; it needs little memory.
+    pub fn nano() -> Self {
+        Self { model: lore_nano::NAME.to_owned(), kv_bytes: SMALL_KV, ..Self::default() }
+    }
+
     /// The model as a source looks for it.
     ///
     /// # Errors
     /// Fails where the name is none.
     pub fn spec(&self) -> anyhow::Result<ModelSpec> {
+        if self.model == lore_nano::NAME {
+            let folder = crate::open::nano()?;
+            return Ok(ModelSpec::parse(&folder.to_string_lossy())?);
+        }
         // What lies here goes before a name for a source, as for a training's base.
         let here = ["config.json", ""].iter().any(|file| Path::new(&self.model).join(file).is_file());
         let name = if here { PathBuf::from(".").join(&self.model) } else { PathBuf::from(&self.model) };
@@ -122,12 +152,38 @@ impl Generator {
     /// The language model, if there is one.
     pub fn model(&self) -> Option<&GeneratorConfig> {
         match self {
+            Self::Auto(choice) => choice.model.as_ref(),
             Self::None => None,
             Self::Model(config) => Some(config),
         }
     }
 
-    /// The one that `text` names on the command line or in the environment: `none`, or a model. How a model is run stays
+    /// The language model that the settings name themselves: how others are run, too.
+    pub fn configured(&self) -> Option<&GeneratorConfig> {
+        match self {
+            Self::Auto(_) | Self::None => None,
+            Self::Model(config) => Some(config),
+        }
+    }
+
+    /// The same, decided where it is left open: by the last measurement in `data_dir`, else by the one that comes with the
+    /// model.
+    pub fn decided(self, data_dir: &Path) -> Self {
+        match self {
+            Self::Auto(_) => Self::Auto(Box::new(Measured::last(data_dir).choice())),
+            other => other,
+        }
+    }
+
+    /// Why it is who it is, where that was left open.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Auto(choice) => Some(&choice.reason),
+            Self::None | Self::Model(_) => None,
+        }
+    }
+
+    /// The one that `text` names on the command line or in the environment: `auto`, `none`, or a model. How a model is run stays
     /// as it was set; what belongs to another model does not.
     ///
     /// # Errors
@@ -137,7 +193,13 @@ impl Generator {
         if text == NONE {
             return Ok(Self::None);
         }
-        let before = self.model().cloned().unwrap_or_default();
+        if text == AUTO {
+            return Ok(Self::default());
+        }
+        if text == lore_nano::NAME {
+            return Ok(Self::Model(Box::new(GeneratorConfig::nano())));
+        }
+        let before = self.configured().cloned().unwrap_or_default();
         if before.model == text || before.name() == text {
             return Ok(self.clone());
         }
@@ -155,7 +217,7 @@ impl Generator {
     /// The same, paths relative to `base` made whole.
     pub fn based(self, base: &Path) -> Self {
         match self {
-            Self::None => Self::None,
+            Self::Auto(_) | Self::None => self,
             Self::Model(mut config) => {
                 config.chat_template = config.chat_template.take().map(|path| base.join(path));
                 config.adapter = config.adapter.take().map(|path| base.join(path));
@@ -168,6 +230,7 @@ impl Generator {
 impl Serialize for Generator {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
+            Self::Auto(_) => serializer.serialize_str(AUTO),
             Self::None => serializer.serialize_str(NONE),
             Self::Model(config) => config.serialize(serializer),
         }
@@ -182,14 +245,19 @@ impl<'de> Deserialize<'de> for Generator {
             type Value = Generator;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("none, or {model: NAME}")
+                f.write_str("auto, none, or {model: NAME}")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Generator, E> {
                 if text == NONE {
                     return Ok(Generator::None);
                 }
-                Err(E::custom(format!("generator is {text:?}; set it to none, or to {{model: {text}}}")))
+                if text == AUTO {
+                    return Ok(Generator::default());
+                }
+                Err(E::custom(format!(
+                    "generator is {text:?}; set it to auto, none, or to {{model: {text}}}"
+                )))
             }
 
             fn visit_unit<E: de::Error>(self) -> Result<Generator, E> {

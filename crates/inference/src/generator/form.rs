@@ -66,6 +66,22 @@ impl FormState {
         }
     }
 
+    /// The sentence whose tag the text ends with, from 0.
+    pub fn tagged(&self) -> Option<usize> {
+        match self {
+            Self::Quotes(_, state) => state.tagged(),
+            _ => None,
+        }
+    }
+
+    /// Sentences that may be pointed at.
+    pub fn sentences(&self) -> usize {
+        match self {
+            Self::Quotes(quotes, _) => quotes.sentences.len(),
+            _ => 0,
+        }
+    }
+
     fn may_wait(&self) -> bool {
         match self {
             Self::Free => true,

@@ -65,6 +65,14 @@ impl QuoteState {
         matches!(self.place, Place::Behind(_))
     }
 
+    /// The sentence whose tag it ends with, from 0.
+    pub fn tagged(&self) -> Option<usize> {
+        match self.place {
+            Place::Behind(Words::None(false)) => self.tagged.last().and_then(|number| number.checked_sub(1)),
+            _ => None,
+        }
+    }
+
     /// What it has become.
     pub fn leaning(&self) -> Leaning {
         match &self.place {
@@ -126,26 +134,18 @@ impl QuoteState {
     fn is_whole(&self, quotes: &Quotes, words: &Words) -> bool {
         let Words::At(ends) = words else { return true };
         let sentence = self.tagged.last().and_then(|number| quotes.sentences.get(number - 1));
-        sentence.is_some_and(|sentence| ends.iter().any(|end| !inside_word(sentence, *end)))
+        sentence.is_some_and(|sentence| ends.iter().any(|end| !Quotes::is_inside(sentence, *end)))
     }
 }
 
 /// The ends of `char` where a word of `sentence` begins with it.
 fn begins(sentence: &str, char: char) -> Vec<usize> {
     let found = sentence.match_indices(char).map(|(at, found)| (at, at + found.len()));
-    found.filter(|(at, _)| !inside_word(sentence, *at)).map(|(_, end)| end).collect()
+    found.filter(|(at, _)| !Quotes::is_inside(sentence, *at)).map(|(_, end)| end).collect()
 }
 
 fn goes_on(sentence: &str, end: usize, char: char) -> Option<usize> {
     sentence.get(end..)?.starts_with(char).then(|| end + char.len_utf8())
-}
-
-/// Whether a word of a script with spaces goes on over the byte `at`.
-fn inside_word(sentence: &str, at: usize) -> bool {
-    let is_part = |char: char| char.is_alphanumeric() && char < '\u{2e80}';
-    let before = sentence.get(..at).and_then(|text| text.chars().next_back());
-    let behind = sentence.get(at..).and_then(|text| text.chars().next());
-    before.is_some_and(is_part) && behind.is_some_and(is_part)
 }
 
 #[cfg(test)]
@@ -218,11 +218,17 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn borders_of_pieces_change_nothing(pieces in prop::collection::vec(r"(\[s[12]\]|\[none\]|[\[\]s1a é])?", 0..6)) {
-            let quotes = quotes(&["a é a1", "1"]);
-            let whole = QuoteState::new().after(&quotes, &pieces.concat());
-            let parts = pieces.iter().try_fold(QuoteState::new(), |state, piece| state.after(&quotes, piece));
-            prop_assert_eq!(parts, whole);
+        fn what_may_end_holds_parts_of_its_sentences(pieces in prop::collection::vec(r"(\[s[12]\]|\[none\]|[\[\]s1a é]|a1|1,5)?", 0..6)) {
+            let quotes = quotes(&["a é a1 1,5", "1"]);
+            let text = pieces.concat();
+            if ends(&quotes, &text) && text != Quotes::NONE {
+                for behind in text.split("[s").skip(1) {
+                    let (number, words) = behind.split_once(']').unwrap();
+                    let sentence = &quotes.sentences[number.parse::<usize>().unwrap() - 1];
+                    let words = words.strip_prefix(' ').unwrap_or(words);
+                    prop_assert!(words.is_empty() || Quotes::is_part(sentence, words), "{text}");
+                }
+            }
         }
     }
 }

@@ -167,7 +167,7 @@ impl<S: Clone + Send> Sequence<S> {
         let writing = millis(self.first, Some(now));
         Generation {
             finish,
-            refusal: self.writer.refusal(),
+            pointing: self.writer.pointing(),
             usage: Usage {
                 prompt_tokens: self.prompt,
                 cached_tokens: self.cached,

@@ -1,6 +1,6 @@
 //! From the logits after a text's last token to the next token and the text that it adds.
 
-use lore_core::{ModelError, Prompt};
+use lore_core::{ModelError, Pointing, Prompt};
 
 use super::form::FormState;
 use super::model::Text;
@@ -21,8 +21,8 @@ pub(super) struct Writer<S> {
     stops: Stops,
     state: FormState,
     ignore_end: bool,
-    /// The probability of a refusal, once it is known.
-    refusal: Option<f32>,
+    /// How sure it was when it began to point.
+    pointing: Option<Pointing>,
 }
 
 /// What comes next in a text.
@@ -52,13 +52,13 @@ impl<S: Clone + Send> Writer<S> {
             stops: Stops::new(std::mem::take(&mut prompt.stop)),
             state: FormState::new(prompt.form.take()),
             ignore_end: prompt.ignore_end,
-            refusal: None,
+            pointing: None,
         }
     }
 
-    /// The probability of a refusal, where the text was to point at sentences and has begun to.
-    pub fn refusal(&self) -> Option<f32> {
-        self.refusal
+    /// How sure it was, where the text was to point at sentences and has begun to.
+    pub fn pointing(&self) -> Option<Pointing> {
+        self.pointing.clone()
     }
 
     /// Chooses the token at `place` of the text.
@@ -108,11 +108,19 @@ impl<S: Clone + Send> Writer<S> {
     where
         T: Text<Stream = S>,
     {
-        let allowed: Vec<(u32, Leaning)> = scratch
-            .likeliest(SHORTLIST)
-            .into_iter()
-            .filter_map(|token| Some((token, self.effect(text, token)??.state.leaning())))
-            .collect();
+        let mut allowed: Vec<(u32, Leaning)> = Vec::new();
+        let mut tags: Vec<(usize, f32)> = Vec::new();
+        for tokens in [scratch.likeliest(SHORTLIST), (0..scratch.vocabulary()).collect()] {
+            for token in tokens {
+                let Some(Some(effect)) = self.effect(text, token) else { continue };
+                let first = allowed.first().map_or(token, |(first, _)| *first);
+                tags.extend(effect.state.tagged().map(|sentence| (sentence, scratch.weight(token, first))));
+                allowed.push((token, effect.state.leaning()));
+            }
+            if !allowed.is_empty() {
+                break;
+            }
+        }
         if allowed.first().is_none_or(|(_, leaning)| *leaning == Leaning::Open) {
             return;
         }
@@ -122,7 +130,16 @@ impl<S: Clone + Send> Writer<S> {
         };
         let (refuses, answers) = (weight(Leaning::Refuses, scratch), weight(Leaning::Answers, scratch));
         let share = refuses / (refuses + answers);
-        self.refusal = Some(share);
+        if !share.is_finite() {
+            return;
+        }
+        let mut sentences = vec![0.0; if tags.is_empty() { 0 } else { self.state.sentences() }];
+        for (sentence, weight) in tags {
+            if let Some(place) = sentences.get_mut(sentence) {
+                *place += weight / answers.max(f32::MIN_POSITIVE);
+            }
+        }
+        self.pointing = Some(Pointing { refusal: share, sentences });
         let chosen = if share >= refuse_at { Leaning::Refuses } else { Leaning::Answers };
         let of_chosen = |leaning: Leaning| allowed.iter().filter(move |(_, of)| *of == leaning);
         // A side without a token, which a bias or a small vocabulary makes, cannot be chosen.
@@ -185,4 +202,94 @@ pub(super) fn refusal(model: &str, prompt: &Prompt, vocabulary: usize, most: usi
         return None;
     };
     Some(ModelError::Refused { model: model.to_owned(), message })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
+
+    use lore_core::{Form, Quotes, Sampling};
+
+    use super::*;
+
+    const PIECES: [&str; 9] = ["", "[none]", "[s1]", "[s2]", "[s3]", " EUR", " 800", "[", "s1]"];
+    const END: u32 = 0;
+
+    struct Pieces;
+
+    impl Text for Pieces {
+        type Stream = ();
+
+        fn stream(&self) {}
+
+        fn push(&self, (): &mut (), token: u32) -> String {
+            PIECES[token as usize].to_owned()
+        }
+
+        fn finish(&self, (): &mut ()) -> String {
+            String::new()
+        }
+
+        fn is_end(&self, token: u32) -> bool {
+            token == END
+        }
+    }
+
+    /// What is written where each step has these logits, and how sure it was.
+    fn written(refuse_at: f32, rows: &[[f32; 9]]) -> (String, Pointing) {
+        let sentences = ["Up to EUR 800.".to_owned(), "None.".to_owned(), "Ten.".to_owned()];
+        let quotes = Quotes { sentences: sentences.to_vec(), most: 2, words: true, refuse_at };
+        let mut prompt = Prompt {
+            tokens: vec![1],
+            sampling: Sampling { temperature: 0.0, ..Sampling::default() },
+            form: Some(Form::Quotes(Arc::new(quotes))),
+            ..Prompt::default()
+        };
+        let mut writer = Writer::new((), &mut prompt);
+        let (mut scratch, mut text) = (Scratch::default(), String::new());
+        for (place, row) in rows.iter().enumerate() {
+            match writer.next(&Pieces, row, &mut scratch, place).unwrap() {
+                Next::Token(_, shown) => text.push_str(&shown),
+                Next::Last(_, shown) | Next::Nothing(shown) => {
+                    text.push_str(&shown);
+                    break;
+                }
+            }
+        }
+        (text, writer.pointing().unwrap())
+    }
+
+    #[test]
+    fn a_refusal_is_decided_by_its_probability_and_not_by_the_likeliest_token() {
+        // Among what may come: none 0.4, s1 0.3, s2 0.2, s3 0.1; other tokens are likelier and not allowed.
+        let first = [0.4f32, 0.3, 0.2, 0.1].map(f32::ln);
+        let row = [9.0, first[0], first[1], first[2], first[3], 9.0, 9.0, -9.0, 9.0];
+        let end = [9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let (text, sure) = written(0.5, &[row, end]);
+        assert_eq!(text, "[s1]");
+        assert!((sure.refusal - 0.4).abs() < 1e-3, "{sure:?}");
+        let near = |a: f32, b: f32| (a - b).abs() < 1e-3;
+        assert!(near(sure.sentences[0], 0.5) && near(sure.sentences[2], 1.0 / 6.0), "{sure:?}");
+        assert_eq!(written(0.3, &[row, end]).0, "[none]");
+        assert_eq!(written(f32::INFINITY, &[row, end]).0, "[s1]");
+    }
+
+    #[test]
+    fn what_follows_a_tag_is_held_to_the_sentence() {
+        let row = |likely: u32| {
+            let mut row = [0.0; 9];
+            row[likely as usize] = 5.0;
+            row
+        };
+        let wanting =
+            |tokens: &[u32]| written(0.5, &tokens.iter().map(|token| row(*token)).collect::<Vec<_>>()).0;
+        assert_eq!(wanting(&[2, 5, 6, END]), "[s1] EUR 800");
+        assert_eq!(wanting(&[2, 3, END]), "[s1][s2]");
+        // No words of another sentence, no tag twice, no refusal behind a tag.
+        assert!(!wanting(&[3, 5, END]).contains("EUR"));
+        assert!(!wanting(&[2, 2, END]).starts_with("[s1][s1]"));
+        assert!(!wanting(&[2, 1, END]).contains("none"));
+    }
 }

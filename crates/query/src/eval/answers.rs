@@ -91,7 +91,7 @@ pub struct QuestionOutcome {
 
 impl QuestionOutcome {
     /// Whether the answer holds the right one, or was rightly refused.
-    pub(super) fn is_right(&self) -> bool {
+    pub fn is_right(&self) -> bool {
         if self.answerable { self.contains_gold } else { !self.answered }
     }
 }

@@ -175,7 +175,7 @@ fn choose(
     with_source: bool,
     count: usize,
 ) -> Vec<FoundPassage> {
-    let others = near.iter().filter(|found| !source(found)).count().min(count - usize::from(with_source));
+    let others = count.saturating_sub(usize::from(with_source));
     let (mut sources, mut rest) = (usize::from(with_source), others);
     let mut shown: Vec<FoundPassage> = near
         .iter()

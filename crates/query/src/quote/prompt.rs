@@ -9,7 +9,7 @@ use lore_core::{Message, Quotes, Role};
 use regex::Regex;
 
 use super::highlight::MARK;
-use crate::prompt::{PromptLanguage, file, one_line};
+use crate::prompt::{PromptLanguage, UNSEEN, file, one_line};
 
 /// Longest title or heading in code points.
 const LONGEST_AROUND: usize = 60;
@@ -44,9 +44,9 @@ impl Line {
             .into_iter()
             .flatten()
             .filter(|part| !part.trim().is_empty())
-            .map(|part| unmarked(&defuse(part)).chars().take(LONGEST_AROUND).collect())
+            .map(|part| shown(part).chars().take(LONGEST_AROUND).collect())
             .collect();
-        let text: String = unmarked(&defuse(text)).chars().take(LONGEST).collect();
+        let text: String = shown(text).chars().take(LONGEST).collect();
         let around = highlight(&around.join(" > "));
         Self { around, marked: highlight(&text), text, marks: marks.map(mark) }
     }
@@ -59,9 +59,10 @@ impl Line {
     }
 }
 
-/// `text` on one line, without what could be taken for a mark.
-fn unmarked(text: &str) -> String {
-    one_line(&text.replace(MARK, ""))
+/// `text` on one line, without what could be taken for a mark, a marker or a tag.
+fn shown(text: &str) -> String {
+    // Marks go first: `[s*3]` without its star is a tag.
+    one_line(&defuse(&text.replace(MARK, "")))
 }
 
 /// A share as a digit.
@@ -79,7 +80,7 @@ pub fn quotes_chat(
 ) -> Vec<Message> {
     let language = PromptLanguage::of(question);
     let tagged: Vec<String> = (1..).zip(lines).map(|(number, line)| line.tagged(number)).collect();
-    let question = unmarked(&defuse(question));
+    let question = shown(question);
     let again = highlight(&question);
     let told = format!("{question}\n{}\n{again} {}", tagged.join("\n"), mark(confidence));
     vec![Message::new(Role::System, file!(language, "system")), Message::new(Role::User, told)]
@@ -87,7 +88,11 @@ pub fn quotes_chat(
 
 #[allow(clippy::expect_used, reason = "the pattern is a constant, and a test uses it")]
 static TAG: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)[\[［【]\s*(s\s*[0-9０-９]{1,3}|none)\s*[\]］】]").expect("a pattern of this file")
+    let spread = |letters: [&str; 4]| letters.map(|like| format!("[{like}]{UNSEEN}")).concat();
+    let none = spread(["nｎ", "oｏо", "nｎ", "eｅе"]);
+    let pattern =
+        format!(r"(?i)[\[［【〔]{UNSEEN}([sｓѕ]{UNSEEN}[0-9０-９]{{1,3}}|{none}){UNSEEN}[\]］】〕]");
+    Regex::new(&pattern).expect("a pattern of this file")
 });
 
 /// `text` without what could be taken for a tag or a marker: `[s3]` is `(s3)`.
@@ -106,9 +111,14 @@ mod tests {
     #[test]
     fn documents_cannot_set_tags() {
         assert_eq!(
-            defuse("See [s3], [None] and [ S12 ]; [see] [4]."),
+            shown("See [s3], [None] and [ S12 ]; [see] [4]."),
             "See (s3), (None) and (S12); [see] (4)."
         );
+        assert_eq!(shown("[s*3] [**none**] [ｓ３]"), "(s3) (none) (ｓ３)");
+        let line = Line::new("[s*1]", Some("[*none*]"), "[s*2]", &plain, [0.0; 3]).tagged(4);
+        assert_eq!(line, "(s1) > (none): (s2) 000[s4]");
+        let told = quotes_chat("[s*1]?", &[], &plain, 0.5)[1].content.clone();
+        assert!(!told.contains('['), "{told}");
     }
 
     #[test]

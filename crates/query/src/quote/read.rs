@@ -21,13 +21,10 @@ pub fn read(text: &str, sentences: &[String]) -> Vec<Pointed> {
         let Some((tag, after)) = behind.split_once(']') else { break };
         let number = tag.strip_prefix('s').and_then(|number| number.parse::<usize>().ok());
         let Some(sentence) = number.and_then(|number| number.checked_sub(1)) else { continue };
-        let Some(whole) =
-            sentences.get(sentence).filter(|_| tag == &Quotes::tag(sentence + 1)[1..tag.len() + 1])
-        else {
-            continue;
-        };
+        let exact = |_: &&String| Quotes::tag(sentence + 1) == format!("[{tag}]");
+        let Some(whole) = sentences.get(sentence).filter(exact) else { continue };
         let words = after.split('[').next().unwrap_or_default().trim();
-        let words = if whole.contains(words) { words.to_owned() } else { String::new() };
+        let words = if Quotes::is_part(whole, words) { words.to_owned() } else { String::new() };
         if out.iter().all(|pointed| pointed.sentence != sentence) {
             out.push(Pointed { sentence, words });
         }
@@ -48,6 +45,8 @@ mod tests {
         assert_eq!(told("[s2][s1] EUR 800"), [(1, String::new()), (0, "EUR 800".to_owned())]);
         assert_eq!(told("[s1] EUR 900[s1][s2"), [(0, String::new())]);
         assert_eq!(told("[none]"), []);
-        assert_eq!(told("[s3] [s0] [s01] [x] s1]"), []);
+        assert_eq!(told("[s3] [s0] [s01] [s001] [s+01] [x] s1]"), []);
+        // Cut short.
+        assert_eq!(told("[s1] EUR 80"), [(0, String::new())]);
     }
 }

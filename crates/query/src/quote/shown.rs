@@ -28,8 +28,6 @@ pub struct ToShow<'a> {
     pub candidates: &'a [Candidate],
     /// How sure the search is that the first answers.
     pub confidence: f32,
-    /// Most tokens of the answer.
-    pub max_tokens: usize,
 }
 
 /// A prompt with the sentences in it.
@@ -53,7 +51,8 @@ pub struct Shown {
 /// [`ModelError::Refused`] where the context has no room for one sentence, or the model has no chat template.
 pub fn show(generator: &Generator, config: &QuoteConfig, parts: &ToShow<'_>) -> Result<Shown, ModelError> {
     let context = generator.info().context_tokens;
-    let max_tokens = parts.max_tokens.clamp(1, (context / 2).max(1));
+    // The same in training and in serving, so that both show as much.
+    let max_tokens = config.max_tokens.clamp(1, (context / 2).max(1));
     let terms = parts.asked.terms_in(|_| true);
     let mut candidates = distinct(parts.candidates, config.sentences);
     let best = candidates.first().map_or(0.0, |best| best.score);
@@ -89,7 +88,7 @@ pub fn show(generator: &Generator, config: &QuoteConfig, parts: &ToShow<'_>) -> 
 }
 
 /// The first `most` candidates of which none repeats another.
-fn distinct(candidates: &[Candidate], most: usize) -> Vec<Candidate> {
+pub(crate) fn distinct(candidates: &[Candidate], most: usize) -> Vec<Candidate> {
     let mut out: Vec<Candidate> = Vec::new();
     for candidate in candidates {
         if out.len() >= most.max(1) {

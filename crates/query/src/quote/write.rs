@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use lore_core::{
     Access, AnswerEvent, AnswerSummary, Form, GenerateEvent, Generation, Generator, ModelError, Prompt,
-    Question, Quotes, Span, Verdict,
+    Question, Quotes, Sampling, Span, Verdict,
 };
 use tokio::sync::mpsc;
 
-use super::{Shown, ToShow, read, show};
+use super::{Pointed, QuoteConfig, Shown, ToShow, read, show};
 use crate::answer::{Answerer, Findings, citation, join, nearest, not_found, send};
 use crate::error::Result;
 use crate::support::sigmoid;
@@ -29,7 +29,6 @@ impl Job<'_> {
     /// Asks the model, writes the answer into `summary` and sends its events, but for the last.
     pub async fn write(&self, summary: &mut AnswerSummary, events: &mpsc::Sender<AnswerEvent>) -> Result<()> {
         let config = &self.answerer.config.generate;
-        let options = &self.question.options;
         let shown = self.show(summary.confidence).await?;
         let quotes = Quotes {
             sentences: shown.sentences.clone(),
@@ -39,7 +38,8 @@ impl Job<'_> {
         };
         let prompt = Prompt {
             tokens: shown.tokens.clone(),
-            sampling: options.sampling.clone().unwrap_or_else(|| config.sampling.clone()),
+            // A tag is no matter of taste: the likeliest, with nothing that weighs what the prompt holds already.
+            sampling: Sampling { temperature: 0.0, repetition_penalty: 1.0, ..Sampling::default() },
             max_tokens: shown.max_tokens,
             stop: Vec::new(),
             form: Some(Form::Quotes(Arc::new(quotes))),
@@ -54,18 +54,32 @@ impl Job<'_> {
         send(events, AnswerEvent::Sources { passages }).await?;
         let (text, generation) = self.read(&mut written).await?;
         open.check().await?;
-        if let Some(refusal) = generation.refusal {
-            summary.confidence = 1.0 - refusal;
+        let mut pointed = read(&text, &shown.sentences);
+        if let Some(pointing) = &generation.pointing {
+            summary.confidence = 1.0 - pointing.refusal;
+            also(&mut pointed, &pointing.sentences, &config.quotes);
         }
         summary.usage = Some(generation.usage);
         summary.finish = Some(generation.finish);
         summary.timings.generation = Some(generation.timings);
-        self.tell(&text, &shown, summary, events).await
+        let likely = generation.pointing.map_or_else(Vec::new, |pointing| pointing.sentences);
+        for pointed in pointed {
+            // Each sentence only while the caller may read what it stands in; who reads slowly waits with it.
+            open.check().await?;
+            let share = likely.get(pointed.sentence).copied();
+            self.quote(&pointed, share, &shown, summary, events).await?;
+        }
+        summary.answered = !summary.answer.is_empty();
+        if !summary.answered {
+            summary.nearest = nearest(&self.findings.passages);
+            summary.answer = not_found(&self.question.text, &summary.nearest);
+            send(events, AnswerEvent::Token { text: summary.answer.clone() }).await?;
+        }
+        Ok(())
     }
 
     async fn show(&self, confidence: f32) -> Result<Shown> {
         let config = self.answerer.config.generate.clone();
-        let max_tokens = self.question.options.max_tokens.unwrap_or(config.max_tokens);
         let (generator, question) = (self.generator.clone(), self.findings.rewritten.clone());
         let (passages, candidates) = (self.findings.passages.clone(), self.findings.candidates.clone());
         let (index, asked) = (self.answerer.retriever().index().clone(), self.findings.asked.clone());
@@ -78,7 +92,6 @@ impl Job<'_> {
                 passages: &passages,
                 candidates: &candidates,
                 confidence,
-                max_tokens,
             };
             show(&generator, &config.quotes, &parts)
         };
@@ -98,35 +111,47 @@ impl Job<'_> {
         }
     }
 
-    /// Sends what `text` points at, each with its citation, or that nothing was found.
-    async fn tell(
+    /// Sends a sentence, or the words of it that answer, with its citation; `share` is the model's probability of it.
+    async fn quote(
         &self,
-        text: &str,
+        pointed: &Pointed,
+        share: Option<f32>,
         shown: &Shown,
         summary: &mut AnswerSummary,
         events: &mpsc::Sender<AnswerEvent>,
     ) -> Result<()> {
-        for pointed in read(text, &shown.sentences) {
-            let Some(candidate) = shown.candidates.get(pointed.sentence) else { continue };
-            let Some(found) = self.findings.passages.get(candidate.passage) else { continue };
-            let words = if pointed.words.is_empty() { &candidate.text } else { &pointed.words };
-            let gap = join(&summary.answer, words);
-            let start = summary.answer.chars().count() + gap.chars().count();
-            let span = Span::new(start, start + words.chars().count());
-            let piece = format!("{gap}{words}");
-            summary.answer.push_str(&piece);
-            send(events, AnswerEvent::Token { text: piece }).await?;
-            let place = (candidate.span, sigmoid(candidate.score));
-            let Some(citation) = citation(found, span, place, Verdict::Supported) else { continue };
-            summary.citations.push(citation.clone());
-            send(events, AnswerEvent::Citation { citation }).await?;
-        }
-        summary.answered = !summary.answer.is_empty();
-        if !summary.answered {
-            summary.nearest = nearest(&self.findings.passages);
-            summary.answer = not_found(&self.question.text, &summary.nearest);
-            send(events, AnswerEvent::Token { text: summary.answer.clone() }).await?;
-        }
-        Ok(())
+        let Some(candidate) = shown.candidates.get(pointed.sentence) else { return Ok(()) };
+        let Some(found) = self.findings.passages.get(candidate.passage) else { return Ok(()) };
+        // The prompt shows a sentence on one line and without marks; what is said stands in the document.
+        let said = Quotes::is_part(&candidate.text, &pointed.words);
+        let words = if said { &pointed.words } else { &candidate.text };
+        let gap = join(&summary.answer, words);
+        let start = summary.answer.chars().count() + gap.chars().count();
+        let span = Span::new(start, start + words.chars().count());
+        let place = (candidate.span, share.unwrap_or_else(|| sigmoid(candidate.score)));
+        let Some(citation) = citation(found, span, place, Verdict::Supported) else { return Ok(()) };
+        let piece = format!("{gap}{words}");
+        summary.answer.push_str(&piece);
+        send(events, AnswerEvent::Token { text: piece }).await?;
+        summary.citations.push(citation.clone());
+        send(events, AnswerEvent::Citation { citation }).await
     }
+}
+
+/// Adds the sentences that the model thought nearly as likely as the one that it points at first.
+fn also(pointed: &mut Vec<Pointed>, likely: &[f32], config: &QuoteConfig) {
+    let Some(first) = pointed.first().and_then(|first| likely.get(first.sentence)) else { return };
+    let least = first * config.also_from;
+    let mut more: Vec<(usize, f32)> = likely
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(sentence, share)| {
+            *share >= least && pointed.iter().all(|known| known.sentence != *sentence)
+        })
+        .collect();
+    more.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let room = config.most.saturating_sub(pointed.len());
+    pointed
+        .extend(more.into_iter().take(room).map(|(sentence, _)| Pointed { sentence, words: String::new() }));
 }

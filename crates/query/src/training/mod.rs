@@ -323,13 +323,15 @@ impl Builder<'_> {
         };
         let mut random = Random::of(self.config.seed, &format!("{} rank", question.id));
         let (found, retrieved) = shower.with_sources(&golds, &mut random).await?;
-        self.sums.retrieved += usize::from(retrieved);
+        let before = self.set.examples.len();
         let told = match self.points {
             true => self.point(question, &golds, &shower, found).await?,
             false => self.tell(question, &golds, &shower, found).await?,
         };
+        if retrieved {
+            self.sums.retrieved += self.set.examples.len() - before;
+        }
         if let Err(reason) = told {
-            self.sums.retrieved -= usize::from(retrieved);
             self.skip(question, reason);
         }
         if again {

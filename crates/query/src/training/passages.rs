@@ -95,15 +95,13 @@ impl<'a> Shower<'a> {
         self.answerer.candidates(&self.rewritten, vector, passages).await
     }
 
-    /// The prompt with `candidates` of what was found, as serving would show them; `answer` needs room, too.
+    /// The prompt with `candidates` of what was found, as serving would show them.
     pub async fn show(
         &self,
         found: &Found,
         asked: &Asked,
         candidates: Vec<Candidate>,
-        answer: &str,
     ) -> Result<Result<Shown, String>> {
-        let max_tokens = self.text.count_tokens(answer) + END;
         let confidence = confidence(&candidates, self.answerer.config());
         let (text, config) = (self.text.clone(), self.answerer.config.generate.quotes.clone());
         let (question, index) = (self.rewritten.clone(), self.answerer.retriever.index().clone());
@@ -116,7 +114,6 @@ impl<'a> Shower<'a> {
                 passages: &passages,
                 candidates: &candidates,
                 confidence,
-                max_tokens,
             };
             show(&text, &config, &parts)
         };

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::eval::EvalQuestion;
 use crate::extract::Candidate;
 use crate::passages::FoundPassage;
-use crate::quote::{Shown, read};
+use crate::quote::{Shown, distinct, read};
 
 /// Sentences of an example at least, where there are as many.
 const FEWEST: usize = 3;
@@ -40,8 +40,7 @@ impl<'a> Pointing<'a> {
         Self { form, question, golds }
     }
 
-    /// `variants` examples over what was `found`, or why there is none. A source that the search scores too low to be shown
-    /// takes the place of the last that would be.
+    /// `variants` examples over what was `found`, or why there is none.
     pub async fn examples(
         &self,
         shower: &Shower<'_>,
@@ -71,25 +70,23 @@ impl<'a> Pointing<'a> {
         asked: &Asked,
         candidates: Vec<Candidate>,
     ) -> Result<Result<Example, String>> {
-        let mut right = Vec::new();
+        let most = shower.most_sentences();
+        let best = distinct(&candidates, most);
+        let mut wanted: Vec<Candidate> = Vec::new();
         for gold in self.golds {
-            let place = candidates.iter().position(|candidate| holds(gold, candidate, &found.passages));
-            match place {
-                Some(at) if !right.contains(&at) => right.push(at),
-                Some(_) => {}
-                None => return Ok(Err("what answers it is no sentence that could be pointed at".to_owned())),
+            let right = |candidate: &&Candidate| holds(gold, candidate, &found.passages);
+            let Some(candidate) = best.iter().find(right) else {
+                // Put in all the same it would stand where it never does: what is last would be learned to be right.
+                return Ok(Err(match candidates.iter().any(|candidate| right(&candidate)) {
+                    true => "the search scores what answers it too low for it to be shown".to_owned(),
+                    false => "what answers it is no sentence that could be pointed at".to_owned(),
+                }));
+            };
+            if wanted.iter().all(|known| (known.passage, known.span) != (candidate.passage, candidate.span)) {
+                wanted.push(candidate.clone());
             }
         }
-        let most = shower.most_sentences();
-        let low = right.iter().filter(|at| **at >= most).count();
-        let kept = |(at, candidate): (usize, &Candidate)| {
-            (right.contains(&at) || at < most.saturating_sub(low)).then(|| candidate.clone())
-        };
-        let shown: Vec<Candidate> = candidates.iter().enumerate().filter_map(kept).collect();
-        let wanted: Vec<Candidate> = right.iter().filter_map(|at| candidates.get(*at)).cloned().collect();
-        // As long as any answer to it.
-        let draft = self.answer(&wanted, &vec![most; wanted.len()]);
-        let shown = match shower.show(found, asked, shown, &draft).await? {
+        let shown = match shower.show(found, asked, candidates).await? {
             Ok(shown) => shown,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -100,7 +97,7 @@ impl<'a> Pointing<'a> {
         let Some(numbers) = wanted.iter().map(number).collect::<Option<Vec<usize>>>() else {
             return Ok(Err("what answers it has no room beside other sentences".to_owned()));
         };
-        let answer = self.answer(&wanted, &numbers);
+        let answer = self.answer(&shown.sentences, &numbers);
         let plain: Vec<String> = read(&answer, &shown.sentences)
             .into_iter()
             .filter_map(|pointed| {
@@ -116,15 +113,17 @@ impl<'a> Pointing<'a> {
         }))
     }
 
-    /// The answer that points at `wanted`, whose tags have `numbers`.
-    fn answer(&self, wanted: &[Candidate], numbers: &[usize]) -> String {
+    /// The answer that points at the sentences with these `numbers` of those `shown`.
+    fn answer(&self, shown: &[String], numbers: &[usize]) -> String {
         let parts = || self.question.answers.first().into_iter().flatten();
         let mut answer = String::new();
-        for (candidate, number) in wanted.iter().zip(numbers) {
+        for number in numbers {
             answer.push_str(&Quotes::tag(*number));
-            let words =
-                parts().filter_map(|part| words_of(&candidate.read, part)).max_by_key(|words| words.len());
-            if let Some(words) = words.filter(|_| self.form != AnswerForm::Quote) {
+            let Some(sentence) = shown.get(number - 1).filter(|_| self.form != AnswerForm::Quote) else {
+                continue;
+            };
+            let words = parts().filter_map(|part| words_of(sentence, part)).max_by_key(|words| words.len());
+            if let Some(words) = words {
                 answer.push(' ');
                 answer.push_str(words);
             }
@@ -147,9 +146,10 @@ pub(super) async fn prompts(
     let mut out = Vec::new();
     for variant in 0..variants.max(1) {
         let some = if variant == 0 { candidates.clone() } else { thinned(&candidates, |_| false, random) };
-        match shower.show(found, &asked, some, Quotes::NONE).await? {
+        match shower.show(found, &asked, some).await? {
             Ok(shown) => out.push(prompted(shown, &found.passages)),
-            Err(reason) => return Ok(Err(reason)),
+            Err(reason) if variant == 0 => return Ok(Err(reason)),
+            Err(_) => {}
         }
     }
     Ok(Ok(out))
@@ -206,5 +206,6 @@ fn words_of<'a>(sentence: &'a str, part: &str) -> Option<&'a str> {
         let plain = sentence.is_ascii() && part.is_ascii();
         plain.then(|| sentence.to_lowercase().find(&part.to_lowercase())).flatten()
     })?;
-    sentence.get(at..at + part.len()).filter(|words| !words.is_empty() && !words.contains('['))
+    let words = sentence.get(at..at + part.len())?;
+    (Quotes::is_part(sentence, words) && !words.contains('[')).then_some(words)
 }

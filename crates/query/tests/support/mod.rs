@@ -161,7 +161,7 @@ pub fn generator(context_tokens: usize, scripts: &[&str]) -> (Generator, Arc<Tol
                 (at, size) = (end, size % 5 + 1);
             }
             let timings = GenerationTimings { first_token_ms: 1.0, ..GenerationTimings::default() };
-            let done = Generation { finish: FinishReason::Stop, usage, timings, refusal: None };
+            let done = Generation { finish: FinishReason::Stop, usage, timings, pointing: None };
             let _ = reply.send(GenerateEvent::Done(done)).await;
         }
     });

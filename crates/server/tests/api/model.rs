@@ -83,7 +83,7 @@ pub async fn echo(mut requests: mpsc::Receiver<GenerateRequest>) {
 pub fn done(request: &GenerateRequest, finish: FinishReason, written: usize) -> Generation {
     Generation {
         finish,
-        refusal: None,
+        pointing: None,
         usage: Usage {
             prompt_tokens: request.prompt.tokens.len(),
             cached_tokens: 7,

@@ -131,7 +131,7 @@ impl Shelf {
         // A search by words alone for some, as for languages that the embedder does not know.
         let blind = random.unit() < 0.4;
         // Some searches are worse than others.
-        let noise = (random.unit() * 0.25) as f32;
+        let noise = (random.unit() * 0.45) as f32;
         let mut out: Vec<Found> = near
             .into_iter()
             .filter(|index| {
@@ -155,15 +155,8 @@ impl Shelf {
             })
             .collect();
         out.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.source.cmp(&b.source)));
-        // A right one that a search would not show takes the place of the last.
-        let low = out.iter().skip(most).filter(|found| right.contains(&found.source)).count();
-        let mut taken = 0;
-        out.retain(|found| {
-            let keep = right.contains(&found.source) || taken < most - low.min(most);
-            taken += usize::from(keep);
-            keep
-        });
-        out.truncate(most.max(right.len()));
+        // A right one that stands lower is not shown, and there is no exercise.
+        out.truncate(most);
         let best = out.first().map_or(0.0, |found| found.score);
         for found in &mut out {
             found.marks[0] = (8.0 * (found.score - best)).exp();

@@ -38,16 +38,19 @@ pub(super) fn swapped(mut exercise: Exercise, random: &mut Random) -> Exercise {
                 }
                 _ => continue,
             };
-            changes.entry(old.to_owned()).or_insert(new);
+            // Questions are in lower case sometimes.
+            changes.entry(old.to_lowercase()).or_insert(new);
         }
     }
     let change = |text: &str| {
         let mut out = String::with_capacity(text.len());
         let mut done = 0;
         for word in words(text) {
-            if let Some(new) = changes.get(&text[word.at.clone()]) {
+            let old = &text[word.at.clone()];
+            if let Some(new) = changes.get(&old.to_lowercase()) {
                 out.push_str(&text[done..word.at.start]);
-                out.push_str(new);
+                let low = !old.chars().any(char::is_uppercase);
+                out.push_str(&if low { new.to_lowercase() } else { new.clone() });
                 done = word.at.end;
             }
         }

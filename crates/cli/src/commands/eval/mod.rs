@@ -4,6 +4,7 @@
 //! their sources, in `lore_query::eval`.
 
 pub mod answers;
+mod auto;
 pub mod corpus;
 mod gate;
 mod reading;
@@ -24,6 +25,8 @@ pub enum Eval {
     Answers(answers::Answers),
     /// Grounding: right and wrong statements that are accepted as supported
     Grounding(answers::Grounding),
+    /// Measure lore-nano and extraction on the same questions; `generator: auto` goes by the outcome from then on
+    Auto(auto::Auto),
     /// Reading: the right sentence of given passages, refusals where there is none
     Reading(reading::Reading),
     /// Compute the weights of the extractive answerer from questions with known sources
@@ -42,6 +45,7 @@ impl Eval {
             Eval::Retrieval(args) => args.run(settings).await,
             Eval::Answers(args) => args.run(settings).await,
             Eval::Grounding(args) => args.run(settings).await,
+            Eval::Auto(args) => args.run(settings).await,
             Eval::Reading(args) => args.run(settings).await,
             Eval::Calibrate(args) => args.run(settings).await,
             Eval::Gate(args) => args.run(&settings),
