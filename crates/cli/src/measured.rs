@@ -145,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_measurement_is_of_the_shipped_model() {
+        let shipped = Measured::shipped();
+        assert_eq!(shipped.version, lore_nano::version());
+        assert!(shipped.questions >= 100 && shipped.nano.right > 0.3 && shipped.extraction.right > 0.3);
+    }
+
+    #[test]
     fn a_measurement_of_the_same_model_counts_before_the_shipped_one() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Measured::last(folder.path()), Measured::shipped());

@@ -5,13 +5,18 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use lore_core::{AnswerEvent, AnswerStyle, Form, Turn, Verdict};
+use lore_core::{
+    Access, AnswerEvent, AnswerStyle, Caller, FinishReason, Form, GenerateEvent, GenerateRequest, Generation,
+    GenerationTimings, Generator, GeneratorInfo, Pointing, Turn, Usage, Verdict,
+};
 use lore_query::eval::{EvalQuestion, GoldSource};
 use lore_query::quote::QuoteConfig;
 use lore_query::training::{AnswerForm, RagConfig, RagKind, build};
 use lore_query::{AnswerConfig, GenerateConfig};
 use support::{CHINESE, HANDBOOK, SENSORS, World, events, generator, printed, question};
+use tokio::sync::mpsc;
 
 const MUNICH: &str = "How many vacation days does a full-time employee in Munich get?";
 
@@ -140,7 +145,7 @@ fn asked(id: &str, question: &str, answer: &str, sources: &[(&str, &str)]) -> Ev
 async fn examples_point_at_the_sources_in_the_prompt_that_serving_shows() {
     let world = world().await;
     let (answerer, told) =
-        world.writing(config(QuoteConfig { sentences: 4, ..QuoteConfig::default() }), &["[none]"]);
+        world.writing(config(QuoteConfig { sentences: 2, ..QuoteConfig::default() }), &["[none]"]);
     let quote = "A full-time employee in Munich is entitled to 30 days of vacation per year.";
     let questions = [
         asked("munich", MUNICH, "30 days", &[("handbook.md", quote)]),
@@ -187,4 +192,94 @@ async fn examples_point_at_the_sources_in_the_prompt_that_serving_shows() {
         [&set.examples[0].messages[0].content, &set.examples[0].messages[1].content],
         [&system.content, &user.content]
     );
+}
+
+/// A model that points, whose requests the test answers; it was taught to.
+fn by_hand() -> (Generator, mpsc::Receiver<GenerateRequest>) {
+    let info =
+        GeneratorInfo { id: "hand@test".into(), context_tokens: 4096, answer_style: AnswerStyle::Quotes };
+    let words = |text: &str| text.split_whitespace().count();
+    Generator::channel(info, Arc::new(words), Arc::new(|_, _| Ok(vec![1])), 1)
+}
+
+fn done(refusal: f32, sentences: &[f32]) -> GenerateEvent {
+    GenerateEvent::Done(Generation {
+        finish: FinishReason::Stop,
+        usage: Usage::default(),
+        timings: GenerationTimings::default(),
+        pointing: Some(Pointing { refusal, sentences: sentences.to_vec() }),
+    })
+}
+
+#[tokio::test]
+async fn sentences_nearly_as_likely_are_quoted_too_and_the_probability_is_the_confidence() {
+    let world = world().await;
+    for (also_from, count) in [(0.3, 3), (0.5, 2), (1.1, 1)] {
+        let (generator, mut requests) = by_hand();
+        let quotes = QuoteConfig { also_from, ..QuoteConfig::default() };
+        let config = AnswerConfig {
+            generate: GenerateConfig { quotes, ..GenerateConfig::default() },
+            ..AnswerConfig::default()
+        };
+        let answerer = world.extractive(config).with_generator(generator);
+        let answering = tokio::spawn(async move { events(&answerer, question(MUNICH)).await.1 });
+        let request = requests.recv().await.unwrap();
+        // What a caller asks of sampling is no matter of tags.
+        assert_eq!(
+            (request.prompt.sampling.temperature, request.prompt.sampling.repetition_penalty),
+            (0.0, 1.0)
+        );
+        request.reply.send(GenerateEvent::Text("[s1]".into())).await.unwrap();
+        request.reply.send(done(0.2, &[0.5, 0.16, 0.3, 0.04])).await.unwrap();
+        let summary = answering.await.unwrap();
+        assert!((summary.confidence - 0.8).abs() < 1e-6, "{}", summary.confidence);
+        let scores: Vec<f32> = summary.citations.iter().map(|citation| citation.score).collect();
+        assert_eq!(scores, [0.5, 0.3, 0.16][..count], "{also_from}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_goes_before_it_is_quoted_is_not_quoted() {
+    for delete in [true, false] {
+        let world = world().await;
+        let (generator, mut requests) = by_hand();
+        let answerer = world.extractive(AnswerConfig::default()).with_generator(generator);
+        let caller = Caller { access: Access::Groups(Default::default()), ..Caller::local() };
+        let mut told = answerer.ask(question(MUNICH), &caller);
+        let request = requests.recv().await.unwrap();
+        let Some(AnswerEvent::Sources { passages }) = told.recv().await else { panic!("no sources") };
+        request.reply.send(GenerateEvent::Text("[s1]".into())).await.unwrap();
+        world.close(passages[0].document, delete);
+        request.reply.send(done(0.1, &[1.0])).await.unwrap();
+        let event = told.recv().await;
+        assert!(matches!(&event, Some(AnswerEvent::Error { code, .. }) if code == "withdrawn"), "{event:?}");
+        assert_eq!(told.recv().await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_small_context_shows_fewer_sentences_and_says_where_it_has_room_for_none() {
+    let world = world().await;
+    let config = config(QuoteConfig { max_tokens: 10, ..QuoteConfig::default() });
+    let (answerer, _) = world.writing(config.clone(), &[]);
+    let asked = question(MUNICH);
+    let findings = answerer.findings(&asked, &Caller::local()).await.unwrap();
+    let show = |context| {
+        let (generator, _) = support::generator(context, &[]);
+        let parts = lore_query::quote::ToShow {
+            index: answerer.retriever().index().clone(),
+            asked: findings.asked.clone(),
+            question: asked.text.clone(),
+            passages: findings.passages.clone(),
+            candidates: findings.candidates.clone(),
+            confidence: 0.5,
+        };
+        lore_query::quote::show(&generator, &config.generate.quotes, &parts)
+    };
+    let (many, few) = (show(4096).unwrap(), show(300).unwrap());
+    assert!(few.sentences.len() < many.sentences.len() && !few.sentences.is_empty());
+    assert_eq!(many.sentences[..few.sentences.len()], few.sentences);
+    assert!(few.tokens.len() + few.max_tokens <= 300);
+    let refused = show(100).unwrap_err().to_string();
+    assert!(refused.contains("no room for the question and a sentence"), "{refused}");
 }

@@ -464,14 +464,28 @@ fn shipped_configurations_load() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let all = ["adapter-sft", "freeze-sft", "full-sft", "lora-sft", "pretrain", "qlora-sft"];
+    let all = [
+        "adapter-sft",
+        "freeze-sft",
+        "full-sft",
+        "lora-nano",
+        "lora-sft",
+        "pretrain-nano",
+        "pretrain",
+        "qlora-sft",
+    ];
     assert_eq!(names, all.map(|name| format!("{name}.yaml")));
     for name in all {
         let path = root.join(format!("configs/train/{name}.yaml"));
-        let Loaded { config, notes } = config::load(&path, &overrides(name != "pretrain")).unwrap();
+        let mut overrides = overrides(name != "pretrain");
+        if name == "pretrain-nano" {
+            overrides.push(format!("invent_from={}", root.join("models/nano-corpus/documents").display()));
+        }
+        let Loaded { config, notes } = config::load(&path, &overrides).unwrap();
         // A file that is shipped says nothing in vain.
         assert_eq!(notes, [""; 0], "{name}");
-        assert_eq!(config.run.output_dir, Path::new("saves").join(name));
+        let output = if name == "pretrain-nano" { "lore-nano" } else { name };
+        assert_eq!(config.run.output_dir, Path::new("saves").join(output));
         assert_eq!(config.precision, Precision::Bf16);
         let kind = match &config.method {
             Method::Full => "full",
@@ -482,6 +496,14 @@ fn shipped_configurations_load() {
         if name == "pretrain" {
             assert_eq!((config.stage, kind, config.rag), (Stage::Pt, "full", None));
             assert!(matches!(config.model, ModelSettings::Random { .. }));
+            continue;
+        }
+        if name.ends_with("-nano") {
+            let made = matches!(config.model, ModelSettings::Random { .. });
+            assert_eq!((made, config.invent.is_some()), (name == "pretrain-nano", name == "pretrain-nano"));
+            assert_eq!(kind, if made { "full" } else { "lora" });
+            // Exercises first, short ones before long ones.
+            assert_eq!(config.data.ordered, made);
             continue;
         }
         assert_eq!(name.trim_start_matches('q'), format!("{kind}-sft"));

@@ -38,6 +38,9 @@ pub struct Examples {
     /// Share of the answerable questions that are asked again without their passages
     #[arg(long, default_value_t = RagConfig::default().no_answer_share)]
     no_answer_share: f64,
+    /// Share of the questions without an answer that become examples
+    #[arg(long, default_value_t = RagConfig::default().unanswerable_share)]
+    unanswerable_share: f64,
     /// Examples of a question for a model that points: one as serving shows it, others with some of the sentences
     #[arg(long, default_value_t = RagConfig::default().variants)]
     variants: usize,
@@ -85,6 +88,7 @@ impl Examples {
                     Form::ShortThenQuote => AnswerForm::ShortThenQuote,
                 },
                 no_answer_share: self.no_answer_share,
+                unanswerable_share: self.unanswerable_share,
                 variants: self.variants,
                 seed: self.seed,
             },

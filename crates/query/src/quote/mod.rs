@@ -14,8 +14,8 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use read::{Pointed, read};
-pub(crate) use shown::distinct;
 pub use shown::{Shown, ToShow, show};
+pub(crate) use shown::{distinct, show_apart};
 pub(crate) use write::Job;
 
 /// Most sentences of a prompt.

@@ -9,23 +9,24 @@ use super::QuoteConfig;
 use super::highlight::highlighted;
 use super::prompt::{Line, quotes_chat};
 use crate::asked::Asked;
+use crate::error::Result;
 use crate::extract::Candidate;
 use crate::pack::encode;
 use crate::passages::FoundPassage;
 
 /// What a prompt is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct ToShow<'a> {
+#[derive(Clone)]
+pub struct ToShow {
     /// What takes texts apart.
-    pub index: &'a Index,
+    pub index: Index,
     /// The question taken apart.
-    pub asked: &'a Asked,
+    pub asked: Asked,
     /// The question, made whole.
-    pub question: &'a str,
+    pub question: String,
     /// The passages.
-    pub passages: &'a [FoundPassage],
+    pub passages: Vec<FoundPassage>,
     /// Their sentences, best first.
-    pub candidates: &'a [Candidate],
+    pub candidates: Vec<Candidate>,
     /// How sure the search is that the first answers.
     pub confidence: f32,
 }
@@ -49,18 +50,22 @@ pub struct Shown {
 ///
 /// # Errors
 /// [`ModelError::Refused`] where the context has no room for one sentence, or the model has no chat template.
-pub fn show(generator: &Generator, config: &QuoteConfig, parts: &ToShow<'_>) -> Result<Shown, ModelError> {
+pub fn show(
+    generator: &Generator,
+    config: &QuoteConfig,
+    parts: &ToShow,
+) -> std::result::Result<Shown, ModelError> {
     let context = generator.info().context_tokens;
     // The same in training and in serving, so that both show as much.
     let max_tokens = config.max_tokens.clamp(1, (context / 2).max(1));
     let terms = parts.asked.terms_in(|_| true);
-    let mut candidates = distinct(parts.candidates, config.sentences);
+    let mut candidates = distinct(&parts.candidates, config.sentences);
     let best = candidates.first().map_or(0.0, |best| best.score);
     let line = |candidate: &Candidate| {
         let title = parts.passages.get(candidate.passage).map_or("", |found| found.passage.title.as_str());
         let (evidence, likely) = (&candidate.evidence, (candidate.score - best).exp());
         let marks = [likely, evidence.coverage, evidence.semantic];
-        let highlight = |text: &str| highlighted(parts.index, text, &terms);
+        let highlight = |text: &str| highlighted(&parts.index, text, &terms);
         Line::new(title, candidate.heading.as_deref(), &candidate.read, &highlight, marks)
     };
     let mut lines: Vec<Line> = candidates.iter().map(line).collect();
@@ -68,8 +73,8 @@ pub fn show(generator: &Generator, config: &QuoteConfig, parts: &ToShow<'_>) -> 
     while !lines.is_empty() {
         let shared: BTreeSet<String> =
             candidates.iter().flat_map(|candidate| candidate.terms.iter().cloned()).collect();
-        let highlight = |text: &str| highlighted(parts.index, text, &shared);
-        let chat = quotes_chat(parts.question, &lines, &highlight, parts.confidence);
+        let highlight = |text: &str| highlighted(&parts.index, text, &shared);
+        let chat = quotes_chat(&parts.question, &lines, &highlight, parts.confidence);
         let (messages, tokens) = encode(generator, chat, &options)?;
         if tokens.len() + max_tokens <= context {
             let sentences = lines.into_iter().map(|line| line.text).collect();
@@ -85,6 +90,19 @@ pub fn show(generator: &Generator, config: &QuoteConfig, parts: &ToShow<'_>) -> 
              raise generator.context_tokens and generator.kv_bytes where they bound it"
         ),
     })
+}
+
+/// As [`show`], on a thread that may block: tokenizing takes its time.
+///
+/// # Errors
+/// As [`show`].
+pub(crate) async fn show_apart(
+    generator: &Generator,
+    config: &QuoteConfig,
+    parts: ToShow,
+) -> Result<std::result::Result<Shown, ModelError>> {
+    let (generator, config) = (generator.clone(), config.clone());
+    Ok(tokio::task::spawn_blocking(move || show(&generator, &config, &parts)).await?)
 }
 
 /// The first `most` candidates of which none repeats another.

@@ -8,7 +8,7 @@ use lore_core::{
 };
 use tokio::sync::mpsc;
 
-use super::{Pointed, QuoteConfig, Shown, ToShow, read, show};
+use super::{Pointed, QuoteConfig, Shown, ToShow, read, show_apart};
 use crate::answer::{Answerer, Findings, citation, join, nearest, not_found, send};
 use crate::error::Result;
 use crate::support::sigmoid;
@@ -79,23 +79,15 @@ impl Job<'_> {
     }
 
     async fn show(&self, confidence: f32) -> Result<Shown> {
-        let config = self.answerer.config.generate.clone();
-        let (generator, question) = (self.generator.clone(), self.findings.rewritten.clone());
-        let (passages, candidates) = (self.findings.passages.clone(), self.findings.candidates.clone());
-        let (index, asked) = (self.answerer.retriever().index().clone(), self.findings.asked.clone());
-        // Tokenizing takes its time: not on a thread that serves requests.
-        let showing = move || {
-            let parts = ToShow {
-                index: &index,
-                asked: &asked,
-                question: &question,
-                passages: &passages,
-                candidates: &candidates,
-                confidence,
-            };
-            show(&generator, &config.quotes, &parts)
+        let parts = ToShow {
+            index: self.answerer.retriever().index().clone(),
+            asked: self.findings.asked.clone(),
+            question: self.findings.rewritten.clone(),
+            passages: self.findings.passages.clone(),
+            candidates: self.findings.candidates.clone(),
+            confidence,
         };
-        Ok(tokio::task::spawn_blocking(showing).await??)
+        Ok(show_apart(self.generator, &self.answerer.config.generate.quotes, parts).await??)
     }
 
     /// All that the model writes.

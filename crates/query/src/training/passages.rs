@@ -14,7 +14,7 @@ use crate::extract::Candidate;
 use crate::ground::Grounding;
 use crate::pack::{Packed, ToPack, pack};
 use crate::passages::{FoundPassage, passages};
-use crate::quote::{Shown, ToShow, show};
+use crate::quote::{Shown, ToShow, show_apart};
 use crate::retrieve::{Hit, SearchRequest};
 use crate::rewrite::standalone;
 
@@ -102,22 +102,16 @@ impl<'a> Shower<'a> {
         asked: &Asked,
         candidates: Vec<Candidate>,
     ) -> Result<Result<Shown, String>> {
-        let confidence = confidence(&candidates, self.answerer.config());
-        let (text, config) = (self.text.clone(), self.answerer.config.generate.quotes.clone());
-        let (question, index) = (self.rewritten.clone(), self.answerer.retriever.index().clone());
-        let (passages, asked) = (found.passages.clone(), asked.clone());
-        let showing = move || {
-            let parts = ToShow {
-                index: &index,
-                asked: &asked,
-                question: &question,
-                passages: &passages,
-                candidates: &candidates,
-                confidence,
-            };
-            show(&text, &config, &parts)
+        let config = self.answerer.config();
+        let parts = ToShow {
+            index: self.answerer.retriever.index().clone(),
+            asked: asked.clone(),
+            question: self.rewritten.clone(),
+            passages: found.passages.clone(),
+            confidence: confidence(&candidates, config),
+            candidates,
         };
-        match tokio::task::spawn_blocking(showing).await? {
+        match show_apart(self.text, &config.generate.quotes, parts).await? {
             Ok(shown) => Ok(Ok(shown)),
             Err(ModelError::Refused { message, .. }) => Ok(Err(message)),
             Err(error) => Err(error.into()),

@@ -44,6 +44,7 @@ pub(super) struct Raw {
     rag_documents: Option<String>,
     rag_answer: Option<&'static str>,
     rag_no_answer_share: Option<f64>,
+    rag_unanswerable_share: Option<f64>,
     rag_passages: Option<usize>,
     rag_variants: Option<usize>,
     invent_from: Option<Vec<String>>,
@@ -95,6 +96,7 @@ impl Raw {
             rag_documents: keys.text("rag_documents")?,
             rag_answer: keys.choice("rag_answer", &RAG_ANSWERS.map(|word| (word, word)))?,
             rag_no_answer_share: keys.number("rag_no_answer_share", Allowed::Within(0.0, 1.0))?,
+            rag_unanswerable_share: keys.number("rag_unanswerable_share", Allowed::Within(0.0, 1.0))?,
             rag_passages: keys.count("rag_passages", 1)?,
             rag_variants: keys.count("rag_variants", 1)?,
             invent_from: keys.words("invent_from")?,
@@ -232,8 +234,14 @@ impl Raw {
         keys: &mut Keys,
     ) -> Result<Option<RagSettings>, TrainError> {
         if self.format != Some(Form::Questions) {
-            let of_questions =
-                ["rag_documents", "rag_answer", "rag_no_answer_share", "rag_passages", "rag_variants"];
+            let of_questions = [
+                "rag_documents",
+                "rag_answer",
+                "rag_no_answer_share",
+                "rag_unanswerable_share",
+                "rag_passages",
+                "rag_variants",
+            ];
             keys.without_effect(&of_questions, "it is for dataset_format: questions");
             return Ok(None);
         }
@@ -248,6 +256,7 @@ impl Raw {
             documents,
             answer: self.rag_answer.map(str::to_owned),
             no_answer_share: self.rag_no_answer_share,
+            unanswerable_share: self.rag_unanswerable_share,
             passages: self.rag_passages,
             variants: self.rag_variants,
         }))

@@ -156,6 +156,8 @@ pub struct RagSettings {
     pub answer: Option<String>,
     /// Share of the questions that are asked a second time without the passages that answer them.
     pub no_answer_share: Option<f64>,
+    /// Share of the questions without an answer that are asked.
+    pub unanswerable_share: Option<f64>,
     /// Passages of a prompt; `None` as in serving.
     pub passages: Option<usize>,
     /// Examples of a question for a model that points; `None` for one.

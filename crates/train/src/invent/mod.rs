@@ -203,3 +203,95 @@ fn confidence(found: &[Found], random: &mut Random) -> f32 {
     let odds = 5.0 * (first.marks[1] - 0.55) + 2.0 * behind + 1.5 * error;
     1.0 / (1.0 + (-odds).exp())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ENGLISH: &str = "The warranty of the pump lasts 24 months from the day of delivery.|Marlow Brothers repair it in Leeds \
+        within 10 days.|Batteries are not covered by the warranty.|A spare filter costs EUR 18.50 and fits all pumps.|The pump \
+        weighs 92 kilograms and needs 230 volts.|Customers return the pump in its box to the depot in Hull.|Dr Ines Okoro leads \
+        the laboratory since 2019.|The laboratory opens at 8 and closes at 18.|Visitors must wear glasses in the laboratory.|The \
+        archive holds 1,200 drawings of ships.|Every Tuesday a guide shows the archive to groups of 12.|The ferry to Skerry \
+        takes 45 minutes in calm weather.";
+    const CHINESE: &str = "水泵的保修期为 24 个月，从交货之日起计算。|备用滤芯的价格是 18 元。|客户应将水泵装箱退回苏州仓库。|实验室\
+        由陈立主任负责，每天 8 点开放。|访客进入实验室须佩戴护目镜。|档案馆收藏了 1200 张船舶图纸。";
+
+    fn inventor(count: usize, seed: u64) -> Inventor {
+        let source = |(index, text): (usize, &str)| Source {
+            document: index / 6,
+            title: format!("Document {}", index / 6),
+            heading: String::new(),
+            text: text.trim().to_owned(),
+        };
+        let texts = ENGLISH.split('|').chain(CHINESE.split('|'));
+        let config = InventConfig { count, sentences: 6, seed, ..InventConfig::default() };
+        Inventor::new(texts.enumerate().map(source).collect(), config)
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_exercises() {
+        let all = |seed| inventor(60, seed).exercises().collect::<Vec<_>>();
+        assert_eq!(all(1), all(1));
+        assert_ne!(all(1), all(2));
+    }
+
+    #[test]
+    fn exercises_grow_and_a_third_has_no_answer() {
+        let all: Vec<Exercise> = inventor(600, 3).exercises().collect();
+        assert!(all.len() > 400, "{}", all.len());
+        let without = all.iter().filter(|exercise| exercise.answer.is_empty()).count();
+        assert!((all.len() / 4..all.len() / 2).contains(&without), "{without} of {}", all.len());
+        let mean = |some: &[Exercise]| {
+            some.iter().map(|exercise| exercise.sentences.len()).sum::<usize>() as f64 / some.len() as f64
+        };
+        assert!(mean(&all[..100]) + 1.0 < mean(&all[all.len() - 100..]));
+        assert!(all.iter().any(|exercise| exercise.answer.len() == 2));
+        assert!(all.iter().any(|exercise| words::mostly_chinese(&exercise.question)));
+    }
+
+    #[test]
+    fn answers_are_shown_and_their_words_stand_in_them() {
+        for exercise in inventor(400, 5).exercises() {
+            assert!(exercise.sentences.len() <= 6 && !exercise.question.trim().is_empty());
+            let likely = exercise.sentences.iter().map(|shown| shown.marks[0]);
+            assert!(likely.is_sorted_by(|a, b| a >= b), "{exercise:?}");
+            for (index, words) in &exercise.answer {
+                let shown = &exercise.sentences[*index];
+                if let Some(words) = words {
+                    assert!(shown.text.contains(words.as_str()), "{words}: {exercise:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_question_and_sentence_share_is_marked() {
+        let terms = BTreeSet::from(["warranti".to_owned(), words::stem("warranty"), "保修".to_owned()]);
+        assert_eq!(
+            highlighted("Warranty of the pump: 保修期", &terms, '*'),
+            "Warranty* of the pump: 保修期*"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_asked_about(texts in prop::collection::vec("\\PC{0,80}", 1..12), seed: u64) {
+            let sources = texts.into_iter().map(|text| Source {
+                document: 1, title: text.chars().take(9).collect(), heading: text.chars().rev().take(9).collect(), text,
+            });
+            let config = InventConfig { count: 30, seed, ..InventConfig::default() };
+            let inventor = Inventor::new(sources.collect(), config);
+            for exercise in inventor.exercises() {
+                let shared = exercise.shared();
+                for shown in &exercise.sentences {
+                    highlighted(&shown.text, &shared.asked, '*');
+                }
+            }
+        }
+    }
+}

@@ -150,6 +150,7 @@ fn a_runs_folder_is_no_checkpoint_and_changed_questions_are_told() {
         answer: None,
         no_answer_share: None,
         passages: None,
+        unanswerable_share: None,
         variants: None,
     });
     let (data, stop) = (examples(14, 9), AtomicBool::new(false));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 use lore_core::Live;
 use lore_query::eval::{AnswerReport, evaluate_pair};
@@ -15,7 +16,7 @@ use crate::progress::{self, Progress, Unit};
 use crate::settings::{Generator, GeneratorConfig, Settings};
 use crate::{print, writer};
 
-/// Measure lore-nano and extraction on the same questions; `generator: auto` goes by the outcome from then on
+/// Measure lore-nano and extraction on the same questions; `generator: auto` goes by the outcome from the next start on
 #[derive(Debug, Args)]
 pub struct Auto {
     /// As for `lore eval answers`
@@ -68,6 +69,13 @@ impl Auto {
             nano: scores(&nano),
             extraction: scores(&extraction),
         };
+        let least = settings.config.gate.min_questions;
+        if measured.questions < least && !self.dry_run {
+            bail!(
+                "{} questions tell too little: gate.min_questions is {least}; ask more, or add --dry-run",
+                measured.questions
+            );
+        }
         if !self.dry_run {
             let path = measured.keep(&settings.data_dir)?;
             progress::say(&format!("kept in {}", path.display()));

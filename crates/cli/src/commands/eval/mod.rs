@@ -25,7 +25,7 @@ pub enum Eval {
     Answers(answers::Answers),
     /// Grounding: right and wrong statements that are accepted as supported
     Grounding(answers::Grounding),
-    /// Measure lore-nano and extraction on the same questions; `generator: auto` goes by the outcome from then on
+    /// Measure lore-nano and extraction on the same questions; `generator: auto` goes by the outcome from the next start on
     Auto(auto::Auto),
     /// Reading: the right sentence of given passages, refusals where there is none
     Reading(reading::Reading),

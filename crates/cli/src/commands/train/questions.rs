@@ -68,6 +68,7 @@ pub async fn made(
         let file = made.folder.path().join("exercises.jsonl");
         let (limits, path) = (settings.config.limits.clone(), file.clone());
         open::blocking(move || invented::write(&invent, &limits, &path)).await?;
+        made.files.push(file.clone());
         let set = DatasetSpec { format: Some(Format::Messages), ..DatasetSpec::file("exercises", &file) };
         data.train.insert(0, set);
     }
@@ -136,6 +137,7 @@ fn wanted(rag: &RagSettings, set: &DatasetSpec, all: &[PathBuf], seed: u64) -> a
         rag: RagConfig {
             answer,
             no_answer_share: rag.no_answer_share.unwrap_or(default.no_answer_share),
+            unanswerable_share: rag.unanswerable_share.unwrap_or(default.unanswerable_share),
             variants: rag.variants.unwrap_or(default.variants),
             seed,
         },
@@ -154,6 +156,7 @@ mod tests {
             documents: Some("docs".into()),
             answer: answer.map(str::to_owned),
             no_answer_share: Some(0.5),
+            unanswerable_share: Some(0.4),
             passages: None,
             variants: None,
         }
@@ -168,7 +171,16 @@ mod tests {
             ("short", AnswerForm::Short),
         ] {
             let wanted = wanted(&rag(Some(word)), &set, &[], 7).unwrap();
-            assert_eq!(wanted.rag, RagConfig { answer: form, no_answer_share: 0.5, variants: 1, seed: 7 });
+            assert_eq!(
+                wanted.rag,
+                RagConfig {
+                    answer: form,
+                    no_answer_share: 0.5,
+                    unanswerable_share: 0.4,
+                    variants: 1,
+                    seed: 7
+                }
+            );
             assert_eq!((wanted.documents, wanted.questions), (Some("docs".into()), vec!["q.jsonl".into()]));
         }
         assert_eq!(wanted(&rag(None), &set, &[], 7).unwrap().rag.answer, AnswerForm::default());
