@@ -42,7 +42,7 @@ pub struct QuoteConfig {
 
 impl Default for QuoteConfig {
     fn default() -> Self {
-        Self { sentences: 10, max_tokens: 64, most: 3, words: true, refuse_at: 0.5, also_from: 0.5 }
+        Self { sentences: 10, max_tokens: 64, most: 3, words: true, refuse_at: 0.65, also_from: 0.3 }
     }
 }
 
