@@ -77,7 +77,8 @@ fn auto_goes_by_the_last_measurement() {
     std::fs::write(&settings, "gate: {min_questions: 3}\n").unwrap();
     let args =
         ["eval", "auto", "--dataset", questions.to_str().unwrap(), "--config", settings.to_str().unwrap()];
-    assert!(house.fails(&args[..4]).contains("gate.min_questions"));
+    let told = house.fails(&args[..4]);
+    assert!(told.contains("gate.min_questions"), "{told}");
     let measured = house.json(&args);
     let (nano, extraction) =
         (&measured["measured"]["nano"]["right"], &measured["measured"]["extraction"]["right"]);

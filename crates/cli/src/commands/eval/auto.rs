@@ -60,6 +60,8 @@ impl Auto {
         let pointing = extraction.clone().with_live(Live::new(nano));
         let (nano, extraction) = evaluate_pair(&pointing, extraction, &questions, &done).await?;
         shown.finish("");
+        // It holds the indexes, whose folder goes with the corpus.
+        drop(pointing);
         corpus.close().await?;
         let name = self.dataset.file_name().map(|name| name.to_string_lossy().into_owned());
         let measured = Measured {
