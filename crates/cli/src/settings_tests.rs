@@ -142,7 +142,7 @@ fn a_wrong_value_is_shown_and_its_line_told_once() {
     assert_eq!(error("generator: {model: ./x, kv_bytes: -5}\n"), format!("lore.yaml, line 1: `-5` {number}"));
     assert_eq!(error("offline: maybe\n"), "lore.yaml, line 1: `maybe` is neither true nor false");
     let error = error("generator: qwen\n");
-    assert_eq!(error, "lore.yaml, line 1: generator is \"qwen\"; set it to none, or to {model: qwen}");
+    assert_eq!(error, "lore.yaml, line 1: generator is \"qwen\"; set it to auto, none, or to {model: qwen}");
 }
 
 #[test]
