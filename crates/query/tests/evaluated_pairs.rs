@@ -4,25 +4,15 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lore_query::eval::{AnswerReport, EvalQuestion, GateConfig, GoldSource, Metric, evaluate_pair, gate};
+use lore_query::eval::{AnswerReport, EvalQuestion, GateConfig, Metric, evaluate_pair, gate};
 use lore_query::{AnswerConfig, GenerateConfig};
-use support::{HANDBOOK, World};
+use support::{HANDBOOK, World, asked};
 
-fn asked(id: &str, question: &str, answer: &str) -> EvalQuestion {
-    EvalQuestion {
-        id: id.into(),
-        lang: "en".into(),
-        question: question.into(),
-        history: Vec::new(),
-        groups: BTreeSet::new(),
-        answers: vec![vec![answer.into()]],
-        sources: vec![GoldSource { document: "handbook.md".into(), quote: String::new() }],
-        answerable: !answer.is_empty(),
-        kind: "lookup".into(),
-    }
+/// A question about the handbook, of which only the document is known.
+fn of_handbook(id: &str, question: &str, answer: &str) -> EvalQuestion {
+    EvalQuestion { answerable: !answer.is_empty(), ..asked(id, question, answer, &[("handbook.md", "")]) }
 }
 
 #[tokio::test]
@@ -31,9 +21,9 @@ async fn both_go_the_whole_way_and_the_better_one_passes() {
     let generate = GenerateConfig { ask_threshold: 0.0, ..GenerateConfig::default() };
     let config = AnswerConfig { generate, ..AnswerConfig::default() };
     let questions = [
-        asked("munich", "How many vacation days in Munich?", "30 days"),
-        asked("canteen", "When does the canteen open?", "noon"),
-        asked("parking", "Where may visitors park?", ""),
+        of_handbook("munich", "How many vacation days in Munich?", "30 days"),
+        of_handbook("canteen", "When does the canteen open?", "noon"),
+        of_handbook("parking", "Where may visitors park?", ""),
     ];
     let refusal = "I could not find this in the documents.";
     let good = [

@@ -4,18 +4,16 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lore_core::{
     Access, AnswerEvent, AnswerStyle, Caller, FinishReason, Form, GenerateEvent, GenerateRequest, Generation,
     GenerationTimings, Generator, GeneratorInfo, Pointing, Turn, Usage, Verdict,
 };
-use lore_query::eval::{EvalQuestion, GoldSource};
 use lore_query::quote::QuoteConfig;
 use lore_query::training::{AnswerForm, RagConfig, RagKind, build};
 use lore_query::{AnswerConfig, GenerateConfig};
-use support::{CHINESE, HANDBOOK, SENSORS, World, events, generator, printed, question};
+use support::{CHINESE, HANDBOOK, SENSORS, World, asked, events, generator, printed, question};
 use tokio::sync::mpsc;
 
 const MUNICH: &str = "How many vacation days does a full-time employee in Munich get?";
@@ -121,24 +119,6 @@ async fn a_follow_up_is_made_whole_before_it_is_shown() {
     let (_, summary) = events(&answerer, asked).await;
     assert_eq!(summary.rewritten.as_deref(), Some("How many days in Austin?"));
     assert!(told.chat()[1].content.starts_with("How many days in Austin?\n"));
-}
-
-fn asked(id: &str, question: &str, answer: &str, sources: &[(&str, &str)]) -> EvalQuestion {
-    let source = |(document, quote): &(&str, &str)| GoldSource {
-        document: (*document).into(),
-        quote: (*quote).into(),
-    };
-    EvalQuestion {
-        id: id.into(),
-        lang: "en".into(),
-        question: question.into(),
-        history: Vec::new(),
-        groups: BTreeSet::new(),
-        answers: vec![answer.split("; ").map(str::to_owned).collect()],
-        sources: sources.iter().map(source).collect(),
-        answerable: !sources.is_empty(),
-        kind: "lookup".into(),
-    }
 }
 
 #[tokio::test]

@@ -4,36 +4,16 @@
 
 mod support;
 
-use std::collections::BTreeSet;
-
 use lore_core::{Role, Turn};
-use lore_query::eval::{EvalQuestion, GoldSource};
+use lore_query::eval::EvalQuestion;
 use lore_query::training::{
     AnswerForm, RagConfig, RagExample, RagKind, RagSet, build, learned, marks, refuse_held_out,
 };
 use lore_query::{AnswerConfig, GenerateConfig};
 use proptest::prelude::*;
-use support::{CHINESE, HANDBOOK, SENSORS, World, generator};
+use support::{CHINESE, HANDBOOK, SENSORS, World, asked, generator};
 
 const MUNICH: &str = "A full-time employee in Munich is entitled to 30 days of vacation per year.";
-
-fn asked(id: &str, question: &str, answer: &str, sources: &[(&str, &str)]) -> EvalQuestion {
-    let source = |(document, quote): &(&str, &str)| GoldSource {
-        document: (*document).into(),
-        quote: (*quote).into(),
-    };
-    EvalQuestion {
-        id: id.into(),
-        lang: "en".into(),
-        question: question.into(),
-        history: Vec::new(),
-        groups: BTreeSet::new(),
-        answers: vec![answer.split("; ").map(str::to_owned).collect()],
-        sources: sources.iter().map(source).collect(),
-        answerable: !sources.is_empty(),
-        kind: "lookup".into(),
-    }
-}
 
 fn questions() -> Vec<EvalQuestion> {
     let follow_up = asked(

@@ -3,6 +3,7 @@
 
 mod sections;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use lore_core::{
@@ -11,6 +12,7 @@ use lore_core::{
     Generator, GeneratorInfo, Message, ModelError, Prompt, Question, Usage,
 };
 use lore_index::{Catalog, Index, IndexConfig, NewDocument, NewVersion, Owner};
+use lore_query::eval::{EvalQuestion, GoldSource};
 use lore_query::{AnswerConfig, Answerer, RetrieveConfig, Retriever};
 use sections::{chunks, parsed};
 use tempfile::TempDir;
@@ -166,6 +168,25 @@ pub fn generator(context_tokens: usize, scripts: &[&str]) -> (Generator, Arc<Tol
         }
     });
     (generator, told)
+}
+
+/// A question of a data set, its right answer in parts, and its sources (document, quote); without any it has no answer.
+pub fn asked(id: &str, question: &str, answer: &str, sources: &[(&str, &str)]) -> EvalQuestion {
+    let source = |(document, quote): &(&str, &str)| GoldSource {
+        document: (*document).into(),
+        quote: (*quote).into(),
+    };
+    EvalQuestion {
+        id: id.into(),
+        lang: "en".into(),
+        question: question.into(),
+        history: Vec::new(),
+        groups: BTreeSet::new(),
+        answers: vec![answer.split("; ").map(str::to_owned).collect()],
+        sources: sources.iter().map(source).collect(),
+        answerable: !sources.is_empty(),
+        kind: "lookup".into(),
+    }
 }
 
 pub fn question(text: &str) -> Question {
