@@ -371,7 +371,7 @@ fn the_loss_is_the_cross_entropy_of_the_logits() {
         }
     }
     let loss = net.loss(&batch).unwrap();
-    assert_eq!(loss.labels, 9);
+    assert_eq!(loss.labels, 14);
     assert!((loss.sum - sum).abs() < 1e-12 * sum);
 }
 

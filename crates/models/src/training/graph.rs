@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 
 use candle_core::{DType, Result, Tensor, Var};
 
+use self::attention::Arrangement;
 use self::layer::{Context, Dropout, Graph};
 use self::leaves::{Leaves, backward, wide};
 use self::parts::{MatrixPart, Parts};
@@ -53,6 +54,7 @@ struct Pass<'a> {
     view: View<'a>,
     parts: &'a Parts,
     context: Context<'a>,
+    arrangement: Arrangement,
     batch: &'a Batch,
 }
 
@@ -104,7 +106,8 @@ impl GraphNet {
         let frequencies = Frequencies::new(&view.config.rope, view.config.head_dim);
         let rotation = frequencies.rotation(&positions).on(device, self.kind)?;
         let context = Context { config: view.config, kind: self.kind, rotation, dropout };
-        Ok(Pass { view, parts, context, batch })
+        let arrangement = Arrangement::new(&batch.lengths, device)?;
+        Ok(Pass { view, parts, context, arrangement, batch })
     }
 }
 
@@ -143,7 +146,7 @@ impl<'a> Pass<'a> {
         let qkv = self.graph(&leaves[0]).before_attention(layer, x)?;
         let [q, k, v] = &qkv;
         let (q, k, v) = (q.detach(), k.detach(), v.detach());
-        let seen = attention::forward(&self.context.heads(index), &self.batch.lengths, &q, &k, &v)?;
+        let seen = self.arrangement.forward(&self.context.heads(index), &q, &k, &v)?;
         // A leaf only where somebody below wants its gradient.
         let wanted = qkv.iter().any(Tensor::track_op);
         let seen = if wanted { Var::from_tensor(&seen)?.into_inner() } else { seen };
@@ -221,7 +224,7 @@ impl<'a> Pass<'a> {
             let [q, k, v] = &qkv;
             let own = [&q.detach(), &k.detach(), &v.detach()];
             let heads = self.context.heads(index);
-            let [dq, dk, dv] = attention::backward(&heads, &self.batch.lengths, own, &slope)?;
+            let [dq, dk, dv] = self.arrangement.backward(&heads, own, &slope)?;
             let mut found = backward([(q, dq), (k, dk), (v, dv)])?;
             leaves[0].collect(&mut found, gradients)?;
             if let Some(slope) = found.remove(x) {

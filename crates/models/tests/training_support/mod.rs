@@ -33,6 +33,7 @@ pub fn batch() -> Batch {
     batch.push(&[3, 1, 4, 1, 5, 9, 2], &[false, false, true, true, true, true, true]);
     batch.push(&[6], &[true]);
     batch.push(&[5, 3, 5, 8, 0], &[true; 5]);
+    batch.push(&[2, 7, 1, 8, 2, 8], &[false, true, true, true, true, true]);
     batch
 }
 
