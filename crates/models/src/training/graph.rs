@@ -23,6 +23,9 @@ use super::net::View;
 use super::{Batch, BatchLoss, Gradients};
 use crate::nn::Frequencies;
 
+/// Values of all sums over the vocabulary that are in memory at a time.
+const SUMS: usize = 1 << 26;
+
 /// The reference: candle's graph of a layer at a time.
 #[derive(Debug)]
 pub struct GraphNet {
@@ -237,14 +240,20 @@ impl<'a> Pass<'a> {
         Ok(below)
     }
 
+    /// Summed in some parts side by side: a device adds the rows of a sum one after the other.
     fn embedding_gradient(&self, slope: &Tensor) -> Result<Tensor> {
-        let tokens = Tensor::new(self.batch.tokens.as_slice(), slope.device())?;
-        let kind = wide(self.context.kind);
-        let shape = (self.view.config.vocabulary, self.view.config.hidden);
-        Tensor::zeros(shape, kind, slope.device())?.index_add(
-            &tokens,
-            &slope.to_dtype(kind)?.contiguous()?,
-            0,
-        )
+        let (device, kind) = (slope.device(), wide(self.context.kind));
+        let (vocabulary, hidden) = (self.view.config.vocabulary, self.view.config.hidden);
+        let tokens = &self.batch.tokens;
+        let parts = (SUMS / (vocabulary * hidden)).clamp(1, 16).min(tokens.len().max(1));
+        let rows = tokens.len().div_ceil(parts);
+        // What is missing in the last part are rows of zeros, for any token.
+        let padding = parts * rows - tokens.len();
+        let slope = slope.to_dtype(kind)?.pad_with_zeros(0, 0, padding)?.reshape((parts, rows, hidden))?;
+        let tokens: Vec<u32> = tokens.iter().copied().chain(std::iter::repeat_n(0, padding)).collect();
+        let tokens = Tensor::from_vec(tokens, (parts, rows, 1), device)?.expand((parts, rows, hidden))?;
+        Tensor::zeros((parts, vocabulary, hidden), kind, device)?
+            .scatter_add(&tokens.contiguous()?, &slope.contiguous()?, 1)?
+            .sum(0)
     }
 }
