@@ -470,6 +470,7 @@ fn shipped_configurations_load() {
         "full-sft",
         "lora-nano",
         "lora-sft",
+        "pretrain-nano-text",
         "pretrain-nano",
         "pretrain",
         "qlora-sft",
@@ -477,14 +478,15 @@ fn shipped_configurations_load() {
     assert_eq!(names, all.map(|name| format!("{name}.yaml")));
     for name in all {
         let path = root.join(format!("configs/train/{name}.yaml"));
-        let mut overrides = overrides(name != "pretrain");
+        let text = matches!(name, "pretrain" | "pretrain-nano-text");
+        let mut overrides = overrides(!text);
         if name == "pretrain-nano" {
             overrides.push(format!("invent_from={}", root.join("models/nano-corpus/documents").display()));
         }
         let Loaded { config, notes } = config::load(&path, &overrides).unwrap();
         // A file that is shipped says nothing in vain.
         assert_eq!(notes, [""; 0], "{name}");
-        let output = if name == "pretrain-nano" { "lore-nano" } else { name };
+        let output = name.replace("pretrain-nano", "lore-nano");
         assert_eq!(config.run.output_dir, Path::new("saves").join(output));
         assert_eq!(config.precision, Precision::Bf16);
         let kind = match &config.method {
@@ -493,7 +495,7 @@ fn shipped_configurations_load() {
             Method::Lora(_) => "lora",
             Method::Bottleneck(_) => "adapter",
         };
-        if name == "pretrain" {
+        if text {
             assert_eq!((config.stage, kind, config.rag), (Stage::Pt, "full", None));
             assert!(matches!(config.model, ModelSettings::Random { .. }));
             continue;
