@@ -11,7 +11,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search,
+    suggestions, upload,
 };
 use crate::sse::SentEvent;
 
@@ -55,6 +56,10 @@ use crate::sse::SentEvent;
         indexes::rebuild,
         indexes::check,
         feedback::give,
+        feedback::change,
+        feedback::delete,
+        suggestions::labels,
+        suggestions::suggest,
         keys::list,
         keys::create,
         keys::revoke,
