@@ -42,7 +42,7 @@ impl Catalog {
     }
 
     /// The `most` documents that changed last, of the live ones that `access` may read and that no other replaces, each
-    /// with the titles of its headings below the highest level. Only those in `language`, where it is given.
+    /// with its headings, its title aside. Only those in `language`, where it is given.
     pub fn recent_outlines(
         &self,
         access: &Access,
@@ -72,9 +72,10 @@ impl Catalog {
                 let structure: Option<String> = row.get(structure_at)?;
                 let headings =
                     structure.map(|stored| text::headings(&stored)).transpose()?.unwrap_or_default();
-                let highest = headings.iter().map(|heading| heading.level).min().unwrap_or(0);
-                let below = headings.into_iter().filter(|heading| heading.level > highest);
-                out.push((rows::document(row, 0)?, below.map(|heading| heading.title).collect()));
+                let document = rows::document(row, 0)?;
+                let titles = headings.into_iter().map(|heading| heading.title);
+                let titles = titles.filter(|title| *title != document.title).collect();
+                out.push((document, titles));
             }
             Ok(out)
         })

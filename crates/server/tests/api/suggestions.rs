@@ -29,10 +29,10 @@ async fn labels_are_those_of_documents_that_the_caller_may_read() {
 #[tokio::test]
 async fn suggestions_come_from_headings_that_the_caller_may_read() {
     let world = World::without_engine(keyed_options());
-    let handbook = "# Handbook\n\n## 1. Overview\n\nText.\n\n## 2. Vacation\n\nThirty days.";
+    let handbook = "# Handbook\n\n# 1. Overview\n\nText.\n\n# 2. Vacation\n\nThirty days.";
     world.publish("handbook.md", handbook, &[]).await;
-    world.publish("faq.md", "# FAQ\n\n## How do I get a badge?\n\nAsk at the desk.", &[]).await;
-    world.publish("deal.md", "# Deal\n\n## The price of the deal\n\nMuch.", &["board"]).await;
+    world.publish("faq.md", "# FAQ\n\n# How do I get a badge?\n\nAsk at the desk.", &[]).await;
+    world.publish("deal.md", "# Deal\n\n# The price of the deal\n\nMuch.", &["board"]).await;
     let (_, secret) = world.key(&["people"], false);
     let shown = async |secret: &str, path: &str| {
         let reply = world.get_as(secret, path).await.expect(200).json();
