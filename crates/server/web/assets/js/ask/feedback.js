@@ -11,7 +11,7 @@ import { busy, report, toast } from "../core/ui.js";
 /** As the server bounds them, in characters. */
 const REASON_CHARS = 4_000;
 const ANSWER_CHARS = 20_000;
-const REASONS = { up: ["clear", "complete", "source"], down: ["wrong", "incomplete", "outdated", "source", "language"] };
+const REASONS = { up: ["clear", "complete", "source"], down: ["wrong", "incomplete", "outdated", "badSource", "language"] };
 
 /** Thumb up, thumb down, and "write the better answer"; the form comes into `place`. */
 export function feedbackButtons(turn, place) {

@@ -192,7 +192,7 @@ function blocks(text, mark) {
 }
 
 function block(kind, text, mark) {
-  const props = { class: `source-${kind}` };
+  const props = { class: `source-${kind === "text" ? "line" : kind}` };
   if (kind === "table") Object.assign(props, { tabindex: "0", role: "group", "aria-label": t("ask.source.table") });
   const [from, to] = mark ? [Math.max(0, mark[0]), Math.min(text.length, mark[1])] : [0, 0];
   if (from >= to) return h("div", props, text);
