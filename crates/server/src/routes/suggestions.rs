@@ -22,7 +22,7 @@ const HEADING_CHARS: std::ops::RangeInclusive<usize> = 2..=60;
 /// Longest title that is named in a question, in characters.
 const TITLE_CHARS: usize = 80;
 /// Headings that say nothing of what stands below them.
-const EMPTY_WORDS: [&str; 27] = [
+const EMPTY_WORDS: [&str; 29] = [
     "about",
     "appendix",
     "background",
@@ -139,9 +139,16 @@ fn of(outlines: &[(Document, Vec<String>)], day: u64) -> Vec<Suggestion> {
 fn topic(heading: &str) -> Option<&str> {
     let words = heading
         .trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ')' | '(' | '§'))
+        .trim_start();
+    // As Chinese texts number their parts.
+    let words = words
+        .split_once('、')
+        .filter(|(number, _)| number.chars().all(|c| "一二三四五六七八九十".contains(c)))
+        .map_or(words, |(_, rest)| rest)
         .trim_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '、' | ':' | '：'));
     let telling = HEADING_CHARS.contains(&words.chars().count())
         && words.chars().any(char::is_alphabetic)
+        && !words.starts_with("Attachment:")
         && !words.contains(['|', '`', '<', '>', '[', ']'])
         && !EMPTY_WORDS.contains(&words.to_lowercase().as_str());
     telling.then_some(words)
@@ -153,7 +160,7 @@ fn question(document: &Document, topic: &str) -> String {
     if topic.ends_with(['?', '？']) {
         topic.to_owned()
     } else if document.language.as_deref() == Some("zh") {
-        format!("《{title}》里关于“{topic}”是怎么规定的？")
+        format!("《{title}》里关于“{topic}”是怎么说的？")
     } else {
         format!("What does “{title}” say about “{topic}”?")
     }
@@ -167,6 +174,7 @@ mod tests {
     fn a_heading_is_a_topic_where_it_says_something() {
         assert_eq!(topic("5.1 Munich"), Some("Munich"));
         assert_eq!(topic("3. 年假"), Some("年假"));
+        assert_eq!(topic("十二、常见错误"), Some("常见错误"));
         assert_eq!(topic("How do I reset my password?"), Some("How do I reset my password?"));
         for empty in ["", "7.", "2026", "1. Overview", "概述", "a | b", "<script>", &"long ".repeat(20)] {
             assert_eq!(topic(empty), None, "{empty:?}");

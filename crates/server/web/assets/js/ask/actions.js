@@ -25,7 +25,9 @@ export function actions(turn) {
 }
 
 function meta(summary) {
-  const parts = [summary.model === "extractive" ? t("ask.model.extractive") : summary.model];
+  const parts = [];
+  if (summary.model !== "extractive") parts.push(summary.model);
+  else if (summary.answered) parts.push(t("ask.model.extractive"));
   if (summary.timings?.total_ms > 0) parts.push(duration(summary.timings.total_ms / 1000));
   return parts.join(" · ");
 }

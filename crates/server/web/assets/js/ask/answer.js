@@ -15,7 +15,7 @@ import { actions } from "./actions.js";
 import { citationMark, doubtCard, doubtMark, place, quoteCard } from "./marks.js";
 import { nearest, passages, sourceList } from "./sources.js";
 import { StreamText } from "./stream-text.js";
-import { CodePoints, doubts, marked, numbered } from "./text.js";
+import { doubts, marked, numbered } from "./text.js";
 
 /** Longest part of an answer that is read out when it is done, in characters. */
 const READ_CHARS = 1_500;
@@ -160,9 +160,15 @@ export class Turn {
 
   /** The answer as plain text with its marks, until the server has made HTML of it. */
   #plain() {
+    this.#dropPopovers();
+    this.stream.stop();
+    replace(this.text);
+    this.stream = new StreamText(this.text, null);
     this.stream.append(this.summary.answer);
     for (const { citation, index, number } of this.numbered) this.stream.mark(citation.answer_span.end, citationMark(citation, index, number));
+    this.doubts.forEach(({ span }, index) => this.stream.mark(span.end, doubtMark(index)));
     this.stream.flush();
+    this.#cards();
   }
 
   async #render() {
@@ -172,7 +178,7 @@ export class Turn {
       ({ html } = await api.post("/web/render", { text: marked(this.summary) }, { signal }));
     } catch {
       // The plain text says the same.
-      if (!signal.aborted) this.text.classList.remove("streaming");
+      if (!signal.aborted) this.#plain();
       return;
     }
     if (signal.aborted) return;
@@ -234,10 +240,5 @@ export class Turn {
     if (cite !== undefined) return this.summary?.citations[cite] ?? this.seen[cite];
     // While it is written, a doubt's index is that of its citation.
     return this.summary ? this.doubts[doubt]?.citation : this.seen[doubt];
-  }
-
-  /** Code points of the answer, for whoever measures. */
-  get length() {
-    return new CodePoints(this.summary?.answer ?? this.stream.text).length;
   }
 }

@@ -230,6 +230,9 @@ function leave() {
   drawer(false);
 }
 
+/** The box takes the focus, except where that would bring up a keyboard over the page. */
+const ready = () => matchMedia("(hover: hover)").matches && composer.focus();
+
 /** An empty page. */
 function begin({ push = true } = {}) {
   leave();
@@ -238,7 +241,7 @@ function begin({ push = true } = {}) {
   replace(thread, welcome((question) => ask(question)));
   if (push && location.pathname !== "/") history.pushState(null, "", "/");
   latest.hidden = true;
-  composer.focus();
+  ready();
 }
 
 let shows = 0;
@@ -273,7 +276,7 @@ async function show(id, { push = true } = {}) {
   });
   replace(thread, open.turns.map((turn) => turn.element));
   toEnd();
-  composer.focus();
+  ready();
   return undefined;
 }
 

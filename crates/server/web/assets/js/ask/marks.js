@@ -53,11 +53,15 @@ export function place(fragment, make) {
   return fragment;
 }
 
+/** The headings above a place; one that only repeats the title is left out. */
+export const below = ({ headings = [], title }) => (headings[0] === title ? headings.slice(1) : headings);
+
 /** Where a quote stands, in words. */
 export function whereabouts(citation) {
   const parts = [];
   if (citation.page) parts.push(t("ask.page", { n: citation.page }));
-  if (citation.headings?.length) parts.push(citation.headings.join(" › "));
+  const headings = below(citation);
+  if (headings.length > 0) parts.push(headings.join(" › "));
   return parts.join(" · ");
 }
 

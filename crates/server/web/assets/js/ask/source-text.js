@@ -194,7 +194,19 @@ function blocks(text, mark) {
 function block(kind, text, mark) {
   const props = { class: `source-${kind === "text" ? "line" : kind}` };
   if (kind === "table") Object.assign(props, { tabindex: "0", role: "group", "aria-label": t("ask.source.table") });
+  if (kind === "heading") {
+    const level = /^#{1,6}\s+/.exec(text)[0].length;
+    // The signs of the level stay in the text, so that it is the text that offsets count; they only stand back.
+    if (!mark || mark[1] <= 0 || mark[0] >= level) {
+      return h("div", props, h("span", { class: "level" }, text.slice(0, level)), highlighted(text.slice(level), mark && [mark[0] - level, mark[1] - level]));
+    }
+  }
+  return h("div", props, highlighted(text, mark));
+}
+
+/** The text, the part from mark[0] to mark[1] highlighted. */
+function highlighted(text, mark) {
   const [from, to] = mark ? [Math.max(0, mark[0]), Math.min(text.length, mark[1])] : [0, 0];
-  if (from >= to) return h("div", props, text);
-  return h("div", props, text.slice(0, from), h("mark", {}, text.slice(from, to)), text.slice(to));
+  if (from >= to) return [text];
+  return [text.slice(0, from), h("mark", {}, text.slice(from, to)), text.slice(to)];
 }

@@ -3,7 +3,7 @@
 import { h } from "../core/dom.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { whereabouts } from "./marks.js";
+import { below, whereabouts } from "./marks.js";
 
 /** The cited sources, each with its number; a click opens it. */
 export function sourceList(turn) {
@@ -35,7 +35,9 @@ export function passages(turn) {
   return h("details", { class: "passages", onToggle: fill }, h("summary", {}, plural("ask.passages", turn.sources.length)), list);
 }
 
-function placeOf({ pages, headings }) {
+function placeOf(passage) {
+  const { pages } = passage;
+  const headings = below(passage);
   const parts = [];
   if (pages) parts.push(pages.first === pages.last ? t("ask.page", { n: pages.first }) : t("ask.pages", pages));
   if (headings.length > 0) parts.push(headings.join(" › "));

@@ -136,9 +136,10 @@ const flat = (text) => text.split(/\s+/).filter(Boolean).join(" ");
 /** An answer as Markdown, a footnote for each source. `words`: {page(n), noSource}. */
 export function withFootnotes(summary, words) {
   const points = new CodePoints(summary.answer);
+  const behind = (span) => endPlace(summary.answer, points.unit(span.end));
   const order = numbered(summary.citations);
-  const places = order.map(({ citation, number }) => [points.unit(citation.answer_span.end), `[^${number}]`]);
-  places.push(...doubts(summary).map(({ span }) => [points.unit(span.end), ` *(${words.noSource})*`]));
+  const places = order.map(({ citation, number }) => [behind(citation.answer_span), `[^${number}]`]);
+  places.push(...doubts(summary).map(({ span }) => [behind(span), ` *(${words.noSource})*`]));
   places.sort((one, other) => one[0] - other[0]);
   let out = "";
   let written = 0;

@@ -29,5 +29,5 @@ async function fill(list, box, ask) {
   }
   replace(list, suggestions.map(({ question, title }) =>
     h("li", {}, h("button", { type: "button", class: "suggestion", onClick: () => ask(question) },
-      h("span", { class: "suggestion-question" }, question), h("span", { class: "suggestion-title" }, title)))));
+      h("span", { class: "suggestion-question" }, question), !question.includes(title) && h("span", { class: "suggestion-title" }, title)))));
 }
