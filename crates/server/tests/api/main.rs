@@ -16,5 +16,7 @@ mod serving;
 mod suggestions;
 mod support;
 mod uploads;
+mod web;
+mod web_session;
 mod writing;
 mod zoo;

@@ -12,10 +12,10 @@ import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { announce, popover } from "../core/ui.js";
 import { actions } from "./actions.js";
-import { citationMark, doubtCard, doubtMark, place, quoteCard } from "./marks.js";
+import { adopt, citationMark, doubtCard, doubtMark, quoteCard } from "./marks.js";
 import { nearest, passages, sourceList } from "./sources.js";
 import { StreamText } from "./stream-text.js";
-import { doubts, marked, numbered } from "./text.js";
+import { doubts, numbered } from "./text.js";
 
 /** Longest part of an answer that is read out when it is done, in characters. */
 const READ_CHARS = 1_500;
@@ -175,14 +175,14 @@ export class Turn {
     const { signal } = this.abort;
     let html;
     try {
-      ({ html } = await api.post("/web/render", { text: marked(this.summary) }, { signal }));
+      ({ html } = await api.post("/web/render", this.#markdown(), { signal }));
     } catch {
       // The plain text says the same.
       if (!signal.aborted) this.#plain();
       return;
     }
     if (signal.aborted) return;
-    const fragment = place(trusted(html), (kind, index) => this.#mark(kind, index));
+    const fragment = adopt(trusted(html), this.numbered);
     this.#dropPopovers();
     this.stream.stop();
     this.stream.pieces = [];
@@ -192,10 +192,11 @@ export class Turn {
     this.page.follow();
   }
 
-  #mark(kind, index) {
-    if (kind === "e") return this.doubts[index] ? doubtMark(index) : null;
-    const entry = this.numbered.find((one) => one.index === index);
-    return entry ? citationMark(entry.citation, index, entry.number) : null;
+  /** What is to be rendered: the text, and where its marks belong. */
+  #markdown() {
+    const citations = this.numbered.map(({ citation, number }) => ({ ...citation.answer_span, number }));
+    const spans = this.doubts.map(({ span: { start, end } }) => ({ start, end, kind: "unsupported" }));
+    return { text: this.summary.answer, citations, spans };
   }
 
   #cards() {

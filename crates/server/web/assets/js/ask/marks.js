@@ -2,12 +2,11 @@
 //
 //   citationMark(citation, index, number)   a button with the number; data-cite says which
 //   doubtMark(index)                 a button with a question mark
-//   place(fragment, make)            puts them where the signs of text.js stand in rendered Markdown
+//   adopt(fragment, numbers)         puts them into rendered Markdown
 //   quoteCard(citation)  doubtCard(doubt)   what shows beside a mark
 
 import { h } from "../core/dom.js";
 import { t } from "../core/i18n.js";
-import { SIGN } from "./text.js";
 
 /** Longest quote in a card, in characters; the source beside it shows all. */
 const QUOTE_CHARS = 600;
@@ -21,35 +20,16 @@ export const citationMark = (citation, index, number) =>
 export const doubtMark = (index) =>
   h("button", { type: "button", class: "cite doubt", dataset: { doubt: index }, "aria-label": t("ask.doubt.label") }, "?");
 
-/** Replaces the signs in `fragment` by what `make(kind, index)` gives; text between u and e is shown as unsupported. */
-export function place(fragment, make) {
-  const walker = document.createTreeWalker(fragment, NodeFilter.SHOW_TEXT);
-  const nodes = [];
-  while (walker.nextNode()) nodes.push(walker.currentNode);
-  const open = new Set();
-  for (const node of nodes) {
-    const text = node.data;
-    if (open.size === 0 && !text.includes("⟦‡")) continue;
-    const parts = [];
-    let written = 0;
-    const words = (end) => {
-      if (end <= written) return;
-      const piece = text.slice(written, end);
-      parts.push(open.size > 0 && piece.trim() ? h("span", { class: "unsupported" }, piece) : piece);
-    };
-    for (const match of text.matchAll(SIGN)) {
-      words(match.index);
-      written = match.index + match[0].length;
-      const [, kind, number] = match;
-      const index = Number(number);
-      if (kind === "u") open.add(index);
-      if (kind === "e") open.delete(index);
-      const mark = kind === "u" ? null : make(kind, index);
-      if (mark) parts.push(mark);
-    }
-    words(text.length);
-    node.replaceWith(...parts);
+/** Makes the marks in rendered Markdown ours: numbers that can be opened, and a question mark behind each doubt. */
+export function adopt(fragment, numbers) {
+  for (const mark of fragment.querySelectorAll("button.cite[data-citation]")) {
+    const entry = numbers.find(({ number }) => String(number) === mark.dataset.citation);
+    if (entry) mark.replaceWith(citationMark(entry.citation, entry.index, entry.number));
+    else mark.remove();
   }
+  const last = new Map();
+  for (const part of fragment.querySelectorAll("span.unsupported[data-span]")) last.set(part.dataset.span, part);
+  for (const [index, part] of last) part.after(doubtMark(index));
   return fragment;
 }
 

@@ -1,10 +1,9 @@
-// Offsets and marks in texts.
+// Offsets in texts, and what an answer's statements rest on.
 //
 // The API counts Unicode code points, JavaScript counts UTF-16 units; CodePoints turns one into the other.
 //
 //   new CodePoints(text)      .unit(codePoint), .length
-//   marked(answer)            the Markdown of an answer with a sign where each source and each doubt belongs
-//   SIGN                      what finds those signs again in what became of the Markdown
+//   doubts(answer)            the statements without a source: {span, citation}
 //   numbered(citations)       citations with the number that each source has in the answer
 //   withFootnotes(answer)     an answer as Markdown with footnotes, for the clipboard
 
@@ -40,12 +39,6 @@ export class CodePoints {
   }
 }
 
-/** A sign: c, a citation; u and e, begin and end of a doubt; with its index. */
-export const SIGN = /⟦‡([cue])(\d+)⟧/g;
-
-// Brackets are punctuation to Markdown, so that a sign beside ** or _ changes nothing of what these mean.
-const sign = (kind, index) => `⟦‡${kind}${index}⟧`;
-
 /** Stretches of the answer that no passage supports: {span, citation}, the citation where one came near. */
 export function doubts(summary) {
   const found = (summary.unsupported ?? []).map((span) => ({ span, citation: null }));
@@ -63,38 +56,14 @@ export function doubts(summary) {
 const contains = (outer, inner, first) =>
   outer.start <= inner.start && inner.end <= outer.end && (first || outer.start < inner.start || inner.end < outer.end);
 
-/** The Markdown of an answer with its signs. */
-export function marked(summary) {
-  // What a document brings must not pass for a sign.
-  const text = summary.answer.replaceAll("⟦‡", "⟦ ");
-  const points = new CodePoints(text);
-  const signs = [];
-  summary.citations.forEach((citation, index) => {
-    if (citation.verdict === "supported") signs.push([endPlace(text, points.unit(citation.answer_span.end)), 1, sign("c", index)]);
-  });
-  doubts(summary).forEach(({ span }, index) => {
-    const start = startPlace(text, points.unit(span.start));
-    const end = endPlace(text, points.unit(span.end));
-    if (start < end) signs.push([start, 2, sign("u", index)], [end, 0, sign("e", index)]);
-  });
-  signs.sort((one, other) => one[0] - other[0] || one[1] - other[1]);
-  let out = "";
-  let written = 0;
-  for (const [at, , words] of signs) {
-    out += text.slice(written, at) + words;
-    written = at;
-  }
-  return out + text.slice(written);
-}
-
 const lineStart = (text, at) => text.lastIndexOf("\n", at - 1) + 1;
 
-/** Where a sign at the end of a stretch stands: before white space and before the last bar of a table's row. */
+/** Where a footnote's mark behind a statement stands: before white space and before the last bar of a table's row. */
 function endPlace(text, unit) {
   let at = back(text, unit);
   if (text[at - 1] === "|" && /^\s*\|/.test(text.slice(lineStart(text, at), at))) at = back(text, at - 1);
   const start = lineStart(text, at);
-  // A sign would undo the line of a fence, and a table's second row; the line before can take it.
+  // A mark would undo the line of a fence, and a table's second row; the line before can take it.
   if (/^\s*(```|~~~|\|?[\s:|-]*-[\s:|-]*$)/.test(text.slice(start, at)) && start > 0) return back(text, start - 1);
   return at;
 }
@@ -103,15 +72,6 @@ function back(text, unit) {
   let at = unit;
   while (at > 0 && /\s/.test(text[at - 1])) at -= 1;
   return at;
-}
-
-/** Where a sign at the start of a stretch stands: behind what makes the line a heading, an item, a quotation, a row. */
-function startPlace(text, unit) {
-  let at = unit;
-  while (at < text.length && /\s/.test(text[at])) at += 1;
-  if (text.slice(lineStart(text, at), at).trim() !== "") return at;
-  const prefix = /^(?:#{1,6}[ \t]+|>[ \t]?|[-*+][ \t]+|\d+[.)][ \t]+|\|[ \t]*)*/.exec(text.slice(at, at + 200));
-  return at + (prefix?.[0].length ?? 0);
 }
 
 const sourceKey = ({ document, version, source_span: span }) => `${document}:${version}:${span.start}-${span.end}`;
