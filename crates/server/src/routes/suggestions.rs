@@ -22,35 +22,9 @@ const HEADING_CHARS: std::ops::RangeInclusive<usize> = 2..=60;
 /// Longest title that is named in a question, in characters.
 const TITLE_CHARS: usize = 80;
 /// Headings that say nothing of what stands below them.
-const EMPTY_WORDS: [&str; 29] = [
-    "about",
-    "appendix",
-    "background",
-    "changes",
-    "conclusion",
-    "contents",
-    "general",
-    "introduction",
-    "miscellaneous",
-    "notes",
-    "overview",
-    "purpose",
-    "references",
-    "scope",
-    "summary",
-    "table of contents",
-    "timeline",
-    "其他",
-    "前言",
-    "参考",
-    "总结",
-    "摘要",
-    "概述",
-    "目录",
-    "目的",
-    "附录",
-    "范围",
-];
+const EMPTY_WORDS: &str = "about|about this document|about this manual|appendix|background|changes|conclusion|contents|\
+    general|introduction|miscellaneous|notes|overview|purpose|references|scope|summary|table of contents|timeline|\
+    其他|前言|参考|总结|摘要|概述|目录|目的|附录|范围";
 
 /// Gives the tags, languages and dates of the documents that the caller may read.
 #[utoipa::path(get, path = "/v1/labels", tag = "documents", responses(
@@ -150,7 +124,7 @@ fn topic(heading: &str) -> Option<&str> {
         && words.chars().any(char::is_alphabetic)
         && !words.starts_with("Attachment:")
         && !words.contains(['|', '`', '<', '>', '[', ']'])
-        && !EMPTY_WORDS.contains(&words.to_lowercase().as_str());
+        && !EMPTY_WORDS.split('|').any(|empty| empty == words.to_lowercase());
     telling.then_some(words)
 }
 

@@ -20,7 +20,7 @@ export function feedbackButtons(turn, place) {
     return h("button", { type: "button", class: "button icon quiet small", "aria-pressed": "false", "aria-label": label, title: label, onClick: (event) => rate(rating, event.currentTarget) }, icon(name, 16));
   };
   const thumbs = { up: thumb("up", "up"), down: thumb("down", "down") };
-  const better = h("button", { type: "button", class: "button quiet small", onClick: () => show("down", true) },
+  const better = h("button", { type: "button", class: "button quiet small", "aria-label": t("ask.feedback.better"), title: t("ask.feedback.better"), onClick: () => show("down", true) },
     icon("edit", 16), h("span", { class: "button-words" }, t("ask.feedback.better")));
 
   const press = () => {

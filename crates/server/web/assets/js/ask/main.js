@@ -48,7 +48,7 @@ const side = h("nav", { class: "conversations", id: "conversations", "aria-label
   h("div", { class: "conversations-head" }, h("h2", {}, t("ask.conversations")), newLink("")),
   conversations.element);
 const shade = h("div", { class: "drawer-shade", onClick: () => drawer(false) });
-const sourceElement = h("aside", { class: "source", "aria-labelledby": "source-title", hidden: true });
+const sourceElement = h("div", { class: "source", role: "complementary", "aria-labelledby": "source-title", hidden: true });
 const frame = h("div", { class: "ask" }, side, shade,
   h("section", { class: "dialogue", "aria-label": t("ask.dialogue") },
     h("div", { class: "thread-bar" }, drawerButton, heading, moreButton, newLink("bar-new")),

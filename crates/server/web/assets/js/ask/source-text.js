@@ -7,12 +7,12 @@ import { throttleFrame } from "../core/format.js";
 import { CodePoints } from "./text.js";
 
 /** Code points of a piece, and the most pieces on the page. */
-const PIECE = 8_000;
-const PIECES = 9;
+const PIECE = 4_000;
+const PIECES = 14;
 /** How many heights of the window are kept ready above and below. */
 const AHEAD = 1.5;
 /** Code points shown before the highlighted stretch at least. */
-const LEAD = 2_000;
+const LEAD = 1_500;
 
 /** The scrolling text; `load(start, end, signal)` gives {start, end, total, text, page}. */
 export class SourceText {
@@ -30,6 +30,10 @@ export class SourceText {
       this.#fill();
     });
     this.element.addEventListener("scroll", follow, { passive: true });
+    // Another width breaks the lines elsewhere; what was looked at stays in sight.
+    this.width = 0;
+    this.sizes = new ResizeObserver(() => this.#resized());
+    this.sizes.observe(this.element);
   }
 
   /** Shows the text around `span` (or offset `at`), the span highlighted; ends once it is on the page. */
@@ -66,6 +70,23 @@ export class SourceText {
     this.working = null;
   }
 
+  /** It is not looked at any more. */
+  dispose() {
+    this.stop();
+    this.sizes.disconnect();
+  }
+
+  #resized() {
+    const width = this.element.clientWidth;
+    if (width === this.width || width === 0) return;
+    const first = this.width === 0;
+    this.width = width;
+    if (first || !this.looked) return;
+    const { piece, share, atMark } = this.looked;
+    if (!(atMark && this.aim())) this.element.scrollTop = piece.element.offsetTop + share * piece.element.offsetHeight - this.element.clientHeight / 3;
+    this.#fill();
+  }
+
   /** Scrolls to the highlighted stretch, where it is on the page; false where not. */
   aim() {
     const mark = this.body.querySelector("mark");
@@ -73,6 +94,13 @@ export class SourceText {
     const box = this.element.getBoundingClientRect();
     this.element.scrollTop += mark.getBoundingClientRect().top - box.top - box.height / 3;
     return true;
+  }
+
+  #markSeen() {
+    const mark = this.body.querySelector("mark");
+    if (!mark) return false;
+    const [inner, outer] = [mark.getBoundingClientRect(), this.element.getBoundingClientRect()];
+    return inner.top >= outer.top && inner.top < outer.bottom;
   }
 
   #aim(at, start) {
@@ -164,6 +192,7 @@ export class SourceText {
     const piece = this.pieces.findLast(({ element }) => element.offsetTop <= middle) ?? this.pieces[0];
     const share = Math.min(1, Math.max(0, (middle - piece.element.offsetTop) / Math.max(1, piece.element.offsetHeight)));
     const at = piece.start + share * (piece.end - piece.start);
+    if (this.element.clientWidth === this.width) this.looked = { piece, share, atMark: this.#markSeen() };
     this.onPosition?.({ at, total: this.total, page: piece.page });
   }
 }

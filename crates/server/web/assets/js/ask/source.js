@@ -66,7 +66,7 @@ export class SourcePanel {
 
   #end() {
     this.working?.abort();
-    this.text?.stop();
+    this.text?.dispose();
     this.text = null;
   }
 
@@ -180,7 +180,7 @@ export class SourcePanel {
       this.element.setAttribute("role", "dialog");
       this.element.setAttribute("aria-modal", "true");
     } else {
-      this.element.removeAttribute("role");
+      this.element.setAttribute("role", "complementary");
       this.element.removeAttribute("aria-modal");
     }
     for (const other of [...document.querySelectorAll(".header, .skip"), ...this.element.parentElement.children]) {

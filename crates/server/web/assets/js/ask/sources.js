@@ -5,6 +5,9 @@ import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { below, whereabouts } from "./marks.js";
 
+/** Sources that are shown at first. */
+const CHIPS = 8;
+
 /** The cited sources, each with its number; a click opens it. */
 export function sourceList(turn) {
   const shown = new Map();
@@ -12,11 +15,22 @@ export function sourceList(turn) {
   if (shown.size === 0) return null;
   const item = ({ citation, index, number }) =>
     h("li", {},
-      h("button", { type: "button", class: "source-chip", dataset: { cite: index }, "aria-label": t("ask.cite.label", { n: number, title: citation.title || citation.name }) },
+      h("button", { type: "button", class: "source-chip", dataset: { cite: index } },
         h("span", { class: "source-number" }, String(number)),
         h("span", { class: "source-name" }, citation.title || citation.name),
         whereabouts(citation) && h("span", { class: "source-place" }, whereabouts(citation))));
-  return h("ol", { class: "source-list", "aria-label": t("ask.sources") }, [...shown.values()].map(item));
+  const all = [...shown.values()];
+  const list = h("ol", { class: "source-list", "aria-label": t("ask.sources") }, all.slice(0, CHIPS).map(item));
+  if (all.length > CHIPS) {
+    const rest = () => {
+      more.remove();
+      list.append(...all.slice(CHIPS).map(item));
+      list.children[CHIPS].firstChild.focus();
+    };
+    const more = h("li", {}, h("button", { type: "button", class: "button quiet small", onClick: rest }, plural("ask.sources.all", all.length)));
+    list.append(more);
+  }
+  return list;
 }
 
 /** All passages that the answer could cite, made when they are looked at. */

@@ -50,7 +50,8 @@ export function doubts(summary) {
     else found.push({ span: citation.answer_span, citation });
   }
   // One that lies in another would only repeat it.
-  return found.filter((one) => !found.some((other) => other !== one && contains(other.span, one.span, found.indexOf(other) < found.indexOf(one))));
+  const repeats = ({ span }, at) => found.some((other, place) => place !== at && contains(other.span, span, place < at));
+  return found.filter((one, at) => !repeats(one, at));
 }
 
 const contains = (outer, inner, first) =>
