@@ -66,7 +66,7 @@ pub struct Suggestions {
 }
 
 /// Suggests questions, made of the headings of documents that changed last; they change from day to day.
-#[utoipa::path(get, path = "/web/suggestions", tag = "questions", params(SuggestQuery), responses(
+#[utoipa::path(get, path = "/web/suggestions", tag = "web", params(SuggestQuery), responses(
     (status = 200, description = "Questions to begin with", body = Suggestions),
     (status = "default", description = "An error", body = ErrorBody),
 ))]

@@ -37,7 +37,8 @@ export function feedbackButtons(turn, place) {
         toast(t("ask.feedback.takenBack"));
         return;
       }
-      await busy(element, send({ rating }));
+      // A reason for the other thumb is none for this one.
+      await busy(element, send(turn.feedback ? { rating, reason: "" } : { rating }));
       press();
       show(rating, false);
     } catch (error) {
@@ -78,7 +79,7 @@ export function feedbackButtons(turn, place) {
 
 function feedbackForm({ rating, writing, turn, close, submit }) {
   const [reasonId, betterId] = [uid("reason"), uid("better")];
-  const reason = h("input", { id: reasonId, type: "text", maxlength: REASON_CHARS, value: turn.feedback?.reason ?? "", autocomplete: "off" });
+  const reason = h("input", { id: reasonId, type: "text", maxlength: REASON_CHARS, value: (turn.feedback?.rating === rating && turn.feedback.reason) || "", autocomplete: "off" });
   const chips = REASONS[rating].map((name) =>
     h("button", { type: "button", class: "chip", "aria-pressed": "false", dataset: { words: t(`ask.reason.${name}`) }, onClick: (event) => {
       const on = event.currentTarget.getAttribute("aria-pressed") !== "true";

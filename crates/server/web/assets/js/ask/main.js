@@ -160,6 +160,7 @@ async function ask(question, { replace: replaces = false } = {}) {
   if (open.turns.length === 0) replace(thread);
   const turn = new Turn(question, page);
   turn.replaces = replaces;
+  filters.toggle(false);
   const filter = filters.value();
   turn.filtered = filter !== null;
   open.turns.push(turn);
