@@ -25,10 +25,10 @@ pub mod vector;
 
 pub use catalog::{
     AclChoice, ApiKey, Catalog, Change, ChangeKind, Committed, ConversationPage, ConversationQuery,
-    DocumentPage, DocumentQuery, Feedback, Job, JobKind, JobState, KeptVersion, LiveChunk, MetaChange,
-    NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion, Rating, Release,
-    ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback, SourceState,
-    StoredSource, Upload,
+    DocumentPage, DocumentQuery, Feedback, FeedbackChange, Job, JobKind, JobState, KeptVersion, Label,
+    LabelCounts, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion,
+    Promotion, Rating, Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict,
+    Rollback, SourceState, StoredSource, Upload,
 };
 pub use config::{IndexConfig, VectorBackend};
 pub use error::IndexError;

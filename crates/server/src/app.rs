@@ -10,7 +10,8 @@ use axum::routing::{MethodFilter, on};
 use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search,
+    suggestions, upload,
 };
 use crate::state::AppState;
 use crate::web::{self, page, render, session};
@@ -66,6 +67,10 @@ fn table() -> Table {
         .post("/v1/indexes/rebuild", indexes::rebuild)
         .post("/v1/indexes/check", indexes::check)
         .post("/v1/feedback", feedback::give)
+        .patch("/v1/feedback/{id}", feedback::change)
+        .delete("/v1/feedback/{id}", feedback::delete)
+        .get("/v1/labels", suggestions::labels)
+        .get("/web/suggestions", suggestions::suggest)
         .get("/v1/keys", keys::list)
         .post("/v1/keys", keys::create)
         .delete("/v1/keys/{id}", keys::revoke)

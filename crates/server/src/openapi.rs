@@ -10,7 +10,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search,
+    suggestions, upload,
 };
 use crate::sse::SentEvent;
 use crate::web::{render, session};
@@ -58,6 +59,10 @@ use crate::web::{render, session};
         indexes::rebuild,
         indexes::check,
         feedback::give,
+        feedback::change,
+        feedback::delete,
+        suggestions::labels,
+        suggestions::suggest,
         keys::list,
         keys::create,
         keys::revoke,

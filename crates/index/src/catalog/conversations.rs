@@ -110,6 +110,40 @@ impl Catalog {
         })
     }
 
+    /// Puts a turn in the place of the last of conversation `id` of `owner`, where it still has `turns` of them; where it
+    /// has others by now, the turn is added. False where there is no such conversation.
+    ///
+    /// # Errors
+    /// As [`Catalog::append_turn`], where the turn is added.
+    pub fn replace_turn(
+        &self,
+        owner: &str,
+        id: ConversationId,
+        turn: &NewTurn,
+        turns: u64,
+        limits: &Limits,
+    ) -> Result<bool> {
+        let replaced = self.write(|tx| {
+            let Some((pk, now)) = find(tx, owner, id)? else { return Ok(None) };
+            if now == 0 || now != turns {
+                return Ok(Some(false));
+            }
+            tx.prepare_cached(
+                "DELETE FROM turns WHERE pk = (SELECT max(t.pk) FROM turns t WHERE t.conversation = ?1)",
+            )?
+            .execute([pk])?;
+            add_turn(tx, pk, turn)?;
+            tx.prepare_cached("UPDATE conversations SET updated_at = ?2 WHERE pk = ?1")?
+                .execute(params![pk, tx.now])?;
+            Ok(Some(true))
+        })?;
+        match replaced {
+            Some(false) => self.append_turn(owner, id, turn, limits),
+            Some(true) => Ok(true),
+            None => Ok(false),
+        }
+    }
+
     /// Conversation `id` of `owner`, if there is one.
     pub fn conversation(&self, owner: &str, id: ConversationId) -> Result<Option<Conversation>> {
         self.read(|tx| by_id(tx, owner, id))

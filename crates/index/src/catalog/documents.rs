@@ -277,7 +277,7 @@ pub(super) fn update_meta(
 }
 
 /// The conditions of a listing without its cursor, as SQL and values.
-fn conditions(query: &DocumentQuery) -> Result<(Vec<&'static str>, Vec<Value>)> {
+pub(super) fn conditions(query: &DocumentQuery) -> Result<(Vec<&'static str>, Vec<Value>)> {
     let mut conditions = vec!["1"];
     let mut values = Vec::new();
     for word in query.text.as_deref().unwrap_or_default().split_whitespace() {

@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::types::{Feedback, NewFeedback, Rating};
+use super::types::{Feedback, FeedbackChange, NewFeedback, Rating};
 use super::{Catalog, rows};
 use crate::error::{IndexError, Result};
 
@@ -14,10 +14,7 @@ impl Catalog {
     pub fn add_feedback(&self, caller: &str, feedback: &NewFeedback, most: usize) -> Result<Feedback> {
         let citations = rows::to_json(&feedback.citations)?;
         let id = uuid::Uuid::now_v7().to_string();
-        let rating = match feedback.rating {
-            Rating::Up => "up",
-            Rating::Down => "down",
-        };
+        let rating = rating_name(feedback.rating);
         let at = self.write(|tx| {
             let stored: i64 =
                 tx.prepare_cached("SELECT count(*) FROM feedback")?.query_row([], |row| row.get(0))?;
@@ -47,6 +44,36 @@ impl Catalog {
             caller: caller.to_owned(),
             created_at: rows::time(at)?,
             feedback: feedback.clone(),
+        })
+    }
+
+    /// Changes feedback that `caller` gave; false where it gave none with this id.
+    pub fn change_feedback(&self, caller: &str, id: &str, change: &FeedbackChange) -> Result<bool> {
+        self.write(|tx| {
+            let changed = tx
+                .prepare_cached(
+                    "UPDATE feedback SET rating = coalesce(?3, rating), reason = nullif(coalesce(?4, reason), ''),
+                         better_answer = nullif(coalesce(?5, better_answer), '')
+                     WHERE id = ?1 AND caller = ?2",
+                )?
+                .execute(params![
+                    id,
+                    caller,
+                    change.rating.map(rating_name),
+                    change.reason,
+                    change.better_answer
+                ])?;
+            Ok(changed > 0)
+        })
+    }
+
+    /// Takes feedback back that `caller` gave; false where it gave none with this id.
+    pub fn delete_feedback(&self, caller: &str, id: &str) -> Result<bool> {
+        self.write(|tx| {
+            let deleted = tx
+                .prepare_cached("DELETE FROM feedback WHERE id = ?1 AND caller = ?2")?
+                .execute(params![id, caller])?;
+            Ok(deleted > 0)
         })
     }
 
@@ -82,5 +109,12 @@ impl Catalog {
             }
             Ok(out)
         })
+    }
+}
+
+fn rating_name(rating: Rating) -> &'static str {
+    match rating {
+        Rating::Up => "up",
+        Rating::Down => "down",
     }
 }

@@ -6,7 +6,7 @@
 //! transaction, and a change that was acknowledged is on the disk.
 //!
 //! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `access` (who may read them), `commit`
-//! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `changes`, `jobs`,
+//! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `outlines` (labels and headings of them all), `changes`, `jobs`,
 //! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
@@ -20,6 +20,7 @@ mod feedback;
 mod jobs;
 mod keys;
 mod originals;
+mod outlines;
 mod release_types;
 mod releases;
 mod reread;
@@ -47,9 +48,9 @@ pub use release_types::{
 };
 pub use releases::check_release_name;
 pub use types::{
-    AclChoice, ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind,
-    JobState, KeptVersion, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion, Rating,
-    Upload,
+    AclChoice, ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, FeedbackChange,
+    Job, JobKind, JobState, KeptVersion, Label, LabelCounts, LiveChunk, MetaChange, NewDocument, NewFeedback,
+    NewKey, NewVersion, Rating, Upload,
 };
 pub use upkeep::Vacuumed;
 

@@ -88,6 +88,12 @@ pub(super) fn structure(parsed: &Parsed) -> Result<String> {
     })
 }
 
+/// The headings of a stored structure.
+pub(super) fn headings(stored: &str) -> Result<Vec<Heading>> {
+    let stored: Structure = rows::from_json(stored)?;
+    Ok(stored.headings.into_iter().map(|(level, at, title)| Heading { level, title, at }).collect())
+}
+
 /// A chunk's row, before its text is sliced.
 struct Found {
     chunk: Chunk,

@@ -182,6 +182,30 @@ pub struct DocumentPage {
     pub total: u64,
 }
 
+/// A label and how many live documents have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Label {
+    /// The tag's key; empty for a language.
+    pub key: String,
+    /// The tag's value, or the language as ISO 639-1 writes it.
+    pub value: String,
+    /// Live documents that have it.
+    pub documents: u64,
+}
+
+/// What the live documents may be filtered by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LabelCounts {
+    /// Tags, the most frequent first.
+    pub tags: Vec<Label>,
+    /// Languages, the most frequent first.
+    pub languages: Vec<Label>,
+    /// The earliest date of a document.
+    pub first_date: Option<String>,
+    /// The latest date of a document.
+    pub last_date: Option<String>,
+}
+
 /// Work for the ingestion worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -261,6 +285,18 @@ pub struct NewFeedback {
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     pub citations: Vec<serde_json::Value>,
+}
+
+/// What to change of feedback; what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedbackChange {
+    /// Helpful or not.
+    pub rating: Option<Rating>,
+    /// Why; empty for no reason.
+    pub reason: Option<String>,
+    /// The answer that would have been right; empty for none.
+    pub better_answer: Option<String>,
 }
 
 /// Stored feedback.

@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use lore_core::{
-    AnswerEvent, AnswerOptions, AnswerSummary, ConversationId, Filter, Limits, Passage, Question, Turn,
+    AnswerEvent, AnswerOptions, AnswerSummary, ConversationId, Filter, Limits, Passage, Question, Sampling,
+    Turn,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -43,6 +44,17 @@ pub struct AskRequest {
     /// the history.
     #[serde(default)]
     pub conversation: Option<String>,
+    /// Answers the conversation's last question again, or another in its place: the turn takes the place of the last one.
+    /// A language model then writes with some chance, so that the answer may differ.
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// How a language model writes an answer that was asked for again: at least so warm, whatever the settings say.
+const AGAIN_TEMPERATURE: f32 = 0.7;
+
+fn again(settings: &Sampling) -> Sampling {
+    Sampling { temperature: settings.temperature.max(AGAIN_TEMPERATURE), seed: None, ..settings.clone() }
 }
 
 /// A cited answer. All offsets are in Unicode code points.
@@ -83,13 +95,15 @@ pub async fn ask(
     let engine = state.engine()?;
     let (record, history) = match &request.conversation {
         Some(wanted) => {
-            let (record, history) = Record::open(&state, &caller, wanted, &request.question).await?;
+            let (record, history) =
+                Record::open(&state, &caller, wanted, &request.question, request.replace).await?;
             (Some(record), history)
         }
         None => (None, request.history),
     };
     let permit = state.until(deadline, state.questions().enter()).await??;
-    let options = AnswerOptions { strict: request.strict, ..AnswerOptions::default() };
+    let sampling = request.replace.then(|| again(&engine.answerer.config().generate.sampling));
+    let options = AnswerOptions { strict: request.strict, sampling, ..AnswerOptions::default() };
     let question = Question { text: request.question, history, filter: request.filter, options };
     let events = engine.answerer.ask(question, &caller);
     let mut flow = Flow::new(events, permit, deadline, state.lifecycle().clone()).recorded(record);
@@ -130,6 +144,12 @@ fn check(request: &AskRequest, limits: &Limits) -> Result<(), ApiError> {
                 request.history.len(),
                 limits.history_turns
             ),
+        ));
+    }
+    if request.replace && request.conversation.is_none() {
+        return Err(ApiError::invalid(
+            "bad_replace",
+            "only an answer of a conversation can be replaced; name the conversation",
         ));
     }
     if request.conversation.is_some() && !request.history.is_empty() {

@@ -5,13 +5,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use lore_core::DocumentId;
-use lore_index::NewFeedback;
+use lore_index::{FeedbackChange, NewFeedback};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::Authenticated;
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::ApiJson;
+use crate::extract::{ApiJson, IdPath};
 use crate::routes::ask::check_question;
 use crate::state::AppState;
 
@@ -51,15 +51,9 @@ pub async fn give(
             format!("feedback takes at most {CITATIONS} citations"),
         ));
     }
-    for (what, text, most) in [
-        ("answer", Some(&feedback.answer), ANSWER_CHARS),
-        ("better_answer", feedback.better_answer.as_ref(), ANSWER_CHARS),
-        ("reason", feedback.reason.as_ref(), REASON_CHARS),
-    ] {
-        if text.is_some_and(|text| text.chars().nth(most).is_some()) {
-            return Err(ApiError::invalid("too_long", format!("{what} takes at most {most} characters")));
-        }
-    }
+    check_length("answer", Some(&feedback.answer), ANSWER_CHARS)?;
+    check_length("better_answer", feedback.better_answer.as_ref(), ANSWER_CHARS)?;
+    check_length("reason", feedback.reason.as_ref(), REASON_CHARS)?;
     if feedback.citations.iter().any(|citation| citation.to_string().len() > CITATION_BYTES) {
         return Err(ApiError::invalid(
             "too_long",
@@ -76,6 +70,46 @@ pub async fn give(
         })
         .await?;
     Ok((StatusCode::CREATED, Json(FeedbackStored { id: stored.id, created_at: stored.created_at })))
+}
+
+/// Changes feedback that the caller gave.
+#[utoipa::path(patch, path = "/v1/feedback/{id}", tag = "questions", request_body = FeedbackChange,
+    params(("id" = String, Path, description = "The feedback's id")), responses(
+    (status = 204, description = "It is changed"),
+    (status = "default", description = "An error", body = ErrorBody),
+))]
+pub async fn change(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    IdPath(id): IdPath,
+    ApiJson(change): ApiJson<FeedbackChange>,
+) -> Result<StatusCode, ApiError> {
+    check_length("better_answer", change.better_answer.as_ref(), ANSWER_CHARS)?;
+    check_length("reason", change.reason.as_ref(), REASON_CHARS)?;
+    let changed = state.catalog(move |catalog| catalog.change_feedback(&caller.id, &id, &change)).await?;
+    if changed { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found("feedback")) }
+}
+
+/// Takes feedback back that the caller gave.
+#[utoipa::path(delete, path = "/v1/feedback/{id}", tag = "questions",
+    params(("id" = String, Path, description = "The feedback's id")), responses(
+    (status = 204, description = "It is gone"),
+    (status = "default", description = "An error", body = ErrorBody),
+))]
+pub async fn delete(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    IdPath(id): IdPath,
+) -> Result<StatusCode, ApiError> {
+    let deleted = state.catalog(move |catalog| catalog.delete_feedback(&caller.id, &id)).await?;
+    if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found("feedback")) }
+}
+
+fn check_length(what: &str, text: Option<&String>, most: usize) -> Result<(), ApiError> {
+    if text.is_some_and(|text| text.chars().nth(most).is_some()) {
+        return Err(ApiError::invalid("too_long", format!("{what} takes at most {most} characters")));
+    }
+    Ok(())
 }
 
 /// The document that a citation names.

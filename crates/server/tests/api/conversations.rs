@@ -141,3 +141,28 @@ async fn exported_as_markdown_with_footnotes() {
     assert_eq!(export.headers["content-type"], "text/markdown; charset=utf-8");
     insta::assert_snapshot!(export.text());
 }
+
+#[tokio::test]
+async fn an_answer_is_asked_for_again_in_its_place() {
+    let world = World::with_engine(open_options()).await;
+    world.publish("handbook.md", HANDBOOK, &[]).await;
+    let begin = json!({"question": QUESTION, "conversation": "new"});
+    let id = id_of(&world.json("POST", "/v1/ask", &begin).await.expect(200).json());
+    let path = format!("/v1/conversations/{id}");
+    let follow = json!({"question": "And in Shanghai?", "conversation": id});
+    world.json("POST", "/v1/ask", &follow).await.expect(200);
+    let again = json!({"question": "And in Munich?", "conversation": id, "replace": true});
+    // What is replaced is none of the turns before: the question is understood from the first.
+    let answer = world.json("POST", "/v1/ask", &again).await.expect(200).json();
+    assert!(answer["answer"].as_str().unwrap().contains("30 vacation days"), "{answer:#}");
+    let shown = world.get(&path).await.expect(200).json();
+    let questions: Vec<&str> =
+        shown["history"].as_array().unwrap().iter().map(|turn| turn["question"].as_str().unwrap()).collect();
+    assert_eq!(questions, [QUESTION, "And in Munich?"]);
+    for body in [
+        json!({"question": "x", "replace": true}),
+        json!({"question": "x", "replace": true, "conversation": "new"}),
+    ] {
+        assert_eq!(world.json("POST", "/v1/ask", &body).await.expect(422).code(), "bad_replace");
+    }
+}

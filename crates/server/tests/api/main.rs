@@ -13,6 +13,7 @@ mod openai_python;
 mod releases;
 mod service;
 mod serving;
+mod suggestions;
 mod support;
 mod uploads;
 mod web;

@@ -118,6 +118,28 @@ async fn feedback_is_stored_under_the_caller() {
 }
 
 #[tokio::test]
+async fn feedback_is_changed_and_taken_back_by_whoever_gave_it() {
+    let world = World::without_engine(keyed_options());
+    let ((_, giver), (_, other)) = (world.key(&[], false), world.key(&[], true));
+    let body = json!({"question": "How long?", "answer": "30 days", "rating": "up", "reason": "clear"});
+    let stored = world.json_as(&giver, "POST", "/v1/feedback", &body).await.expect(201).json();
+    let path = format!("/v1/feedback/{}", stored["id"].as_str().unwrap());
+    let change = json!({"rating": "down", "reason": "", "better_answer": "31 days"});
+    world.json_as(&other, "PATCH", &path, &change).await.expect(404);
+    world.json_as(&giver, "PATCH", &path, &change).await.expect(204);
+    let kept = world.catalog.feedback(10).unwrap();
+    assert_eq!(kept[0].feedback.rating, lore_index::Rating::Down);
+    assert_eq!(kept[0].feedback.reason, None);
+    assert_eq!(kept[0].feedback.better_answer.as_deref(), Some("31 days"));
+    let long = json!({"reason": "x".repeat(4_001)});
+    assert_eq!(world.json_as(&giver, "PATCH", &path, &long).await.expect(422).code(), "too_long");
+    world.json_as(&other, "DELETE", &path, &json!({})).await.expect(404);
+    world.json_as(&giver, "DELETE", &path, &json!({})).await.expect(204);
+    world.json_as(&giver, "DELETE", &path, &json!({})).await.expect(404);
+    assert!(world.catalog.feedback(10).unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn feedback_is_bounded() {
     let limits = lore_core::Limits { feedback_entries: 1, ..Default::default() };
     let world = World::without_engine(Options { limits, ..open_options() });

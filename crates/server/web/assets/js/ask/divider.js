@@ -1,0 +1,60 @@
+// The line between answer and source: dragged or moved by the arrow keys; the place is remembered.
+
+import { h } from "../core/dom.js";
+import { throttleFrame } from "../core/format.js";
+import { t } from "../core/i18n.js";
+
+const KEY = "lore_ask_split";
+const [LEAST, MOST, USUAL] = [28, 70, 46];
+
+/** A separator that sets --source (per cent of `frame`'s width). */
+export function divider(frame) {
+  const element = h("div", { class: "divider", role: "separator", tabindex: "0", "aria-orientation": "vertical", "aria-label": t("ask.split"), "aria-valuemin": LEAST, "aria-valuemax": MOST, hidden: true });
+  let share = USUAL;
+  const set = (value, keep = true) => {
+    share = Math.min(MOST, Math.max(LEAST, value));
+    frame.style.setProperty("--source", `${share}%`);
+    element.setAttribute("aria-valuenow", String(Math.round(share)));
+    if (keep) remember(share);
+  };
+  const drag = throttleFrame((x) => {
+    const box = frame.getBoundingClientRect();
+    set(((box.right - x) / box.width) * 100, false);
+  });
+  const move = (event) => drag(event.clientX);
+  element.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    element.setPointerCapture(event.pointerId);
+    element.addEventListener("pointermove", move);
+  });
+  const drop = () => {
+    element.removeEventListener("pointermove", move);
+    remember(share);
+  };
+  element.addEventListener("pointerup", drop);
+  element.addEventListener("pointercancel", drop);
+  element.addEventListener("keydown", (event) => {
+    const to = { ArrowLeft: share + 2, ArrowRight: share - 2, Home: MOST, End: LEAST }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    set(to);
+  });
+  set(recall(), false);
+  return element;
+}
+
+function recall() {
+  try {
+    return Number(localStorage.getItem(KEY)) || USUAL;
+  } catch {
+    return USUAL; // Storage may be closed to this page; then the place is not remembered.
+  }
+}
+
+function remember(share) {
+  try {
+    localStorage.setItem(KEY, String(Math.round(share)));
+  } catch {
+    // As above.
+  }
+}
