@@ -16,6 +16,7 @@
 pub mod app;
 pub mod auth;
 mod body;
+mod compare;
 pub mod config;
 pub mod dialect;
 pub mod error;

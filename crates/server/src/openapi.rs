@@ -11,7 +11,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, removal, search,
+    upload, versions,
 };
 use crate::sse::SentEvent;
 
@@ -47,9 +48,15 @@ use crate::sse::SentEvent;
         upload::upload,
         documents::show,
         documents::change,
-        documents::delete,
+        documents::facets,
+        removal::delete,
+        removal::restore,
+        removal::retry,
         content::content,
         content::text,
+        versions::chunks,
+        versions::changes,
+        jobs::list,
         jobs::show,
         indexes::show,
         indexes::rebuild,

@@ -13,8 +13,10 @@ mod labels;
 mod markdown;
 pub mod openai;
 pub mod releases;
+pub mod removal;
 pub mod search;
 pub mod upload;
+pub mod versions;
 
 use std::collections::BTreeSet;
 
