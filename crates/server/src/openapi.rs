@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use lore_core::AnswerEvent;
+use lore_index::DocumentOrder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, PathItem};
@@ -71,7 +72,7 @@ use crate::sse::SentEvent;
         releases::promote,
         releases::rollback_from,
     ),
-    components(schemas(ErrorBody, AnswerEvent, SentEvent)),
+    components(schemas(ErrorBody, AnswerEvent, SentEvent, DocumentOrder)),
     modifiers(&Keys),
     security(("bearer" = []), ("api_key" = [])),
     tags(

@@ -49,7 +49,13 @@ pub async fn delete(
     ApiQuery(DeleteQuery { undo }): ApiQuery<DeleteQuery>,
 ) -> Result<Response, ApiError> {
     let time = state.options().http.undo_time();
-    let response = if undo && !time.is_zero() {
+    if undo && time.is_zero() {
+        return Err(ApiError::invalid(
+            "no_undo",
+            "this server keeps nothing of deleted documents (http.undo_seconds is 0); delete without undo",
+        ));
+    }
+    let response = if undo {
         let until = state.catalog(move |catalog| catalog.delete_for(id, time)).await?;
         let restorable_until = until.ok_or_else(|| ApiError::not_found("document"))?;
         Json(Deleted { document: id, restorable_until }).into_response()

@@ -91,7 +91,7 @@ async fn a_deleted_document_can_be_brought_back() {
     let id = world.publish("a.md", "# Leave\n\nYou have thirty days of leave.", &[]).await;
     let path = format!("/v1/documents/{id}");
     let search = async || {
-        let body = json!({"question": "days of leave"});
+        let body = json!({"query": "days of leave"});
         let found = world.json("POST", "/v1/search", &body).await.expect(200).json();
         found["hits"].as_array().unwrap().len()
     };
@@ -117,12 +117,14 @@ async fn a_deleted_document_can_be_brought_back() {
 }
 
 #[tokio::test]
-async fn without_a_time_to_undo_deletion_is_final() {
+async fn where_nothing_can_be_brought_back_that_is_said_before() {
     let http = HttpConfig { undo_seconds: 0, ..HttpConfig::default() };
     let world = World::without_engine(Options { http, ..open_options() });
     let id = world.publish("a.md", "# A\n\nText.", &[]).await;
-    let path = format!("/v1/documents/{id}?undo=true");
-    world.send(request("DELETE", &path, &[], Body::empty())).await.expect(204);
+    let delete = |query: &str| request("DELETE", &format!("/v1/documents/{id}{query}"), &[], Body::empty());
+    assert_eq!(world.send(delete("?undo=true")).await.expect(422).code(), "no_undo");
+    world.get(&format!("/v1/documents/{id}")).await.expect(200);
+    world.send(delete("")).await.expect(204);
     assert_eq!(world.catalog.original(&hash("# A\n\nText.")).unwrap(), None);
 }
 
