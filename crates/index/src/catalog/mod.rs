@@ -8,7 +8,7 @@
 //! One room per concern, each an `impl Catalog`: `documents` (meta, delete), `listing` and `facets` (which there are),
 //! `deleted` (what can be brought back), `retry` (what failed), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
@@ -30,6 +30,7 @@ mod reread;
 mod retry;
 mod rows;
 mod schema;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod text;
