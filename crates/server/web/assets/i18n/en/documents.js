@@ -42,6 +42,7 @@ export default {
   "documents.order.pages.down": "Most pages",
   "documents.search": "Search names and titles",
   "documents.filters": "Search and filters",
+  "documents.filter": "Filter",
   "documents.filter.state": "State",
   "documents.filter.state.all": "All states",
   "documents.filter.format": "Format",

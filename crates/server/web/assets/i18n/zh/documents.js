@@ -40,6 +40,7 @@ export default {
   "documents.order.pages.down": "页数最多",
   "documents.search": "搜索名称或标题",
   "documents.filters": "搜索与筛选",
+  "documents.filter": "筛选",
   "documents.filter.state": "状态",
   "documents.filter.state.all": "全部状态",
   "documents.filter.format": "格式",

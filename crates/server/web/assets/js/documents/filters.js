@@ -46,8 +46,13 @@ export function filterBar(onChange) {
     onChange(filters, {});
     search.focus();
   } }, icon("close", 14), t("documents.clear"));
+  // Where there is little room, the filters are behind a button.
+  const toggle = h("button", { type: "button", class: "button doc-toggle", "aria-expanded": "false", onClick: () => {
+    const shown = element.classList.toggle("shown");
+    toggle.setAttribute("aria-expanded", String(shown));
+  } });
   const element = h("div", { class: "doc-filters", role: "search", "aria-label": t("documents.filters") },
-    h("div", { class: "doc-searching" }, icon("search", 16), search),
+    h("div", { class: "doc-searching" }, icon("search", 16), search), toggle,
     state.element, format.element, tag.element, group.element, order.element, clear);
 
   function options({ box, element }, all, value, counts) {
@@ -63,7 +68,10 @@ export function filterBar(onChange) {
   }
 
   function drawClear() {
+    const { state, format, tag, group, everyone } = filters;
+    const active = [state, format, tag, group, everyone].filter(Boolean).length;
     clear.hidden = !isFiltered(filters);
+    replace(toggle, icon("filter", 16), t("documents.filter"), active > 0 && h("span", { class: "badge accent" }, number(active)));
   }
 
   function draw() {

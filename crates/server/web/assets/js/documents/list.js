@@ -42,8 +42,8 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     const element = h("div", { class: ["doc-row", document.id === open && "on"], dataset: { index } },
       h("div", { class: "doc-cell name" },
         link,
-        h("div", { class: "doc-path ellipsis", title: document.name }, document.name),
-        h("div", { class: "doc-meta ellipsis" }, stateBadge(document), " ", summary(document))),
+        h("div", { class: "doc-path ellipsis", title: document.name }, document.name, why(document)),
+        h("div", { class: "doc-meta ellipsis" }, stateBadge(document), why(document) ?? ` ${summary(document)}`)),
       cell("state", stateBadge(document)),
       cell("format", document.format.toUpperCase()),
       cell("pages", count(document.pages)),
@@ -59,6 +59,8 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     });
     return element;
   }
+
+  const why = (document) => (document.state === "failed" ? h("span", { class: "doc-why", title: document.reason }, document.reason) : null);
 
   const cell = (id, content) =>
     h("div", { class: ["doc-cell", id] }, h("span", { class: "visually-hidden" }, `${t(`documents.col.${id}`)}: `), content);
@@ -88,6 +90,12 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     requestAnimationFrame(() => requestAnimationFrame(() => at()?.focus({ preventScroll: true })));
   }
 
+  /** The head leaves the room that the list's scroll bar takes. */
+  function align() {
+    const { offsetWidth, clientWidth } = list.element;
+    head.style.setProperty("margin-right", `${offsetWidth - clientWidth}px`);
+  }
+
   /** Draws anew and keeps the place of the keyboard. */
   function draw() {
     const total = store.total ?? 0;
@@ -95,11 +103,13 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
       list = virtualList({ count: total, rowHeight: ROW, render: row, label: t("documents.list") });
       list.element.addEventListener("keydown", keys);
       body.append(list.element);
+      new ResizeObserver(align).observe(list.element);
       return;
     }
     const focused = body.contains(document.activeElement) ? document.activeElement.closest(".doc-row")?.dataset.index : undefined;
     const inMenu = document.activeElement?.matches(".doc-cell.more button");
     list.setCount(total);
+    align();
     if (focused !== undefined) {
       $(`.doc-row[data-index="${focused}"] ${inMenu ? ".more button" : ".doc-link"}`, body)?.focus({ preventScroll: true });
     }
@@ -108,6 +118,8 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
   return {
     element,
     draw,
+    /** Whether a row in sight waits for its document. */
+    hasGaps: () => $(".doc-skeleton", body) !== null,
     focusRow: (index) => focus(index),
 
     /** Shows what orders the list. */

@@ -28,7 +28,10 @@ const frame = $("main");
 let { filters, open, view } = readAddress();
 let facets = null;
 
-const store = documentStore((error) => draw(error));
+const store = documentStore((error, fresh) => {
+  // A page that was passed meanwhile changes nothing in sight.
+  if (!fresh || list.hasGaps()) draw(error);
+});
 const filtersBar = filterBar((next) => setFilters(next, true));
 const list = documentList({
   store,

@@ -11,7 +11,10 @@ const KEPT = 30;
 const AT_ONCE = 2;
 const WAITING = 6;
 
-/** `onChange(error)` is told whenever there is something new, or that it could not be had. */
+/**
+ * `onChange(error, fresh)` is told whenever there is something new, or that it could not be had; `fresh` where that is
+ * nothing but documents which were not known before.
+ */
 export function documentStore(onChange) {
   let filters = null;
   let generation = 0;
@@ -28,11 +31,11 @@ export function documentStore(onChange) {
     try {
       const found = await api.get(listPath(filters, page * PAGE, PAGE));
       if (mine !== generation) return;
-      pages.delete(page);
+      const fresh = !pages.delete(page) && total === found.total;
       pages.set(page, found.documents);
       while (pages.size > KEPT) pages.delete(pages.keys().next().value);
       total = found.total;
-      onChange(null);
+      onChange(null, fresh);
     } catch (error) {
       if (mine === generation) onChange(error);
     } finally {

@@ -38,7 +38,7 @@ function entry(document, version, before) {
       replace(panel, errorState(error, show));
     }
   };
-  return h("li", { class: "version" },
+  return h("li", { class: "kept-version" },
     h("div", { class: "version-head" },
       h("strong", {}, t("documents.versions.number", { n: version.version })),
       version.version === document.version && h("span", { class: "badge good" }, t("documents.versions.live")),

@@ -95,7 +95,7 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
         h("h2", { class: "ellipsis", title: document.title }, document.title),
         h("div", { class: "doc-under" }, stateBadge(document), h("span", { class: "ellipsis dim small", title: document.name }, document.name))),
       document.version > 0 && h("a", { class: "button doc-original", href: originalPath(document.id), target: "_blank", rel: "noopener" },
-        t("documents.original"), icon("external", 16)),
+        h("span", {}, t("documents.original")), icon("external", 16)),
       isAdmin && more);
   }
 
