@@ -68,7 +68,9 @@ pub struct Part {
 pub fn compare(old: &str, new: &str) -> Comparison {
     let (old, new) = (pieces(old), pieces(new));
     let deadline = Some(Instant::now() + TIME);
-    let ops = capture_diff_slices_deadline(Algorithm::Myers, &old, &new, deadline);
+    // The space behind a sentence is not a change of it.
+    let (old_keys, new_keys) = (keys(&old), keys(&new));
+    let ops = capture_diff_slices_deadline(Algorithm::Myers, &old_keys, &new_keys, deadline);
     let (old_at, new_at) = (starts(&old), starts(&new));
     let mut out = Comparison::default();
     let mut bytes = 0;
@@ -101,6 +103,11 @@ pub fn compare(old: &str, new: &str) -> Comparison {
         out.hunks.push(hunk);
     }
     out
+}
+
+/// What pieces are compared by.
+fn keys<'a>(pieces: &[&'a str]) -> Vec<&'a str> {
+    pieces.iter().map(|piece| piece.trim_end()).collect()
 }
 
 /// Cuts the parts of a single place of change to the room of an answer.
@@ -254,6 +261,13 @@ mod tests {
             ["Trips are approved early. You have [-28-]{+30+} days of leave. The rest stays.{+ More.+}"]
         );
         assert_eq!((found.hunks[0].from_start, found.hunks[0].to_start), (0, 0));
+    }
+
+    #[test]
+    fn a_line_that_is_no_longer_the_last_one_stays() {
+        let found = compare("| Norway | 25 |", "| Norway | 25 |\n\nNew.");
+        assert_eq!(shown(&found), ["| Norway | 25 |\n{+\nNew.+}"]);
+        assert!(compare("One. Two.", "One.  Two.\n").hunks.is_empty());
     }
 
     #[test]

@@ -23,7 +23,7 @@ export default {
   "documents.source.upload": "上传",
   "documents.everyone": "所有人",
   "documents.pagesOf": "{n} 页",
-  "documents.chunksOf": "{n} 个分块",
+  "documents.chunksOf.other": "{n} 个分块",
   "documents.order": "排序",
   "documents.sortBy": "按{name}排序",
   "documents.sortedUp": "已按{name}升序排列，点击反转",

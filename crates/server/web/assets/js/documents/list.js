@@ -130,7 +130,7 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
         const on = sort === column.sort;
         const words = on ? t(descending ? "documents.sortedDown" : "documents.sortedUp", { name }) : t("documents.sortBy", { name });
         return h("button",
-          { type: "button", class: ["doc-cell", column.id, on && "on"], "aria-label": words, title: words, "aria-pressed": String(on), onClick: () => onSort(column.sort) },
+          { type: "button", class: ["doc-cell", column.id, on && "on"], title: words, "aria-pressed": String(on), onClick: () => onSort(column.sort) },
           name, h("span", { class: ["doc-arrow", descending && "down"] }, on && icon("chevron", 14)));
       }), h("span", { class: "doc-cell more" }));
     },

@@ -21,6 +21,8 @@ import { viewer } from "./viewer.js";
 
 /** How often it is looked whether waiting documents have been read. */
 const WATCH_MS = 3_000;
+/** How often the list is fetched anew while uploads come in. */
+const ARRIVED_MS = 1_000;
 
 await load("documents");
 const root = $("#documents");
@@ -52,7 +54,8 @@ const pane = viewer({
   onTag: (tag) => setFilters({ ...filters, tag }),
   groups: knownGroups,
 });
-const queue = isAdmin ? uploadQueue({ onChange: () => panel.draw(), onArrived: () => changed() }) : null;
+const queue = isAdmin ? uploadQueue({ onChange: () => panel.draw(), onArrived: () => arrived() }) : null;
+let arriving = null;
 const panel = queue && uploadPanel(queue, { href: (id) => address(filters, id), onOpen: (id) => openDocument(id) });
 const state = h("div", { class: "doc-state" });
 const sum = h("p", { class: "doc-sum dim small", role: "status" });
@@ -207,6 +210,14 @@ async function deleteDocument(document) {
 function saved(document) {
   store.replace(document);
   refreshFacets();
+}
+
+/** Uploads came in or were read: many at once are one look at the list. */
+function arrived() {
+  arriving ??= setTimeout(() => {
+    arriving = null;
+    changed();
+  }, ARRIVED_MS);
 }
 
 /** Something changed on the server: what is in sight is fetched anew. */

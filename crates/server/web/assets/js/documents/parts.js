@@ -1,7 +1,7 @@
 // Small parts that the list and the open document share.
 
 import { h } from "../core/dom.js";
-import { bytes, number, t } from "../core/i18n.js";
+import { bytes, number, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 
 /** Whether the person may change documents. */
@@ -35,7 +35,7 @@ export function tagChips(tags, { most = Infinity, onPick = null } = {}) {
 export function summary(document) {
   const parts = [document.format.toUpperCase()];
   if (document.pages) parts.push(t("documents.pagesOf", { n: number(document.pages) }));
-  if (document.version > 0) parts.push(t("documents.chunksOf", { n: number(document.chunks) }), bytes(document.size));
+  if (document.version > 0) parts.push(plural("documents.chunksOf", document.chunks), bytes(document.size));
   return parts.join(" · ");
 }
 

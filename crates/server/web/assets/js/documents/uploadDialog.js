@@ -30,7 +30,7 @@ export function uploadDialog({ files, refused, more }, known) {
     more && h("p", { class: "notice warn" }, t("documents.up.tooMany", { n: number(files.length) })),
     groups.element, tags.element, date.element);
     const dialog = openDialog({
-      title: t("documents.up.title"),
+      title: t("documents.upload"),
       body: form,
       actions: [
         h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, t("core.cancel")),

@@ -65,6 +65,7 @@ export function uploadQueue({ onChange, onArrived }) {
       // The file itself is kept only for another try.
       if (item.state === "queued") item.file = null;
     }
+    if (item.state === "queued") onArrived();
     pump();
     poll();
   }
