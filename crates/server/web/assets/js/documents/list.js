@@ -7,6 +7,8 @@ import { menu, virtualList } from "../core/ui.js";
 import { count, groupsText, stateBadge, summary, tagChips } from "./parts.js";
 
 const ROW = 54;
+/** How long a row that is to have the focus may take to come. */
+const WAIT_MS = 3_000;
 /** Columns of the wide list; those with a `sort` order it. */
 const COLUMNS = [
   { id: "name", sort: "name" },
@@ -27,6 +29,7 @@ const COLUMNS = [
 export function documentList({ store, href, onOpen, onSort, actions }) {
   let open = null;
   let list = null;
+  let wanted = null;
   const head = h("div", { class: "doc-head", role: "group", "aria-label": t("documents.order") });
   const body = h("div", { class: "doc-body" });
   const element = h("div", { class: "doc-list" }, head, body);
@@ -81,13 +84,21 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     focus(Math.min((store.total ?? 1) - 1, Math.max(0, from + step)));
   }
 
+  /** Gives a row the focus: at once, or when it and its document have come. */
   function focus(index) {
-    const at = () => $(`.doc-row[data-index="${index}"] .doc-link`, body);
     const { element } = list;
     const top = index * ROW;
-    if (!at() || top < element.scrollTop || top + ROW > element.scrollTop + element.clientHeight) list.scrollTo(index);
+    if (top < element.scrollTop || top + ROW > element.scrollTop + element.clientHeight) list.scrollTo(index);
+    wanted = { index, until: performance.now() + WAIT_MS };
     // Scrolling draws in the next frame.
-    requestAnimationFrame(() => requestAnimationFrame(() => at()?.focus({ preventScroll: true })));
+    requestAnimationFrame(() => requestAnimationFrame(focusWanted));
+  }
+
+  function focusWanted() {
+    if (wanted === null) return;
+    const link = $(`.doc-row[data-index="${wanted.index}"] .doc-link`, body);
+    if (link || performance.now() > wanted.until) wanted = null;
+    link?.focus({ preventScroll: true });
   }
 
   /** The head leaves the room that the list's scroll bar takes. */
@@ -113,6 +124,7 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     if (focused !== undefined) {
       $(`.doc-row[data-index="${focused}"] ${inMenu ? ".more button" : ".doc-link"}`, body)?.focus({ preventScroll: true });
     }
+    focusWanted();
   }
 
   return {
@@ -120,7 +132,6 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     draw,
     /** Whether a row in sight waits for its document. */
     hasGaps: () => $(".doc-skeleton", body) !== null,
-    focusRow: (index) => focus(index),
 
     /** Shows what orders the list. */
     setOrder({ sort, descending }) {

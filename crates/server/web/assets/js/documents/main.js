@@ -188,7 +188,6 @@ function closeDocument() {
   open = null;
   history.pushState(null, "", address(filters));
   showOpen(false);
-  $(".doc-row.was .doc-link")?.focus({ preventScroll: true });
   $(`.doc-link[href*="${CSS.escape(was ?? "")}"]`)?.focus({ preventScroll: true });
 }
 
