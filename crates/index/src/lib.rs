@@ -24,11 +24,11 @@ mod seed;
 pub mod vector;
 
 pub use catalog::{
-    AclChoice, ApiKey, Catalog, Change, ChangeKind, Committed, ConversationPage, ConversationQuery,
-    DocumentPage, DocumentQuery, Feedback, FeedbackChange, Job, JobKind, JobState, KeptVersion, Label,
-    LabelCounts, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion,
-    Promotion, Rating, Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict,
-    Rollback, SourceState, StoredSource, Upload,
+    AclChoice, ApiKey, Catalog, Change, ChangeKind, ChunkPlace, Committed, ConversationPage,
+    ConversationQuery, DocumentFacets, DocumentOrder, DocumentPage, DocumentQuery, Feedback, FeedbackChange,
+    GroupFilter, Job, JobKind, JobState, KeptVersion, Label, LabelCounts, LiveChunk, MetaChange, NewDocument,
+    NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion, Rating, Release, ReleaseDetails,
+    ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback, SourceState, StoredSource, Upload,
 };
 pub use config::{IndexConfig, VectorBackend};
 pub use error::IndexError;

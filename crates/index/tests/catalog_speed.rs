@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use lore_core::{Access, ChunkId, ContentHash};
-use lore_index::Catalog;
+use lore_index::{Catalog, DocumentOrder, DocumentQuery};
 use support::*;
 
 const DOCUMENTS: usize = 2_000;
@@ -75,4 +75,41 @@ fn look_up_of_hits() {
     eprintln!("page of 50 of {DOCUMENTS} documents: {page:?}");
     let stored = median(|n| drop(catalog.store_original(format!("original {n}").as_bytes()).unwrap()));
     eprintln!("store_original of a small file: {stored:?}");
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn lists_of_documents() {
+    const MANY: usize = 10_000;
+    let (_folder, catalog) = open();
+    for n in 0..MANY {
+        let mut document =
+            document_for(&format!("folder {}/{n}.md", n % 97), if n % 3 == 0 { &["hr"] } else { &[] });
+        document.meta.tags.insert("team".into(), format!("team {}", n % 20));
+        catalog.commit_version(&document, &version(&"word ".repeat(n % 50 + 1))).unwrap();
+    }
+    let groups = Access::Groups(["hr".to_owned(), "it".to_owned()].into());
+    for (access, who) in [(Access::All, "all"), (groups, "members")] {
+        let base = || DocumentQuery { limit: 100, access: access.clone(), ..DocumentQuery::default() };
+        for (what, query) in [
+            ("by name", base()),
+            ("by name, at 9,000 of all", DocumentQuery { skip: 9_000, ..base() }),
+            ("by size, at 5,000", DocumentQuery { order: DocumentOrder::Size, skip: 5_000, ..base() }),
+            ("by update", DocumentQuery { order: DocumentOrder::Updated, descending: true, ..base() }),
+            ("by words", DocumentQuery { text: Some("folder 9 md".into()), ..base() }),
+            ("by tag", DocumentQuery { tag: Some(("team".into(), "team 7".into())), ..base() }),
+            (
+                "by group",
+                DocumentQuery { group: Some(lore_index::GroupFilter::Named("hr".into())), ..base() },
+            ),
+        ] {
+            let took = median(|_| assert!(!catalog.documents(&query).unwrap().documents.is_empty()));
+            eprintln!("{who}, {what}: {took:?}");
+        }
+        eprintln!("{who}, facets: {:?}", median(|_| assert!(catalog.facets(&access).unwrap().documents > 0)));
+    }
+    let documents = catalog.live_documents().unwrap();
+    let gone = median(|n| drop(catalog.delete_for(documents[n], Duration::from_secs(60)).unwrap().unwrap()));
+    let back = median(|n| drop(catalog.restore(documents[n]).unwrap().unwrap()));
+    eprintln!("delete with undo: {gone:?}, restore: {back:?}");
 }

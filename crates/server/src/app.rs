@@ -10,8 +10,8 @@ use axum::routing::{MethodFilter, on};
 use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search,
-    suggestions, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, removal, search,
+    suggestions, upload, versions,
 };
 use crate::state::AppState;
 use crate::web::{self, page, render, session};
@@ -57,11 +57,17 @@ fn table() -> Table {
         .get_below("/v1/models/{id}", "/v1/models/{*id}", models::show)
         .get("/v1/documents", documents::list)
         .post("/v1/documents", upload::upload)
+        .get("/v1/documents/facets", documents::facets)
         .get("/v1/documents/{id}", documents::show)
         .patch("/v1/documents/{id}", documents::change)
-        .delete("/v1/documents/{id}", documents::delete)
+        .delete("/v1/documents/{id}", removal::delete)
+        .post("/v1/documents/{id}/restore", removal::restore)
+        .post("/v1/documents/{id}/retry", removal::retry)
         .get("/v1/documents/{id}/content", content::content)
         .get("/v1/documents/{id}/text", content::text)
+        .get("/v1/documents/{id}/chunks", versions::chunks)
+        .get("/v1/documents/{id}/changes", versions::changes)
+        .get("/v1/jobs", jobs::list)
         .get("/v1/jobs/{id}", jobs::show)
         .get("/v1/indexes", indexes::show)
         .post("/v1/indexes/rebuild", indexes::rebuild)

@@ -28,6 +28,9 @@ pub struct HttpConfig {
     /// Where people reach this server, such as `https://lore.example.com`; the links of citations start with it, and
     /// are paths on this server where it is null.
     pub public_url: Option<String>,
+    /// Seconds for which a document that was deleted with `undo` can be brought back; then its content is gone for good.
+    /// 0 to a day.
+    pub undo_seconds: u64,
     /// Uploads received at once; four times as many wait, more are refused with 429. Each holds a document in memory.
     pub uploads: usize,
 }
@@ -44,6 +47,7 @@ impl Default for HttpConfig {
             grace_seconds: 10,
             require_keys: false,
             public_url: None,
+            undo_seconds: 30,
             uploads: 4,
         }
     }
@@ -60,6 +64,10 @@ impl HttpConfig {
 
     pub(crate) fn write_timeout(&self) -> Duration {
         Duration::from_secs(self.write_seconds.max(1))
+    }
+
+    pub(crate) fn undo_time(&self) -> Duration {
+        Duration::from_secs(self.undo_seconds)
     }
 
     pub(crate) fn answer_timeout(&self) -> Duration {

@@ -17,6 +17,7 @@
 pub mod app;
 pub mod auth;
 mod body;
+mod compare;
 pub mod config;
 pub mod dialect;
 pub mod error;

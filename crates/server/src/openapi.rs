@@ -1,6 +1,7 @@
 //! The description of the API.
 
 use lore_core::AnswerEvent;
+use lore_index::DocumentOrder;
 use serde::Serialize;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -10,8 +11,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search,
-    suggestions, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, removal, search,
+    suggestions, upload, versions,
 };
 use crate::sse::SentEvent;
 use crate::web::{render, session};
@@ -51,9 +52,15 @@ use crate::web::{render, session};
         upload::upload,
         documents::show,
         documents::change,
-        documents::delete,
+        documents::facets,
+        removal::delete,
+        removal::restore,
+        removal::retry,
         content::content,
         content::text,
+        versions::chunks,
+        versions::changes,
+        jobs::list,
         jobs::show,
         indexes::show,
         indexes::rebuild,
@@ -72,7 +79,7 @@ use crate::web::{render, session};
         releases::promote,
         releases::rollback_from,
     ),
-    components(schemas(ErrorBody, AnswerEvent, SentEvent)),
+    components(schemas(ErrorBody, AnswerEvent, SentEvent, DocumentOrder)),
     modifiers(&Keys),
     security(("bearer" = []), ("api_key" = []), ("session" = [])),
     tags(

@@ -22,7 +22,7 @@ use crate::state::AppState;
 const HEADER_BYTES: usize = 64 << 10;
 /// How long streams get to say that the server ends, after the grace period.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How often the collected figures are folded.
+/// How often the collected figures are folded, and what was deleted for good is removed.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why a server did not start or stopped.
@@ -89,6 +89,7 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             _ = upkeep.tick() => {
                 state.metrics().upkeep();
+                state.remove_expired();
                 continue;
             }
             accepted = accept => accepted,

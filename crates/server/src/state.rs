@@ -84,6 +84,7 @@ struct Inner {
     questions: Gate,
     uploads: Gate,
     switching: Arc<tokio::sync::Mutex<()>>,
+    removing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for AppState {
@@ -106,6 +107,7 @@ impl AppState {
                 questions: Gate::new("questions", at_once, at_once),
                 uploads: Gate::new("uploads", uploads, uploads.saturating_mul(4)),
                 switching: Arc::default(),
+                removing: Arc::default(),
                 options,
             }),
         }
@@ -196,6 +198,22 @@ impl AppState {
     {
         let catalog = self.inner.catalog.clone();
         Ok(tokio::task::spawn_blocking(move || work(&catalog)).await??)
+    }
+
+    /// Removes documents that were deleted and whose time to undo it is over; in the background, once at a time.
+    pub(crate) fn remove_expired(&self) {
+        let Ok(turn) = self.inner.removing.clone().try_lock_owned() else { return };
+        let catalog = self.inner.catalog.clone();
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            match catalog.remove_expired() {
+                Ok(0) => {}
+                Ok(documents) => tracing::info!(documents, "deleted documents are gone for good"),
+                Err(error) => {
+                    tracing::warn!(%error, "deleted documents could not be removed yet; it is tried again");
+                }
+            }
+        });
     }
 
     pub(crate) fn catalog_handle(&self) -> &Catalog {

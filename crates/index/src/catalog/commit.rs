@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::access::List;
 use super::db::Write;
 use super::types::{ChangeKind, Committed, NewDocument, NewVersion};
-use super::{Catalog, access, changes, documents, originals, rows, text, vectors};
+use super::{Catalog, access, changes, documents, originals, retry, rows, text, vectors};
 use crate::error::{IndexError, Result};
 
 /// Versions kept of a document, the live one included.
@@ -195,6 +195,7 @@ pub(super) fn fail(
     attempt: Option<&str>,
 ) -> Result<()> {
     let before = failed_hash(tx, id)?;
+    retry::forget_payloads(tx, id)?;
     tx.prepare_cached(
         "UPDATE documents SET state = 'failed', reason = ?2, failed_hash = ?3, failed_by = ?4, updated_at = ?5
          WHERE id = ?1",
@@ -262,6 +263,7 @@ pub(super) fn commit(tx: &Write<'_>, document: &NewDocument, prepared: &Prepared
     if let Some(failed) = failed {
         originals::discard(tx, &failed)?;
     }
+    retry::forget_payloads(tx, id)?;
     // Where the content was known already, its own reference keeps it; the pin alone must not.
     originals::unpin(tx, &version.content_hash)?;
     Ok(committed)

@@ -1,60 +1,20 @@
-//! Documents: registering, listing, meta, deletion.
+//! Documents: registering, meta, deletion.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lore_core::{Access, Acl, Document, DocumentId, DocumentMeta, Seq};
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension as _, Transaction, params, params_from_iter};
+use lore_core::{Acl, Document, DocumentId, DocumentMeta, Seq};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::access::List;
 use super::db::Write;
-use super::types::{ChangeKind, Committed, DocumentPage, DocumentQuery, MetaChange, NewDocument};
-use super::{Catalog, access, changes, commit, conversations, jobs, originals, rows, vectors};
-use crate::error::{IndexError, Result};
-
-/// Longest page that is given at once; a longer one goes on at its cursor.
-const LONGEST_PAGE: usize = 10_000;
+use super::types::{ChangeKind, Committed, MetaChange, NewDocument};
+use super::{
+    Catalog, access, changes, commit, conversations, deleted, jobs, originals, retry, rows, vectors,
+};
+use crate::error::Result;
 
 impl Catalog {
     /// A document.
     pub fn document(&self, id: DocumentId) -> Result<Option<Document>> {
         self.read(|tx| by_id(tx, id))
-    }
-
-    /// Documents by page, ordered by name; a page has at most 10,000.
-    ///
-    /// # Errors
-    /// `Invalid` for a cursor that no page gave, or a state that does not exist.
-    pub fn documents(&self, query: &DocumentQuery) -> Result<DocumentPage> {
-        let (mut conditions, mut values) = conditions(query)?;
-        let limit = query.limit.clamp(1, LONGEST_PAGE);
-        self.read(|tx| {
-            let all = conditions.join(" AND ");
-            let total: i64 = tx
-                .prepare_cached(&format!("SELECT count(*) FROM documents d WHERE {all}"))?
-                .query_row(params_from_iter(&values), |row| row.get(0))?;
-            if let Some(cursor) = &query.after {
-                let (name, id) = parse_cursor(cursor)?;
-                conditions.push("(d.name, d.id) > (?, ?)");
-                values.push(Value::Text(name));
-                values.push(Value::Blob(id));
-            }
-            values.push(Value::Integer(limit as i64 + 1));
-            let all = conditions.join(" AND ");
-            let columns = rows::DOCUMENT;
-            let mut statement = tx.prepare_cached(&format!(
-                "SELECT {columns} FROM documents d WHERE {all} ORDER BY d.name, d.id LIMIT ?"
-            ))?;
-            let mut found = statement.query(params_from_iter(&values))?;
-            let mut documents = Vec::new();
-            while let Some(row) = found.next()? {
-                documents.push(rows::document(row, 0)?);
-            }
-            let more = documents.len() > limit;
-            documents.truncate(limit);
-            let next = if more { documents.last().map(cursor) } else { None };
-            Ok(DocumentPage { documents, next, total: total.unsigned_abs() })
-        })
     }
 
     /// Counts: documents live, chunks live.
@@ -144,7 +104,7 @@ impl Catalog {
     /// Deletes a document with all its versions; `None` where there is none. From the return on nothing answers from it.
     ///
     /// Its texts, chunks and vectors go in the same transaction, its originals right after, except what other documents
-    /// share. Its open job ends as failed.
+    /// share. Its open job ends as failed. [`Catalog::delete_for`] leaves a time to bring it back.
     pub fn delete(&self, id: DocumentId) -> Result<Option<Seq>> {
         let seq = self.write(|tx| {
             let found: Option<(i64, Option<String>)> = tx
@@ -159,6 +119,7 @@ impl Catalog {
                 .collect::<rusqlite::Result<_>>()?;
             hashes.extend(failed);
             jobs::end_for_deleted(tx, id)?;
+            retry::forget_payloads(tx, id)?;
             conversations::forget_document(tx, id)?;
             // Versions and chunks go with their document (ON DELETE CASCADE).
             tx.prepare_cached("DELETE FROM documents WHERE pk = ?1")?.execute([pk])?;
@@ -207,7 +168,10 @@ fn same_labels(one: &DocumentMeta, other: &DocumentMeta) -> bool {
 }
 
 /// Makes the row of a document that is not there yet; an existing row without a live version takes name, format and meta.
+///
+/// What was deleted under this id cannot be brought back from then on, and is removed.
 pub(super) fn register(tx: &Write<'_>, id: DocumentId, document: &NewDocument) -> Result<()> {
+    deleted::remove(tx, id)?;
     let title = rows::file_name(&document.name);
     let list = List::next(access::list(tx, id)?, &document.meta.acl, &document.acl);
     tx.prepare_cached(
@@ -274,57 +238,4 @@ pub(super) fn update_meta(
         tx.now,
     ])?;
     Ok(true)
-}
-
-/// The conditions of a listing without its cursor, as SQL and values.
-pub(super) fn conditions(query: &DocumentQuery) -> Result<(Vec<&'static str>, Vec<Value>)> {
-    let mut conditions = vec!["1"];
-    let mut values = Vec::new();
-    for word in query.text.as_deref().unwrap_or_default().split_whitespace() {
-        conditions.push("instr(d.search, ?) > 0");
-        values.push(Value::Text(word.to_lowercase()));
-    }
-    for (prefix, condition) in [
-        (&query.name_prefix, "substr(d.name, 1, length(?)) = ?"),
-        (&query.source_prefix, "substr(d.source, 1, length(?)) = ?"),
-    ] {
-        if let Some(prefix) = prefix {
-            conditions.push(condition);
-            values.push(Value::Text(prefix.clone()));
-            values.push(Value::Text(prefix.clone()));
-        }
-    }
-    if let Some(state) = &query.state {
-        if !["live", "pending", "failed"].contains(&state.as_str()) {
-            return Err(IndexError::Invalid(format!(
-                "{state:?} is no state; the states are live, pending and failed"
-            )));
-        }
-        conditions.push("d.state = ?");
-        values.push(Value::Text(state.clone()));
-    }
-    if let Access::Groups(groups) = &query.access {
-        conditions.push(
-            "(d.acl = '[]' OR EXISTS (SELECT 1 FROM json_each(d.acl) AS a
-                 WHERE a.value IN (SELECT g.value FROM json_each(?) AS g)))",
-        );
-        values.push(Value::Text(rows::to_json(groups)?));
-    }
-    Ok((conditions, values))
-}
-
-/// The place after a document: its id and name, base64.
-fn cursor(document: &Document) -> String {
-    let mut bytes = document.id.0.as_bytes().to_vec();
-    bytes.extend_from_slice(document.name.as_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn parse_cursor(cursor: &str) -> Result<(String, Vec<u8>)> {
-    let parse = || {
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (id, name) = bytes.split_at_checked(16)?;
-        Some((String::from_utf8(name.to_vec()).ok()?, id.to_vec()))
-    };
-    parse().ok_or_else(|| IndexError::Invalid(format!("{cursor:?} is no cursor of a page of documents")))
 }

@@ -25,7 +25,7 @@ const COLUMNS: &str =
 
 /// The uploaded document as a job stores it.
 #[derive(Serialize, Deserialize, PartialEq)]
-struct Payload {
+pub(super) struct Payload {
     source: String,
     name: String,
     format: Format,
@@ -87,7 +87,7 @@ impl Catalog {
         self.write(|tx| uploads.iter().map(|upload| self.enqueue_one(tx, upload, max_queued)).collect())
     }
 
-    fn enqueue_one(&self, tx: &Write<'_>, upload: &Upload, max_queued: usize) -> Result<Job> {
+    pub(super) fn enqueue_one(&self, tx: &Write<'_>, upload: &Upload, max_queued: usize) -> Result<Job> {
         let Upload { document, hash, size } = upload;
         let id = DocumentId::from_source(&document.source);
         // Under the write lock: nothing that is being removed can pass here.
@@ -279,18 +279,32 @@ impl Catalog {
     }
 }
 
-/// Gives a change to content of the document that still waits: it goes live with what is given, and keeps the rest.
+/// Gives a change to content of the document that still waits, or that failed and may be tried again: it goes live with
+/// what is given, and keeps the rest.
 pub(super) fn change_waiting(tx: &Write<'_>, id: DocumentId, change: &MetaChange) -> Result<()> {
-    let Some(job) = open_of_document(tx, id)? else { return Ok(()) };
-    let mut payload: Payload = rows::from_json(job.payload.as_deref().unwrap_or_default())?;
-    change.apply(&mut payload.meta);
-    if change.acl.is_some() {
-        // The document has the list already, set by hand.
-        payload.acl = AclChoice::Keep;
+    for (n, payload) in payloads(tx, id)? {
+        let mut payload: Payload = rows::from_json(&payload)?;
+        change.apply(&mut payload.meta);
+        if change.acl.is_some() {
+            // The document has the list already, set by hand.
+            payload.acl = AclChoice::Keep;
+        }
+        let payload = rows::to_json(&payload)?;
+        tx.prepare_cached("UPDATE jobs SET payload = ?2 WHERE n = ?1")?.execute(params![n, payload])?;
     }
-    let payload = rows::to_json(&payload)?;
-    tx.prepare_cached("UPDATE jobs SET payload = ?2 WHERE n = ?1")?.execute(params![job.n, payload])?;
     Ok(())
+}
+
+/// The uploads of a document that may still go live, by job: at most the one that waits and the one that failed last.
+fn payloads(tx: &Write<'_>, id: DocumentId) -> Result<Vec<(i64, String)>> {
+    let mut statement = tx.prepare_cached(
+        "SELECT n, payload FROM jobs
+             WHERE document = ?1 AND state IN ('queued', 'running') AND payload IS NOT NULL
+         UNION ALL
+         SELECT n, payload FROM jobs WHERE document = ?1 AND state = 'failed' AND payload IS NOT NULL",
+    )?;
+    let found = statement.query_map([id.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Ends the open job of a document that is being deleted.
@@ -299,6 +313,11 @@ pub(super) fn end_for_deleted(tx: &Write<'_>, id: DocumentId) -> Result<()> {
         Some(job) => end(tx, &job, "failed", Some("the document was deleted")),
         None => Ok(()),
     }
+}
+
+/// Row and original of the open job of a document, if there is one.
+pub(super) fn open_place(tx: &Write<'_>, id: DocumentId) -> Result<Option<(i64, ContentHash)>> {
+    Ok(open_of_document(tx, id)?.map(|job| (job.n, job.hash)))
 }
 
 fn insert(tx: &Write<'_>, id: DocumentId, hash: &ContentHash, size: u64, payload: &str) -> Result<i64> {
@@ -333,15 +352,19 @@ fn end_failed(tx: &Write<'_>, job: &Open, reason: &str) -> Result<()> {
     end(tx, job, "failed", Some(reason))
 }
 
+/// Ends a job. What failed keeps its payload, so that it can be tried again.
 fn end(tx: &Write<'_>, job: &Open, state: &str, reason: Option<&str>) -> Result<()> {
     tx.prepare_cached(
-        "UPDATE jobs SET state = ?2, reason = ?3, payload = NULL, worker = NULL, lease_until = NULL, updated_at = ?4
+        "UPDATE jobs SET state = ?2, reason = ?3, worker = NULL, lease_until = NULL, updated_at = ?4,
+             payload = CASE ?2 WHEN 'failed' THEN payload END
          WHERE n = ?1",
     )?
     .execute(params![job.n, state, reason, tx.now])?;
     originals::discard(tx, job.hash.as_str())?;
-    tx.prepare_cached("DELETE FROM jobs WHERE state IN ('done', 'failed') AND updated_at < ?1")?
-        .execute([tx.now - KEPT])?;
+    tx.prepare_cached(
+        "DELETE FROM jobs WHERE state IN ('done', 'failed') AND updated_at < ?1 AND payload IS NULL",
+    )?
+    .execute([tx.now - KEPT])?;
     Ok(())
 }
 

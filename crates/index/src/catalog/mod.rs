@@ -5,8 +5,10 @@
 //! catalog open (WAL mode, busy time-out); each change to a document gets its [`Seq`](lore_core::Seq) in the same
 //! transaction, and a change that was acknowledged is on the disk.
 //!
-//! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `access` (who may read them), `commit`
-//! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `outlines` (labels and headings of them all), `changes`, `jobs`,
+//! One room per concern, each an `impl Catalog`: `documents` (meta, delete), `listing` and `facets` (which there are),
+//! `deleted` (what can be brought back), `retry` (what failed), `access` (who may read them), `commit`
+//! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `outlines` (labels and
+//! headings of them all), `changes`, `jobs`,
 //! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
@@ -15,15 +17,19 @@ mod commit;
 mod conversations;
 mod current;
 mod db;
+mod deleted;
 mod documents;
+mod facets;
 mod feedback;
 mod jobs;
 mod keys;
+mod listing;
 mod originals;
 mod outlines;
 mod release_types;
 mod releases;
 mod reread;
+mod retry;
 mod rows;
 mod schema;
 mod sessions;
@@ -48,9 +54,9 @@ pub use release_types::{
 };
 pub use releases::check_release_name;
 pub use types::{
-    AclChoice, ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, FeedbackChange,
-    Job, JobKind, JobState, KeptVersion, Label, LabelCounts, LiveChunk, MetaChange, NewDocument, NewFeedback,
-    NewKey, NewVersion, Rating, Upload,
+    AclChoice, ApiKey, Change, ChangeKind, ChunkPlace, Committed, DocumentFacets, DocumentOrder,
+    DocumentPage, DocumentQuery, Feedback, FeedbackChange, GroupFilter, Job, JobKind, JobState, KeptVersion,
+    Label, LabelCounts, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion, Rating, Upload,
 };
 pub use upkeep::Vacuumed;
 
@@ -105,6 +111,7 @@ impl Catalog {
         let catalog = Self {
             inner: Arc::new(Inner { folder: folder.to_owned(), db, texts: Mutex::new(TextCache::new()) }),
         };
+        catalog.remove_expired()?;
         if catalog.has_garbage()? {
             catalog.sweep_or_warn();
         }

@@ -31,9 +31,7 @@ impl Catalog {
         let hash = ContentHash::of(bytes);
         self.write_soon(|tx| {
             tx.prepare_cached("DELETE FROM pins WHERE until < ?1")?.execute([tx.now])?;
-            tx.prepare_cached("INSERT INTO pins (hash, until) VALUES (?1, ?2)")?
-                .execute(params![hash.as_str(), tx.now + PIN])?;
-            Ok(())
+            pin(tx, &hash)
         })?;
         let path = self.original_path(&hash);
         match std::fs::metadata(&path) {
@@ -124,6 +122,13 @@ impl Catalog {
     }
 }
 
+/// Holds an original until the transaction refers to it, as storing it would.
+pub(super) fn pin(tx: &Write<'_>, hash: &ContentHash) -> Result<()> {
+    tx.prepare_cached("INSERT INTO pins (hash, until) VALUES (?1, ?2)")?
+        .execute(params![hash.as_str(), tx.now + PIN])?;
+    Ok(())
+}
+
 /// Takes one pin of `hash` away, because the transaction refers to it.
 pub(super) fn unpin(tx: &Write<'_>, hash: &ContentHash) -> Result<()> {
     tx.prepare_cached("DELETE FROM pins WHERE n = (SELECT min(n) FROM pins WHERE hash = ?1)")?
@@ -147,7 +152,10 @@ pub(super) fn is_referenced(tx: &Transaction<'_>, hash: &str) -> Result<bool> {
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM versions WHERE content_hash = ?1)
                  OR EXISTS (SELECT 1 FROM jobs WHERE content_hash = ?1 AND state IN ('queued', 'running'))
-                 OR EXISTS (SELECT 1 FROM documents WHERE failed_hash = ?1)",
+                 OR EXISTS (SELECT 1 FROM documents WHERE failed_hash = ?1)
+                 OR EXISTS (SELECT 1 FROM deleted_versions WHERE content_hash = ?1)
+                 OR EXISTS (SELECT 1 FROM deleted_documents WHERE failed_hash = ?1)
+                 OR EXISTS (SELECT 1 FROM deleted WHERE job_hash = ?1)",
         )?
         .query_row([hash], |row| row.get(0))?)
 }

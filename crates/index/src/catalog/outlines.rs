@@ -85,7 +85,7 @@ impl Catalog {
 /// The condition for live documents that `access` may read, and its values.
 fn live(access: &Access) -> Result<(String, Vec<Value>)> {
     let query = DocumentQuery { access: access.clone(), ..DocumentQuery::default() };
-    let (conditions, values) = documents::conditions(&query)?;
+    let (conditions, values) = listing::conditions(&query)?;
     Ok((format!("d.version > 0 AND {}", conditions.join(" AND ")), values))
 }
 

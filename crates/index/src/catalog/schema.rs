@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{IndexError, Result};
 
 /// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
-const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES, SESSIONS];
+const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES, SESSIONS, DELETED];
 
 /// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {
@@ -303,6 +303,92 @@ CREATE INDEX sessions_by_key ON sessions (key, seen_at);
 CREATE INDEX sessions_by_end ON sessions (expires_at);
 ";
 
+/// Documents that were deleted and can still be brought back. They lie in tables of their own, so that nothing that reads
+/// documents can meet them. Their columns are those of the tables that they come from, without numbers of rows.
+const DELETED: &str = r"
+CREATE TABLE deleted (
+    pk       INTEGER PRIMARY KEY,
+    document BLOB NOT NULL UNIQUE,
+    until    INTEGER NOT NULL,             -- then it is removed
+    job      INTEGER,                      -- its open job
+    job_hash TEXT                          -- and that one's original
+) STRICT;
+CREATE INDEX deleted_by_time ON deleted (until);
+CREATE INDEX deleted_by_job_hash ON deleted (job_hash) WHERE job_hash IS NOT NULL;
+
+CREATE TABLE deleted_documents (
+    deleted       INTEGER NOT NULL UNIQUE REFERENCES deleted (pk) ON DELETE CASCADE,
+    id            BLOB NOT NULL,
+    source        TEXT NOT NULL,
+    name          TEXT NOT NULL,
+    title         TEXT NOT NULL,
+    search        TEXT NOT NULL,
+    format        TEXT NOT NULL,
+    language      TEXT,
+    tags          TEXT NOT NULL,
+    acl           TEXT NOT NULL,
+    date          TEXT,
+    superseded_by TEXT,
+    version       INTEGER NOT NULL,
+    content_hash  TEXT,
+    size          INTEGER NOT NULL,
+    pipeline      INTEGER NOT NULL,
+    pages         INTEGER,
+    chunks        INTEGER NOT NULL,
+    state         TEXT NOT NULL,
+    reason        TEXT,
+    failed_hash   TEXT,
+    created_at    INTEGER NOT NULL,
+    updated_at    INTEGER NOT NULL,
+    acl_by_hand   INTEGER NOT NULL,
+    acl_source    TEXT NOT NULL,
+    recipe        TEXT NOT NULL,
+    failed_by     TEXT
+) STRICT;
+CREATE INDEX deleted_documents_by_failed_hash ON deleted_documents (failed_hash) WHERE failed_hash IS NOT NULL;
+
+CREATE TABLE deleted_versions (
+    deleted      INTEGER NOT NULL REFERENCES deleted (pk) ON DELETE CASCADE,
+    version      INTEGER NOT NULL,
+    content_hash TEXT NOT NULL,
+    size         INTEGER NOT NULL,
+    pipeline     INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    title        TEXT,
+    language     TEXT,
+    text_bytes   INTEGER NOT NULL,
+    structure    TEXT NOT NULL,
+    text         TEXT NOT NULL,
+    acl          TEXT
+) STRICT;
+CREATE INDEX deleted_versions_by_document ON deleted_versions (deleted);
+CREATE INDEX deleted_versions_by_hash ON deleted_versions (content_hash);
+
+CREATE TABLE deleted_chunks (
+    deleted    INTEGER NOT NULL REFERENCES deleted (pk) ON DELETE CASCADE,
+    id         BLOB NOT NULL,
+    version    INTEGER NOT NULL,
+    ordinal    INTEGER NOT NULL,
+    char_start INTEGER NOT NULL,
+    char_end   INTEGER NOT NULL,
+    byte_start INTEGER NOT NULL,
+    byte_end   INTEGER NOT NULL,
+    first_page INTEGER,
+    last_page  INTEGER,
+    headings   TEXT NOT NULL,
+    context    TEXT,
+    text_hash  BLOB NOT NULL
+) STRICT;
+CREATE INDEX deleted_chunks_by_document ON deleted_chunks (deleted);
+CREATE INDEX deleted_chunks_by_text ON deleted_chunks (text_hash);
+
+-- A job that failed keeps its payload for another try, until its document has other content or is gone.
+CREATE INDEX jobs_to_try_again ON jobs (document) WHERE state = 'failed' AND payload IS NOT NULL;
+
+-- For lists of documents in another order than that of their names.
+CREATE INDEX documents_by_update ON documents (updated_at, id);
+";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -381,6 +467,26 @@ mod tests {
         add("b", "candidate").unwrap();
         assert!(add("c", "live").is_err() && add("d", "nonsense").is_err());
     }
+
+    #[test]
+    fn tables_of_deleted_documents_have_the_columns_of_documents() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        let columns = |table: &str| -> Vec<(String, String)> {
+            let mut statement = connection
+                .prepare(
+                    "SELECT name, type FROM pragma_table_info(?1)
+                     WHERE name NOT IN ('pk', 'document', 'deleted') ORDER BY name",
+                )
+                .unwrap();
+            let found = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            found.map(Result::unwrap).collect()
+        };
+        for table in ["documents", "versions", "chunks"] {
+            assert_eq!(columns(table), columns(&format!("deleted_{table}")), "{table}");
+        }
+    }
+
     #[test]
     fn sessions_come_with_the_sixth_step_and_keys_stay() {
         let mut connection = Connection::open_in_memory().unwrap();

@@ -13,7 +13,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params, params_from_ite
 use serde::{Deserialize, Serialize};
 
 use super::db::lock;
-use super::types::LiveChunk;
+use super::types::{ChunkPlace, LiveChunk};
 use super::{Catalog, rows};
 use crate::error::{IndexError, Result};
 
@@ -159,6 +159,36 @@ impl Catalog {
                 out.push(chunk);
             }
             Ok(out)
+        })
+    }
+
+    /// Where the chunks of the live version lie that reach into `start..end` (code points), in order, `limit` at most; with
+    /// the version's number.
+    pub fn chunk_places(
+        &self,
+        id: DocumentId,
+        start: usize,
+        end: usize,
+        limit: usize,
+    ) -> Result<(u32, Vec<ChunkPlace>)> {
+        let signed = |value: usize| super::rows::signed(value as u64);
+        self.read(|tx| {
+            let mut statement = tx.prepare_cached(&format!(
+                "SELECT {CHUNK} FROM documents d JOIN chunks c ON c.document = d.pk AND c.version = d.version
+                 WHERE d.id = ?1 AND c.char_end > ?2 AND c.char_start < ?3 ORDER BY c.ordinal LIMIT ?4"
+            ))?;
+            let mut rows =
+                statement.query(params![id.0.as_bytes(), signed(start), signed(end), signed(limit)])?;
+            let mut out = Vec::new();
+            while let Some(row) = rows.next()? {
+                let Chunk { ordinal, place, .. } = found(row, 0, id)?.chunk;
+                out.push(ChunkPlace { ordinal, place });
+            }
+            let version: Option<u32> = tx
+                .prepare_cached("SELECT version FROM documents WHERE id = ?1")?
+                .query_row([id.0.as_bytes()], |row| row.get(0))
+                .optional()?;
+            Ok((version.unwrap_or(0), out))
         })
     }
 

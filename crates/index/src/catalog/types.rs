@@ -149,12 +149,78 @@ pub struct DocumentQuery {
     pub source_prefix: Option<String>,
     /// Only this state: `live`, `pending` or `failed`.
     pub state: Option<String>,
+    /// Only this format.
+    pub format: Option<Format>,
+    /// Only with this tag.
+    pub tag: Option<(String, String)>,
+    /// Only those that a group may read by name, or that everyone may.
+    pub group: Option<GroupFilter>,
     /// What the caller may see.
     pub access: Access,
+    /// In which order.
+    pub order: DocumentOrder,
+    /// The other way round.
+    pub descending: bool,
     /// At most so many.
     pub limit: usize,
     /// The cursor that the page before gave.
     pub after: Option<String>,
+    /// How many to pass over first.
+    pub skip: usize,
+}
+
+/// Which access lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupFilter {
+    /// Those that name no group.
+    Everyone,
+    /// Those that name this one.
+    Named(String),
+}
+
+/// What documents are ordered by; where it is the same for two, by id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentOrder {
+    /// Name.
+    #[default]
+    Name,
+    /// Time of the last change.
+    Updated,
+    /// Size of the original.
+    Size,
+    /// Number of chunks.
+    Chunks,
+    /// Number of pages.
+    Pages,
+}
+
+/// What there is to filter documents by, with the number of documents each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DocumentFacets {
+    /// Documents in all.
+    pub documents: u64,
+    /// Chunks in all.
+    pub chunks: u64,
+    /// By state.
+    pub states: BTreeMap<String, u64>,
+    /// By format.
+    pub formats: BTreeMap<String, u64>,
+    /// By tag, as `key=value`; those of most documents, where there are many.
+    pub tags: BTreeMap<String, u64>,
+    /// By group of the access list; those of most documents, where there are many.
+    pub groups: BTreeMap<String, u64>,
+    /// Documents that everyone may read.
+    pub open: u64,
+}
+
+/// Where a chunk of the live version lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkPlace {
+    /// Its number in the version, from 0.
+    pub ordinal: u32,
+    /// Its place.
+    pub place: NewChunk,
 }
 
 impl Default for DocumentQuery {
@@ -164,14 +230,20 @@ impl Default for DocumentQuery {
             name_prefix: None,
             source_prefix: None,
             state: None,
+            format: None,
+            tag: None,
+            group: None,
             access: Access::All,
+            order: DocumentOrder::Name,
+            descending: false,
             limit: 50,
             after: None,
+            skip: 0,
         }
     }
 }
 
-/// A page of documents, ordered by name.
+/// A page of documents, in the order that was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DocumentPage {
     /// The documents.

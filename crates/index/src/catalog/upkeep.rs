@@ -23,14 +23,17 @@ pub struct Vacuumed {
 }
 
 impl Catalog {
-    /// Removes vectors, originals and temporary files that nothing refers to, and empties the database's log.
+    /// Removes vectors, originals and temporary files that nothing refers to, and what was deleted and can no longer be
+    /// brought back; empties the database's log.
     ///
     /// Nothing of this is needed for right answers; interrupted work leaves such things behind.
     pub fn vacuum(&self) -> Result<Vacuumed> {
+        self.remove_expired()?;
         let vectors = self.write(|tx| {
             let removed = tx.execute(
                 "DELETE FROM vectors
-                 WHERE NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.text_hash = vectors.text_hash)",
+                 WHERE NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.text_hash = vectors.text_hash)
+                     AND NOT EXISTS (SELECT 1 FROM deleted_chunks d WHERE d.text_hash = vectors.text_hash)",
                 [],
             )?;
             tx.execute("DELETE FROM embedders WHERE pk NOT IN (SELECT embedder FROM vectors)", [])?;
@@ -108,6 +111,7 @@ impl Catalog {
             }
             let mut referenced = tx.prepare(
                 "SELECT content_hash FROM versions
+                 UNION SELECT content_hash FROM deleted_versions
                  UNION SELECT content_hash FROM jobs WHERE state IN ('queued', 'running')",
             )?;
             let mut found = referenced.query([])?;

@@ -57,10 +57,11 @@ impl Catalog {
     }
 }
 
-/// Removes the vectors of a text that no live chunk has any more.
+/// Removes the vectors of a text that no live chunk has any more, nor one of a document that can be brought back.
 pub(super) fn forget_unused(tx: &Write<'_>, text_hash: &[u8; 32]) -> Result<()> {
     tx.prepare_cached(
-        "DELETE FROM vectors WHERE text_hash = ?1 AND NOT EXISTS (SELECT 1 FROM chunks WHERE text_hash = ?1)",
+        "DELETE FROM vectors WHERE text_hash = ?1 AND NOT EXISTS (SELECT 1 FROM chunks WHERE text_hash = ?1)
+             AND NOT EXISTS (SELECT 1 FROM deleted_chunks WHERE text_hash = ?1)",
     )?
     .execute([text_hash])?;
     Ok(())

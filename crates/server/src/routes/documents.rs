@@ -1,14 +1,13 @@
-//! `/v1/documents`: listing, showing, changing and deleting.
+//! `/v1/documents`: listing, showing and changing.
 
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use lore_core::{Acl, ContentHash, Document};
-use lore_index::{DocumentQuery, KeptVersion, MetaChange};
+use lore_core::{Access, Acl, ContentHash, Document, Format};
+use lore_index::{DocumentFacets, DocumentOrder, DocumentQuery, GroupFilter, KeptVersion, MetaChange};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -29,17 +28,30 @@ const PAGE: usize = 200;
 pub struct ListQuery {
     /// Documents on a page, 1 to 200; 50 where it is left out.
     pub limit: Option<usize>,
-    /// The cursor `next` of the page before.
+    /// The cursor `next` of the page before; it holds for the same `sort` and `descending`.
     pub after: Option<String>,
+    /// How many to pass over first, in place of a cursor.
+    pub offset: Option<usize>,
     /// Words that the name or title must contain.
     pub q: Option<String>,
     /// Only `live`, `pending` or `failed` documents.
     pub state: Option<String>,
     /// Only names under this prefix.
     pub prefix: Option<String>,
+    /// Only this format.
+    pub format: Option<Format>,
+    /// Only with this label, as `key=value`.
+    pub tag: Option<String>,
+    /// Only documents whose access list names this group; empty for those that everyone may read. Whoever is no
+    /// administrator can ask for groups of their own only.
+    pub group: Option<String>,
+    /// What to order by: `name`, `updated`, `size`, `chunks` or `pages`.
+    pub sort: Option<DocumentOrder>,
+    /// The other way round.
+    pub descending: bool,
 }
 
-/// A page of documents, by name.
+/// A page of documents.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DocumentList {
     /// The documents.
@@ -48,6 +60,50 @@ pub struct DocumentList {
     pub next: Option<String>,
     /// Documents in all that match.
     pub total: u64,
+}
+
+impl ListQuery {
+    /// What the catalog is asked for; `None` where `access` rules out that anything matches.
+    fn wanted(self, access: &Access) -> Result<Option<DocumentQuery>, ApiError> {
+        let limit = self.limit.unwrap_or(50);
+        if !(1..=PAGE).contains(&limit) {
+            return Err(ApiError::invalid("bad_limit", format!("limit must be 1 to {PAGE}")));
+        }
+        if let Some(wanted) = &self.state
+            && !matches!(wanted.as_str(), "live" | "pending" | "failed")
+        {
+            return Err(ApiError::invalid("bad_state", "state must be live, pending or failed"));
+        }
+        if self.after.is_some() && self.offset.is_some() {
+            return Err(ApiError::invalid("bad_offset", "give either after or offset"));
+        }
+        let tag = match self.tag.as_deref().map(|tag| tag.split_once('=')) {
+            Some(None) => return Err(ApiError::invalid("bad_tag", "tag must be key=value")),
+            Some(Some((key, value))) => Some((key.to_owned(), value.to_owned())),
+            None => None,
+        };
+        let group = match self.group {
+            Some(group) if group.is_empty() => Some(GroupFilter::Everyone),
+            // That a document names a group of others is nothing for its readers to find out.
+            Some(group) if matches!(access, Access::Groups(own) if !own.contains(&group)) => return Ok(None),
+            group => group.map(GroupFilter::Named),
+        };
+        Ok(Some(DocumentQuery {
+            text: self.q.filter(|q| !q.trim().is_empty()),
+            name_prefix: self.prefix.filter(|prefix| !prefix.is_empty()),
+            source_prefix: None,
+            state: self.state,
+            format: self.format,
+            tag,
+            group,
+            access: access.clone(),
+            order: self.sort.unwrap_or_default(),
+            descending: self.descending,
+            limit,
+            after: self.after,
+            skip: self.offset.unwrap_or(0),
+        }))
+    }
 }
 
 /// Lists the documents that the caller may read.
@@ -60,23 +116,8 @@ pub async fn list(
     Authenticated(caller): Authenticated,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<DocumentList>, ApiError> {
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=PAGE).contains(&limit) {
-        return Err(ApiError::invalid("bad_limit", format!("limit must be 1 to {PAGE}")));
-    }
-    if let Some(wanted) = &query.state
-        && !matches!(wanted.as_str(), "live" | "pending" | "failed")
-    {
-        return Err(ApiError::invalid("bad_state", "state must be live, pending or failed"));
-    }
-    let wanted = DocumentQuery {
-        text: query.q.filter(|q| !q.trim().is_empty()),
-        name_prefix: query.prefix.filter(|prefix| !prefix.is_empty()),
-        state: query.state,
-        access: caller.access.clone(),
-        limit,
-        after: query.after,
-        ..DocumentQuery::default()
+    let Some(wanted) = query.wanted(&caller.access)? else {
+        return Ok(Json(DocumentList { documents: Vec::new(), next: None, total: 0 }));
     };
     let list = state
         .catalog(move |catalog| {
@@ -86,6 +127,18 @@ pub async fn list(
         })
         .await?;
     Ok(Json(list))
+}
+
+/// What the documents that the caller may read can be filtered by, with the number of documents each.
+#[utoipa::path(get, path = "/v1/documents/facets", tag = "documents", responses(
+    (status = 200, description = "States, formats, labels and groups", body = DocumentFacets),
+    (status = "default", description = "An error", body = ErrorBody),
+))]
+pub async fn facets(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+) -> Result<Json<DocumentFacets>, ApiError> {
+    Ok(Json(state.catalog(move |catalog| catalog.facets(&caller.access)).await?))
 }
 
 /// A version of a document that is kept.
@@ -197,24 +250,4 @@ pub async fn change(
     let (document, _) = changed.ok_or_else(|| ApiError::not_found("document"))?;
     tracing::info!(document = %id, caller = caller.id, "document changed");
     Ok(Json(document))
-}
-
-/// Deletes a document with all its versions. From the moment that this returns, nothing answers from it.
-#[utoipa::path(delete, path = "/v1/documents/{id}", tag = "documents",
-    params(("id" = String, Path, description = "The document's id")), responses(
-    (status = 204, description = "It is gone"),
-    (status = "default", description = "An error", body = ErrorBody),
-))]
-pub async fn delete(
-    State(state): State<AppState>,
-    Admin(caller): Admin,
-    DocumentPath(id): DocumentPath,
-) -> Result<StatusCode, ApiError> {
-    let deleted = state.catalog(move |catalog| catalog.delete(id)).await?;
-    if deleted.is_none() {
-        return Err(ApiError::not_found("document"));
-    }
-    tracing::info!(document = %id, caller = caller.id, "document deleted");
-    state.documents_changed();
-    Ok(StatusCode::NO_CONTENT)
 }

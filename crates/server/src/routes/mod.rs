@@ -13,9 +13,11 @@ mod labels;
 mod markdown;
 pub mod openai;
 pub mod releases;
+pub mod removal;
 pub mod search;
 pub mod suggestions;
 pub mod upload;
+pub mod versions;
 
 use std::collections::BTreeSet;
 

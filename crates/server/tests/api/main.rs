@@ -11,6 +11,7 @@ mod openai;
 mod openai_chat;
 mod openai_python;
 mod releases;
+mod removal;
 mod service;
 mod serving;
 mod suggestions;

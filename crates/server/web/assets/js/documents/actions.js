@@ -1,0 +1,84 @@
+// What can be done with a document: delete it with a time to undo that, bring it back, try again what failed.
+
+import { api } from "../core/api.js";
+import { t } from "../core/i18n.js";
+import { confirmDialog, report, toast } from "../core/ui.js";
+import { documentPath } from "./parts.js";
+
+/** Documents tried again at once. */
+const AT_ONCE = 4;
+
+/**
+ * Deletes a document. It stops answering at once, and can be brought back for as long as the message stands. `onChange()`
+ * runs once it is gone, and once it is back.
+ */
+export async function remove(document, onChange) {
+  const name = document.title;
+  try {
+    const { restorable_until: until } = await api.del(documentPath(document.id, "?undo=true"));
+    const undo = async () => {
+      try {
+        await api.post(documentPath(document.id, "/restore"));
+        toast(t("documents.restored", { name }), { kind: "good" });
+        onChange();
+      } catch (error) {
+        report(error);
+      }
+    };
+    // The server's clock and this one may differ; the time that is left is what both agree on within a moment.
+    const ms = Math.max(3_000, Date.parse(until) - Date.now() - 500);
+    toast(t("documents.deleted", { name }), { kind: "info", ms: Math.min(ms, 600_000), action: { label: t("core.undo"), run: undo } });
+    onChange();
+    return true;
+  } catch (error) {
+    if (error.code === "no_undo") return removeForGood(document, onChange);
+    report(error);
+    return false;
+  }
+}
+
+/** Where the server keeps nothing of deleted documents, that is asked before. */
+async function removeForGood(document, onChange) {
+  const sure = await confirmDialog({
+    title: t("documents.deleteForGood", { name: document.title }),
+    text: t("documents.deleteForGood.text"),
+    confirm: t("core.delete"),
+    danger: true,
+  });
+  if (!sure) return false;
+  try {
+    await api.del(documentPath(document.id));
+    toast(t("documents.deleted", { name: document.title }));
+    onChange();
+    return true;
+  } catch (error) {
+    report(error);
+    return false;
+  }
+}
+
+/** Has the server read a file once more. */
+export async function retry(document, onChange) {
+  try {
+    await api.post(documentPath(document.id, "/retry"));
+    toast(t("documents.retrying", { name: document.title }));
+    onChange();
+  } catch (error) {
+    report(error);
+  }
+}
+
+/** Has the server read all files once more that failed, those of a list's filters. */
+export async function retryAll(documents, onChange) {
+  let failed = null;
+  const rest = [...documents];
+  const some = async () => {
+    for (let next = rest.pop(); next; next = rest.pop()) {
+      await api.post(documentPath(next.id, "/retry")).catch((error) => (failed = error));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, some));
+  if (failed) report(failed);
+  else toast(t("documents.retryingAll"));
+  onChange();
+}

@@ -1,0 +1,49 @@
+// Small parts that the list and the open document share.
+
+import { h } from "../core/dom.js";
+import { bytes, number, plural, t } from "../core/i18n.js";
+import { icon } from "../core/icons.js";
+
+/** Whether the person may change documents. */
+export const isAdmin = document.documentElement.dataset.admin === "true";
+
+const KINDS = { live: "good", pending: "warn", failed: "bad" };
+
+/** The state as a badge; what failed says why on hover. */
+export const stateBadge = ({ state, reason }) =>
+  h("span", { class: ["badge", KINDS[state]], title: reason ?? null },
+    state === "failed" && icon("alert", 12), t(`documents.state.${state}`));
+
+/** A number, or a dash where there is none. */
+export const count = (n) => (n === null || n === undefined ? "–" : number(n));
+
+/** Groups that may read a document, in words. */
+export const groupsText = (document) => (document.acl.length === 0 ? t("documents.everyone") : document.acl.join(", "));
+
+/** Tags as chips; `most` at most, the rest as a number. */
+export function tagChips(tags, { most = Infinity, onPick = null } = {}) {
+  const all = Object.entries(tags).map(([key, value]) => `${key}=${value}`);
+  const chips = all.slice(0, most).map((tag) =>
+    onPick
+      ? h("button", { type: "button", class: "chip doc-tag", title: t("documents.filterBy", { what: tag }), onClick: () => onPick(tag) }, h("span", { class: "ellipsis" }, tag))
+      : h("span", { class: "chip doc-tag" }, h("span", { class: "ellipsis", title: tag }, tag)));
+  if (all.length > most) chips.push(h("span", { class: "dim small", title: all.slice(most).join("\n") }, `+${all.length - most}`));
+  return chips;
+}
+
+/** What a document is, on one line. */
+export function summary(document) {
+  const parts = [document.format.toUpperCase()];
+  if (document.pages) parts.push(t("documents.pagesOf", { n: number(document.pages) }));
+  if (document.version > 0) parts.push(plural("documents.chunksOf", document.chunks), bytes(document.size));
+  return parts.join(" · ");
+}
+
+/** Where the original is; a PDF opens at a page. */
+export function originalPath(id, { version = null, page = null } = {}) {
+  const query = version ? `?version=${version}` : "";
+  return `/v1/documents/${encodeURIComponent(id)}/content${query}${page ? `#page=${page}` : ""}`;
+}
+
+/** The API's path of a document. */
+export const documentPath = (id, rest = "") => `/v1/documents/${encodeURIComponent(id)}${rest}`;
