@@ -30,7 +30,7 @@ pub use catalog::{
     ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback, SourceState,
     StoredSource, Upload,
 };
-pub use config::{IndexConfig, VectorBackend};
+pub use config::{Bm25, IndexConfig, VectorBackend};
 pub use error::IndexError;
 pub use follow::FollowReport;
 pub use index::{CheckReport, Index};
