@@ -25,10 +25,10 @@ pub mod vector;
 
 pub use catalog::{
     AclChoice, ApiKey, Catalog, Change, ChangeKind, Committed, ConversationPage, ConversationQuery,
-    DocumentPage, DocumentQuery, Feedback, Job, JobKind, JobState, KeptVersion, LiveChunk, MetaChange,
-    NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion, Rating, Release,
-    ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback, SourceState,
-    StoredSource, Upload,
+    DocumentPage, DocumentQuery, Feedback, Group, Groups, Job, JobKind, JobState, KeptVersion, KeyName,
+    LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion,
+    Rating, Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback,
+    SourceState, StoredSource, Upload,
 };
 pub use config::{Bm25, IndexConfig, VectorBackend};
 pub use error::IndexError;

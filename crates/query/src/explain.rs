@@ -108,10 +108,12 @@ impl Retriever {
         let mut dropped = self.unfiltered(request, sees, &stages).await?;
         dropped.extend(self.gone(request, sees, &stages).await?);
         dropped.extend(below(&mut stages));
-        dropped.extend(stages.folded.drain(..).map(|(hit, into)| Dropped {
-            into: Some(into),
-            ..Dropped::of(hit, Reason::Folded)
-        }));
+        dropped.extend(
+            stages
+                .folded
+                .drain(..)
+                .map(|(hit, into)| Dropped { into: Some(into), ..Dropped::of(hit, Reason::Folded) }),
+        );
         let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
         for dropped in &dropped {
             *counts.entry(dropped.reason).or_default() += 1;
@@ -209,7 +211,8 @@ fn reason(request: &SearchRequest, live: &LiveChunk) -> Option<Reason> {
 /// The hits beyond the limit, each with the reason.
 fn below(stages: &mut Stages) -> Vec<Dropped> {
     let limit = stages.found.hits.len();
-    let mut fair: Vec<(f32, ChunkId)> = stages.found.hits.iter().chain(&stages.below).map(unpunished).collect();
+    let mut fair: Vec<(f32, ChunkId)> =
+        stages.found.hits.iter().chain(&stages.below).map(unpunished).collect();
     fair.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let first: HashSet<ChunkId> = fair.into_iter().take(limit).map(|(_, id)| id).collect();
     let why = |hit: &Hit| {

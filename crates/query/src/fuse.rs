@@ -30,8 +30,7 @@ pub struct Fused {
 /// side's least. `dense` may hold further scores for chunks that only the lexical list found; they need not be sorted.
 pub fn fuse(fusion: Fusion, dense: &[ScoredChunk], lexical: &[ScoredChunk]) -> Vec<Fused> {
     let mut all: HashMap<ChunkId, Fused> = HashMap::with_capacity(dense.len() + lexical.len());
-    let entry =
-        |id| Fused { id, score: 0.0, dense: None, lexical: None, dense_part: 0.0, lexical_part: 0.0 };
+    let entry = |id| Fused { id, score: 0.0, dense: None, lexical: None, dense_part: 0.0, lexical_part: 0.0 };
     for hit in dense {
         all.entry(hit.id).or_insert_with(|| entry(hit.id)).dense = Some(hit.score);
     }

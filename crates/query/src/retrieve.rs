@@ -245,9 +245,7 @@ impl Retriever {
         let lexical_side = async {
             Ok::<_, QueryError>(match self.bm25 {
                 _ if !want_lexical => Vec::new(),
-                Some(bm25) => {
-                    self.index.search_lexical_weighted(query, filter, access, depth, bm25).await?
-                }
+                Some(bm25) => self.index.search_lexical_weighted(query, filter, access, depth, bm25).await?,
                 None => self.index.search_lexical(query, filter, access, depth).await?,
             })
         };

@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn what_is_left_out_stays() {
         assert_eq!(over(json!({})), Ok((RetrieveConfig::default(), None)));
-        let (config, words) = over(json!({"fusion": {"rrf": {"k": 10}}, "title_boost": 2})).unwrap_or_default();
+        let (config, words) =
+            over(json!({"fusion": {"rrf": {"k": 10}}, "title_boost": 2})).unwrap_or_default();
         assert_eq!(config, RetrieveConfig { fusion: Fusion::Rrf { k: 10.0 }, ..RetrieveConfig::default() });
         assert_eq!(words.map(|words| (words.title_boost, words.bm25_k1)), Some((2.0, 0.9)));
     }

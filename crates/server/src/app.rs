@@ -10,7 +10,8 @@ use axum::routing::{MethodFilter, on};
 use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
+    ask, configuration, content, conversations, documents, explained, feedback, figures, groups, health,
+    indexes, jobs, keys, releases, search, upload,
 };
 use crate::state::AppState;
 
@@ -40,6 +41,7 @@ fn table() -> Table {
         .get("/openapi.json", health::openapi)
         .post("/v1/ask", ask::ask)
         .post("/v1/search", search::search)
+        .get("/v1/search/settings", explained::settings)
         .get("/v1/conversations", conversations::list)
         .get("/v1/conversations/{id}", conversations::show)
         .patch("/v1/conversations/{id}", conversations::rename)
@@ -64,6 +66,9 @@ fn table() -> Table {
         .get("/v1/keys", keys::list)
         .post("/v1/keys", keys::create)
         .delete("/v1/keys/{id}", keys::revoke)
+        .get("/v1/groups", groups::list)
+        .get("/v1/configuration", configuration::show)
+        .get("/v1/figures", figures::show)
         .get("/v1/releases", releases::list)
         .post("/v1/releases/rollback", releases::rollback)
         .get("/v1/releases/{id}", releases::show)

@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::dialect::Dialect;
 use crate::error::ApiError;
+use crate::routes::explained::OwnAccess;
 use crate::state::AppState;
 
 /// Header in which an administrator names groups to ask as a member of.
@@ -67,6 +68,7 @@ impl FromRequestParts<AppState> for Authenticated {
                 Caller::local()
             }
         };
+        parts.extensions.insert(OwnAccess(caller.access.clone()));
         as_member(&parts.headers, caller).map(Self)
     }
 }

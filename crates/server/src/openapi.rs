@@ -11,7 +11,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
+    ask, configuration, content, conversations, documents, explained, feedback, figures, groups, health,
+    indexes, jobs, keys, releases, search, upload,
 };
 use crate::sse::SentEvent;
 
@@ -34,6 +35,7 @@ use crate::sse::SentEvent;
         health::openapi,
         ask::ask,
         search::search,
+        explained::settings,
         conversations::list,
         conversations::show,
         conversations::rename,
@@ -58,6 +60,9 @@ use crate::sse::SentEvent;
         keys::list,
         keys::create,
         keys::revoke,
+        groups::list,
+        configuration::show,
+        figures::show,
         releases::list,
         releases::rollback,
         releases::show,
@@ -72,7 +77,7 @@ use crate::sse::SentEvent;
         (name = "conversations", description = "What a caller asked before; each caller's own, an administrator's too"),
         (name = "openai", description = "The same for programs that speak OpenAI's API"),
         (name = "documents", description = "Documents and their ingestion"),
-        (name = "keys", description = "API keys; for administrators"),
+        (name = "keys", description = "API keys and groups; for administrators"),
         (name = "releases", description = "Models that were taught from the documents; for administrators"),
         (name = "service", description = "Health and figures"),
     ),

@@ -7,7 +7,7 @@
 //!
 //! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `groups`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
@@ -17,6 +17,7 @@ mod current;
 mod db;
 mod documents;
 mod feedback;
+mod groups;
 mod jobs;
 mod keys;
 mod originals;
@@ -40,6 +41,7 @@ use rusqlite::Transaction;
 
 pub use commit::title_of;
 pub use conversations::{ConversationPage, ConversationQuery, NewTurn};
+pub use groups::{Group, Groups, KeyName};
 pub use release_types::{
     NewRelease, Promotion, Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState,
     ReleaseVerdict, Rollback, SourceState, StoredSource,

@@ -213,12 +213,13 @@ fn other_weights_score_as_an_index_that_was_opened_with_them() {
         ..IndexConfig::default()
     };
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let [ours, theirs] = [(&folders[0], &IndexConfig::default()), (&folders[1], &other)].map(|(folder, config)| {
-        let index = LexicalIndex::create(folder.path(), config).unwrap();
-        put(&index, &TEXTS);
-        index.commit(Seq(1)).unwrap();
-        index
-    });
+    let [ours, theirs] =
+        [(&folders[0], &IndexConfig::default()), (&folders[1], &other)].map(|(folder, config)| {
+            let index = LexicalIndex::create(folder.path(), config).unwrap();
+            put(&index, &TEXTS);
+            index.commit(Seq(1)).unwrap();
+            index
+        });
     let query = "vacation days";
     let before = search(&ours, query);
     let weighted = ours.search_weighted(query, &Filter::default(), &Access::All, 10, other.bm25()).unwrap();

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::auth::Authenticated;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::ApiJson;
+use crate::metrics::feedback_given;
 use crate::routes::ask::check_question;
 use crate::state::AppState;
 
@@ -66,7 +67,7 @@ pub async fn give(
             format!("a citation takes at most {CITATION_BYTES} bytes"),
         ));
     }
-    let most = state.limits().feedback_entries;
+    let (most, rating) = (state.limits().feedback_entries, feedback.rating);
     let stored = state
         .catalog(move |catalog| {
             let cited = feedback.citations.iter().filter_map(document_of).collect();
@@ -75,6 +76,7 @@ pub async fn give(
             catalog.add_feedback(&caller.id, &feedback, most)
         })
         .await?;
+    feedback_given(rating);
     Ok((StatusCode::CREATED, Json(FeedbackStored { id: stored.id, created_at: stored.created_at })))
 }
 
