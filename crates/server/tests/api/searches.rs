@@ -67,7 +67,7 @@ async fn a_hit_tells_where_its_score_comes_from() {
 async fn a_search_may_have_weights_of_its_own() {
     let world = two().await;
     let settings = world.get("/v1/search/settings").await.expect(200).json();
-    assert_eq!(settings["bounds"]["dense_weight"], json!({"least": 0.0, "most": 1.0, "step": 0.05_f32}));
+    assert_eq!(settings["bounds"]["dense_weight"], json!({"least": 0.0, "most": 1.0, "step": 0.05}));
     assert_eq!(settings["weights"]["candidates"], 300);
     assert_eq!(settings["reranker"], Value::Null);
 
