@@ -172,7 +172,7 @@ async fn what_a_group_may_not_read_is_told_to_administrators_alone() {
     assert!(!found["explanation"]["terms"].as_array().unwrap().is_empty());
 
     let text = world.json_as(&member, "POST", "/v1/search", &query).await.expect(200).text();
-    for secret in ["board", "not_allowed", &closed.to_string(), "60"] {
+    for secret in ["board", "not_allowed", &closed.to_string(), "60 vacation"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     let found: Value = serde_json::from_str(&text).unwrap();
