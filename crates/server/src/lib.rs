@@ -11,6 +11,7 @@
 //! - [`routes`]: one file per resource; [`work`] and [`sse`]: answers as a stream; [`record`]: answers kept;
 //!   [`openapi`]: their description.
 //! - [`metrics`] for Prometheus; [`history`] and [`sketch`]: the last day's figures, for charts.
+//! - [`web`]: the pages, their assets and sessions.
 //! - [`releases`]: another model takes the place of the one that writes.
 //! - [`dialect`] and [`routes::openai`]: the same for programs that speak OpenAI's API.
 
@@ -35,6 +36,7 @@ pub mod serve;
 pub mod sketch;
 pub mod sse;
 pub mod state;
+pub mod web;
 pub mod work;
 
 pub use app::app;
