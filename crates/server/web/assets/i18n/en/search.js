@@ -81,6 +81,7 @@ export default {
   "search.moved.hit": "Hit",
   "search.moved.change": "Change",
   "search.yaml": "For lore.yaml",
+  "search.yaml.none": "as the server runs",
   "search.yaml.hint": "Only what differs from the running settings. Put it into the settings file and start the server again.",
   "search.weights.reset": "Reset",
   "search.weights.back": "Back to {value}",

@@ -77,6 +77,7 @@ export default {
   "search.moved.hit": "结果",
   "search.moved.change": "变动",
   "search.yaml": "写入 lore.yaml",
+  "search.yaml.none": "与当前运行配置一致",
   "search.yaml.hint": "仅包含与当前运行配置不同的部分。写入配置文件后重启服务器即可生效。",
   "search.weights.reset": "全部还原",
   "search.weights.back": "还原为 {value}",

@@ -122,7 +122,8 @@ function line({ name, points }, n, { toX, toY, log }, width) {
   let drawn = false;
   for (const [px, v] of thin(points, Math.max(100, width))) {
     const ok = plain(v) && !(log && v <= 0);
-    if (ok) d += `${drawn ? "L" : "M"}${toX(px).toFixed(1)} ${toY(v).toFixed(1)}`;
+    // A point between two gaps is a line of no length, which round ends make a dot.
+    if (ok) d += `${drawn ? "L" : "M"}${toX(px).toFixed(1)} ${toY(v).toFixed(1)}${drawn ? "" : "h0"}`;
     drawn = ok;
   }
   const props = { class: `series series-${(n % 6) + 1}`, "stroke-dasharray": DASHES[n % 6] || null };

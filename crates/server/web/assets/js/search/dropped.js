@@ -49,5 +49,5 @@ function row(one, names) {
         : h("code", { class: "ellipsis small" }, one.chunk)),
     hit && hit.headings.length > 0 && h("p", { class: "hit-place small dim ellipsis" }, hit.headings.join(" › ")),
     hit && scoreLine(hit, one.why),
-    hit && h("p", { class: "small dim dropped-text" }, shorten(hit.text.replace(/\s+/g, " "), 180)));
+    hit && h("p", { class: "small dim dropped-text" }, shorten(hit.text.replace(/^#{1,6} .*$/gm, "").replace(/\s+/g, " ").trim(), 180)));
 }

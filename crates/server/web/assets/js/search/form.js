@@ -54,7 +54,7 @@ export function queryForm({ known, state, onSearch, onCompare }) {
   };
   mark();
   const more = h("details", { class: "bench-filters", open: !count.hidden },
-    h("summary", {}, t("search.filter"), " ", count),
+    h("summary", { class: "chip" }, icon("filter", 14), t("search.filter"), count),
     h("div", { class: "bench-fields" }, tags.field, language.field, from.field, to.field,
       groups && h("div", { class: "field" },
         h("label", { class: "check", for: asGroup.id }, asGroup, t("search.filter.groups")),

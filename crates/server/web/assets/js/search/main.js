@@ -101,7 +101,7 @@ function bench(known) {
   panels();
   // On a narrow screen the settings would push the hits far down.
   const fold = h("details", { class: "bench-fold", open: matchMedia("(min-width: 901px)").matches },
-    h("summary", { class: "bench-fold-head" }, icon("filter", 16), t("search.settings")), aside);
+    h("summary", { class: "bench-fold-head" }, icon("chevron", 16), t("search.settings")), aside);
   replace(root, form.element, h("div", { class: "bench-body" }, fold, output));
   run();
   if (!state.query) form.focus();

@@ -44,13 +44,17 @@ function notes(told, state) {
   ];
 }
 
+/** The text on a few lines: its headings stand above it, and line ends take room. */
+const brief = (text) => text.replace(/^#{1,6} .*$/gm, "").replace(/\s+/g, " ").trim() || text;
+
 function card(hit, rank, { most, moved }) {
   const place = [pages(hit.pages) && t("search.page", { pages: pages(hit.pages) }), hit.headings.join(" › ")].filter(Boolean).join(" · ");
-  const text = h("p", { class: "hit-text" }, hit.text);
+  const text = h("p", { class: "hit-text" }, brief(hit.text));
   const more = h("button", { type: "button", class: "hit-more", "aria-expanded": "false", onClick: () => {
     const open = text.classList.toggle("open");
     more.setAttribute("aria-expanded", String(open));
     more.textContent = t(open ? "search.less" : "search.more");
+    text.textContent = open ? hit.text : brief(hit.text);
   } }, t("search.more"));
   const { start, end } = hit.span;
   const folded = hit.folded.length > 0 && h("button", { type: "button", class: "badge" }, plural("search.folded", hit.folded.length));

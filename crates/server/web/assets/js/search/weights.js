@@ -46,7 +46,7 @@ export function weightsPanel({ known, side, weights, other, onChange, onCopyOthe
   }
   const put = (name, value) => set({ ...current, [name]: value });
   const tell = () => {
-    yaml.textContent = snippet(current, own);
+    yaml.textContent = snippet(current, own) || `# ${t("search.yaml.none")}`;
     const changed = Object.keys(current).length > 0;
     resetAll.disabled = !changed;
     copy.disabled = !changed;

@@ -2,7 +2,7 @@
 
 const INDEX = new Set(["bm25_k1", "bm25_b", "title_boost", "headings_boost"]);
 
-/** What to put into lore.yaml; a comment where nothing differs. */
+/** What to put into lore.yaml; nothing where nothing differs. */
 export function snippet(weights, own) {
   const retrieve = [];
   const index = [];
@@ -19,5 +19,5 @@ export function snippet(weights, own) {
   const parts = [];
   if (retrieve.length > 0) parts.push("retrieve:", ...retrieve);
   if (index.length > 0) parts.push("index:", ...index);
-  return parts.length > 0 ? parts.join("\n") : "# lore.yaml";
+  return parts.join("\n");
 }

@@ -20,6 +20,8 @@ export function figuresPanel() {
   const note = h("p", { class: "small dim" });
   const body = h("div", {}, skeleton(8));
   let drawn = null;
+  // One for all charts; its bounds move with the time.
+  const x = { time: true, format: time };
   const pick = h("div", { class: "row", role: "group", "aria-label": t("settings.figures.hours") },
     HOURS.map((n) => h("button", { type: "button", class: "chip", "aria-pressed": String(n === hours), onClick: (event) => {
       hours = n;
@@ -46,10 +48,12 @@ export function figuresPanel() {
       since: dateTime(told.since), step: duration(told.step_minutes * 60), error: percent(told.quantile_error),
     });
     const kinds = kindsOf(told);
+    x.min = Date.parse(told.spans[0].at);
+    x.max = Math.max(Date.parse(told.spans.at(-1).at), x.min + 60_000);
     // Charts stay where they are, so that a table which somebody opened stays open.
     if (drawn) drawn.forEach((chart, n) => chart.update(kinds[n].series));
     else {
-      drawn = kinds.map((kind) => lineChart({ ...kind, height: HEIGHT, x: { time: true, format: time } }));
+      drawn = kinds.map((kind) => lineChart({ ...kind, height: HEIGHT, x }));
       replace(charts, drawn.map((chart, n) => h("section", { class: "card", "aria-label": kinds[n].title }, h("h2", {}, kinds[n].title), chart)));
       replace(body, tiles, charts, note);
     }
@@ -73,16 +77,16 @@ function tilesOf({ total, spans }) {
   const asked = all(total.questions);
   const ended = total.questions.answered + total.questions.refused;
   const share = (n, of) => (of > 0 ? percent(n / of) : "–");
-  const quantiles = (q) => (q ? `${duration(q.p50)} / ${duration(q.p95)}` : "–");
+  const quantiles = (key, q) => tile(key, q ? duration(q.p50) : "–", q ? t("settings.tile.p95", { p95: duration(q.p95) }) : t("settings.tile.none"));
   const now = spans.at(-1)?.waiting;
   const waiting = now ? Object.values(now).reduce((sum, n) => sum + n, 0) : null;
   const tile = (key, value, hint) => h("div", { class: "tile" }, h("dt", {}, t(`settings.tile.${key}`)), h("dd", {}, value, hint && h("span", { class: "small dim" }, hint)));
   return [
     tile("questions", number(asked), t("settings.tile.questions.hint", { failed: number(total.questions.failed), cancelled: number(total.questions.cancelled) })),
     tile("refused", share(total.questions.refused, ended), t("settings.tile.of", { n: number(total.questions.refused), all: number(ended) })),
-    tile("took", quantiles(total.took), t("settings.tile.p50p95")),
-    tile("first", quantiles(total.first_token), t("settings.tile.p50p95")),
-    tile("searches", number(total.searches), total.search_took && quantiles(total.search_took)),
+    quantiles("took", total.took),
+    quantiles("first", total.first_token),
+    tile("searches", number(total.searches), total.search_took && t("settings.tile.searches.hint", { p50: duration(total.search_took.p50), p95: duration(total.search_took.p95) })),
     tile("feedback", total.up + total.down > 0 ? `${number(total.up)} / ${number(total.down)}` : "–", t("settings.tile.upDown")),
     tile("waiting", waiting === null ? "–" : number(waiting), t("settings.tile.waiting.hint")),
   ];
