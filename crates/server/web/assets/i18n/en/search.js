@@ -46,6 +46,8 @@ export default {
   "search.score.final": "Final",
   "search.dropped.one": "{n} candidate dropped",
   "search.dropped.other": "{n} candidates dropped",
+  "search.dropped.rest.one": "Show {n} more",
+  "search.dropped.rest.other": "Show {n} more",
   "search.dropped.more": "Only the best dropped candidates are listed.",
   "search.gone.hint": "Deleted or closed a moment ago; the indexes are about to follow.",
   "search.behind.one": "{n} more candidate ranks behind these and was not looked up.",

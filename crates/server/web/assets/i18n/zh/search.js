@@ -43,6 +43,7 @@ export default {
   "search.score.rerank": "重排",
   "search.score.final": "最终",
   "search.dropped.other": "{n} 个候选被排除",
+  "search.dropped.rest.other": "再显示 {n} 个",
   "search.dropped.more": "这里只列出被排除候选中得分最高的部分。",
   "search.gone.hint": "刚刚被删除或收回权限，索引即将跟上。",
   "search.behind.other": "另有 {n} 个候选排名更靠后，未做进一步查询。",

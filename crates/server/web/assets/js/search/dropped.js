@@ -5,6 +5,9 @@ import { shorten } from "../core/format.js";
 import { number, plural, t } from "../core/i18n.js";
 import { scoreLine } from "./scores.js";
 
+/** How many are shown before somebody asks for all. */
+const SHOWN = 12;
+
 const KIND = { not_live: "bad", not_allowed: "bad", gone: "bad", filtered: "warn", superseded: "warn", folded: "accent", below_limit: "" };
 
 /** The dropped candidates of a search; chips choose a reason. */
@@ -16,6 +19,7 @@ export function droppedList(told, found) {
   const names = new Map(found.hits.map((hit, n) => [hit.chunk, n + 1]));
   const list = h("ul", { class: "dropped" });
   let chosen = null;
+  let all = false;
   const chips = counts.map(([reason, n]) =>
     h("button", { type: "button", class: "chip", "aria-pressed": "false", dataset: { reason }, onClick: () => choose(reason) },
       t(`search.reason.${reason}`), h("span", { class: "num dim" }, number(n))));
@@ -26,7 +30,12 @@ export function droppedList(told, found) {
   };
   const fill = () => {
     const shown = told.dropped.filter((one) => chosen === null || one.reason === chosen);
-    replace(list, shown.map((one) => h("li", {}, row(one, names))),
+    const rest = all ? 0 : shown.length - SHOWN;
+    replace(list, shown.slice(0, all ? shown.length : SHOWN).map((one) => h("li", {}, row(one, names))),
+      rest > 0 && h("li", {}, h("button", { type: "button", class: "button small", onClick: () => {
+        all = true;
+        fill();
+      } }, plural("search.dropped.rest", rest))),
       shown.length === 0 && h("li", { class: "dim small" }, t(chosen === "gone" ? "search.gone.hint" : "search.dropped.more")));
   };
   fill();

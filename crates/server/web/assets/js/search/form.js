@@ -60,7 +60,6 @@ export function queryForm({ known, state, onSearch, onCompare }) {
         h("label", { class: "check", for: asGroup.id }, asGroup, t("search.filter.groups")),
         groups.input, groups.hint)));
   if (groups) {
-    asGroup.addEventListener("change", () => go());
     groups.input.addEventListener("input", () => { asGroup.checked = true; });
     groups.input.setAttribute("aria-label", t("search.filter.groups"));
   }

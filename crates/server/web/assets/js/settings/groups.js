@@ -24,7 +24,7 @@ function show(told) {
     told.groups.length === 0
       ? emptyState({ title: t("settings.groups.none"), text: t("settings.groups.none.text") })
       : h("div", { class: "scroll-x card table-card", tabindex: "0", role: "region", "aria-label": t("settings.tab.groups") },
-        h("table", { class: "table" },
+        h("table", { class: "table groups" },
           h("thead", {}, h("tr", {},
             h("th", { scope: "col" }, t("settings.groups.name")),
             h("th", { scope: "col", class: "num" }, t("settings.groups.mayRead")),

@@ -56,6 +56,6 @@ function show({ ready, me, indexes, at }) {
 
 function rebuild(status) {
   const done = t("settings.health.rebuild.progress", { done: number(status.done), total: number(status.total) });
-  const words = { idle: t("settings.health.rebuild.idle"), running: done, failed: status.error };
+  const words = { none: t("settings.health.rebuild.none"), running: done, failed: status.error };
   return words[status.state] ?? t("settings.health.rebuild.done");
 }

@@ -18,7 +18,8 @@ export function matching(lines, words) {
         above = lines[n].indent;
       }
     }
-    for (let n = at + 1; n < lines.length && lines[n].indent > indent; n += 1) kept.add(n);
+    const under = (line) => line.indent > indent || (line.indent === indent && /^\s*- /.test(line.text) && !/^\s*- /.test(text));
+    for (let n = at + 1; n < lines.length && under(lines[n]); n += 1) kept.add(n);
   });
   return { hits, lines: lines.filter((_, at) => kept.has(at)).map((line) => line.text) };
 }
