@@ -5,6 +5,7 @@ export default {
   "settings.tab.keys": "API keys",
   "settings.tab.groups": "Groups",
   "settings.tab.configuration": "Configuration",
+  "settings.time": "Time",
   "settings.figures.hours": "Hours shown",
   "settings.figures.lastHours": "{n} h",
   "settings.figures.note": "Kept in memory since {since}, the start of the server; one point is {step}. Times are exact to {error}. Prometheus finds more at /metrics.",

@@ -5,6 +5,7 @@ export default {
   "settings.tab.keys": "API 密钥",
   "settings.tab.groups": "用户组",
   "settings.tab.configuration": "运行配置",
+  "settings.time": "时间",
   "settings.figures.hours": "显示的时间范围",
   "settings.figures.lastHours": "近 {n} 小时",
   "settings.figures.note": "数据自服务器启动（{since}）起保存在内存中，每个点代表 {step}。时间类数值的误差不超过 {error}。更多指标可由 Prometheus 从 /metrics 采集。",

@@ -21,7 +21,7 @@ export function figuresPanel() {
   const body = h("div", {}, skeleton(8));
   let drawn = null;
   // One for all charts; its bounds move with the time.
-  const x = { time: true, format: time };
+  const x = { label: t("settings.time"), time: true, format: time };
   const pick = h("div", { class: "row", role: "group", "aria-label": t("settings.figures.hours") },
     HOURS.map((n) => h("button", { type: "button", class: "chip", "aria-pressed": String(n === hours), onClick: (event) => {
       hours = n;
