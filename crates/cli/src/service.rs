@@ -105,6 +105,7 @@ impl Door {
                 followed: Arc::new(move || known.get().map(Index::followed)),
                 nudge: Arc::new(move || nudge.notify_one()),
                 opener: Some(writer::opener(settings)),
+                configuration: settings.config.clone().redacted().yaml(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         );

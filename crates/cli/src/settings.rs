@@ -82,11 +82,41 @@ impl Default for Config {
 impl Config {
     /// The same without secrets, for printing.
     pub fn redacted(mut self) -> Self {
-        if let VectorBackend::Server { api_key: Some(key), .. } = &mut self.index.vectors {
-            "(set)".clone_into(key);
+        if let VectorBackend::Server { url, api_key, .. } = &mut self.index.vectors {
+            *url = masked(url);
+            if let Some(key) = api_key {
+                MASK.clone_into(key);
+            }
+        }
+        let model = match &mut self.generator {
+            Generator::Model(config) => config.sources.as_mut_slice(),
+            Generator::Auto(_) | Generator::None => &mut [],
+        };
+        for source in self.embedder.sources.iter_mut().chain(model) {
+            if let Source::Hub { endpoint: Some(endpoint) } = source {
+                *endpoint = masked(endpoint);
+            }
         }
         self
     }
+
+    /// As a settings file has it; none where a value has no YAML.
+    pub fn yaml(&self) -> Option<String> {
+        serde_saphyr::to_string(self).ok().map(|yaml| yaml.trim_end().to_owned())
+    }
+}
+
+/// What stands in a secret's place.
+const MASK: &str = "(set)";
+
+/// `url` without what it may say of secrets: a user with a password, and a query.
+fn masked(url: &str) -> String {
+    let (whole, query) = url.split_once('?').map_or((url, ""), |(whole, _)| (whole, "?(set)"));
+    let (scheme, rest) = whole.split_once("://").map_or(("", whole), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map(|(_, host)| format!("{MASK}@{host}"));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{}{path}{query}", host.as_deref().unwrap_or(authority))
 }
 
 /// Which embedder, and how it is fed.

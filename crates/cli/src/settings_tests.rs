@@ -265,3 +265,20 @@ fn the_shipped_generators_are_models_that_can_be_named() {
         generator.spec().unwrap();
     }
 }
+
+#[test]
+fn what_is_shown_of_the_settings_has_no_secrets() {
+    let text = "index: {vectors: {server: {url: 'http://ana:geheim@10.0.0.7:6334', api_key: geheim}}}
+embedder: {sources: [{hub: {endpoint: 'https://hub.example.com/m?token=geheim'}}]}
+generator: {model: a/b, sources: [{hub: {endpoint: 'https://geheim@hub.example.com'}}]}
+";
+    let shown = parse(text, "lore.yaml").unwrap().redacted().yaml().unwrap();
+    assert!(!shown.contains("geheim"), "{shown}");
+    for left in
+        ["http://(set)@10.0.0.7:6334", "https://hub.example.com/m?(set)", "https://(set)@hub.example.com"]
+    {
+        assert!(shown.contains(left), "{left} is not in {shown}");
+    }
+    assert_eq!(masked("http://127.0.0.1:6334"), "http://127.0.0.1:6334");
+    assert_eq!(masked("127.0.0.1:6334"), "127.0.0.1:6334");
+}

@@ -1,6 +1,7 @@
 //! Settings of the indexes.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where vectors live.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,19 @@ fn one() -> u32 {
     1
 }
 
+/// How words are scored.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Bm25 {
+    /// Term saturation.
+    pub bm25_k1: f32,
+    /// Length normalisation.
+    pub bm25_b: f32,
+    /// Weight of a match in the title.
+    pub title_boost: f32,
+    /// Weight of a match in the headings.
+    pub headings_boost: f32,
+}
+
 /// Settings of the indexes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,6 +69,14 @@ pub struct IndexConfig {
     pub lexical_writer_bytes: usize,
     /// Changes applied to the indexes in one go.
     pub follow_batch: usize,
+}
+
+impl IndexConfig {
+    /// How words are scored.
+    pub fn bm25(&self) -> Bm25 {
+        let Self { bm25_k1, bm25_b, title_boost, headings_boost, .. } = *self;
+        Bm25 { bm25_k1, bm25_b, title_boost, headings_boost }
+    }
 }
 
 impl Default for IndexConfig {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::apply::blocking;
 use crate::catalog::Catalog;
-use crate::config::IndexConfig;
+use crate::config::{Bm25, IndexConfig};
 use crate::error::Result;
 use crate::follow::{self, FollowReport, Position, call};
 use crate::generation::Generations;
@@ -253,6 +253,25 @@ impl Index {
         let index = self.inner.current().lexical.store;
         let (query, filter, access) = (query.to_owned(), filter.clone(), access.clone());
         blocking(move || index.search(&query, &filter, &access, limit)).await
+    }
+
+    /// [`Index::search_lexical`] with other weights than those of the settings.
+    pub async fn search_lexical_weighted(
+        &self,
+        query: &str,
+        filter: &Filter,
+        access: &Access,
+        limit: usize,
+        bm25: Bm25,
+    ) -> Result<Vec<ScoredChunk>> {
+        let index = self.inner.current().lexical.store;
+        let (query, filter, access) = (query.to_owned(), filter.clone(), access.clone());
+        blocking(move || index.search_weighted(&query, &filter, &access, limit, bm25)).await
+    }
+
+    /// How words are scored.
+    pub fn bm25(&self) -> Bm25 {
+        self.inner.config.bm25()
     }
 
     /// Cosine similarity of `query` to chunks that are known by id (for candidates that only the lexical side found); `None` where there is no vector.

@@ -26,11 +26,12 @@ pub mod vector;
 pub use catalog::{
     AclChoice, ApiKey, Catalog, Change, ChangeKind, ChunkPlace, Committed, ConversationPage,
     ConversationQuery, DocumentFacets, DocumentOrder, DocumentPage, DocumentQuery, Feedback, FeedbackChange,
-    GroupFilter, Job, JobKind, JobState, KeptVersion, Label, LabelCounts, LiveChunk, MetaChange, NewDocument,
-    NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion, Rating, Release, ReleaseDetails,
-    ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback, SourceState, StoredSource, Upload,
+    Group, GroupFilter, Groups, Job, JobKind, JobState, KeptVersion, KeyName, Label, LabelCounts, LiveChunk,
+    MetaChange, NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion, Rating,
+    Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback,
+    SourceState, StoredSource, Upload,
 };
-pub use config::{IndexConfig, VectorBackend};
+pub use config::{Bm25, IndexConfig, VectorBackend};
 pub use error::IndexError;
 pub use follow::FollowReport;
 pub use index::{CheckReport, Index};

@@ -2,12 +2,13 @@
 
 use lore_core::{AnswerStyle, Generator, Sampling};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::quote::QuoteConfig;
 use crate::support::SupportModel;
 
 /// How the dense and the lexical list become one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fusion {
     /// Convex combination of normalised scores (Bruch et al. 2023, "An Analysis of Fusion Functions for Hybrid

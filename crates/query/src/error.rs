@@ -17,6 +17,9 @@ pub enum QueryError {
         /// The limit.
         limit: usize,
     },
+    /// A search is to run with settings that it cannot.
+    #[error("{0}")]
+    BadWeights(String),
     /// The catalog or an index failed.
     #[error(transparent)]
     Index(#[from] IndexError),

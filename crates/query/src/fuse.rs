@@ -17,6 +17,10 @@ pub struct Fused {
     pub dense: Option<f32>,
     /// BM25 score, where the words matched.
     pub lexical: Option<f32>,
+    /// What the dense side gives to the fused score.
+    pub dense_part: f32,
+    /// What the lexical side gives to it.
+    pub lexical_part: f32,
 }
 
 /// Fuses the two lists (each best first); the result is best first, ties by id, so that it is always the same.
@@ -26,7 +30,7 @@ pub struct Fused {
 /// side's least. `dense` may hold further scores for chunks that only the lexical list found; they need not be sorted.
 pub fn fuse(fusion: Fusion, dense: &[ScoredChunk], lexical: &[ScoredChunk]) -> Vec<Fused> {
     let mut all: HashMap<ChunkId, Fused> = HashMap::with_capacity(dense.len() + lexical.len());
-    let entry = |id| Fused { id, score: 0.0, dense: None, lexical: None };
+    let entry = |id| Fused { id, score: 0.0, dense: None, lexical: None, dense_part: 0.0, lexical_part: 0.0 };
     for hit in dense {
         all.entry(hit.id).or_insert_with(|| entry(hit.id)).dense = Some(hit.score);
     }
@@ -41,22 +45,24 @@ pub fn fuse(fusion: Fusion, dense: &[ScoredChunk], lexical: &[ScoredChunk]) -> V
             for fused in all.values_mut() {
                 let d = fused.dense.map_or(0.0, |s| scale(s, low, high));
                 let l = fused.lexical.map_or(0.0, |s| scale(s, 0.0, top));
-                fused.score = weight * d + (1.0 - weight) * l;
+                (fused.dense_part, fused.lexical_part) = (weight * d, (1.0 - weight) * l);
             }
         }
         Fusion::Rrf { k } => {
-            for list in [dense, lexical] {
+            for (list, is_dense) in [(dense, true), (lexical, false)] {
                 let mut order: Vec<&ScoredChunk> = list.iter().collect();
                 order.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
                 for (rank, hit) in order.into_iter().enumerate() {
                     if let Some(fused) = all.get_mut(&hit.id) {
-                        fused.score += 1.0 / (k + rank as f32 + 1.0);
+                        let part = if is_dense { &mut fused.dense_part } else { &mut fused.lexical_part };
+                        *part = 1.0 / (k + rank as f32 + 1.0);
                     }
                 }
             }
         }
     }
     let mut out: Vec<Fused> = all.into_values().collect();
+    out.iter_mut().for_each(|fused| fused.score = fused.dense_part + fused.lexical_part);
     out.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
     out
 }

@@ -1,6 +1,7 @@
 //! From a question to a cited answer.
 //!
-//! A question is rewritten with its conversation ([`rewrite`]), looked for ([`retrieve`], [`fuse`]), its hits become
+//! A question is rewritten with its conversation ([`rewrite`]), looked for ([`retrieve`], [`fuse`]; [`weights`] and
+//! [`explain`] are for whoever tunes that), its hits become
 //! numbered passages ([`passages`]), their sentences are scored by how they bear on what is asked ([`asked`], [`kind`],
 //! [`extract`], [`support`]), the fewest that answer are chosen ([`select`](mod@select)), and the answer goes out as a stream of events ([`answer`]).
 //!
@@ -17,6 +18,7 @@ pub mod claim;
 pub mod config;
 pub mod error;
 pub mod eval;
+pub mod explain;
 pub mod extract;
 pub mod fuse;
 pub mod ground;
@@ -28,6 +30,7 @@ pub mod pack;
 pub mod passages;
 pub mod prompt;
 pub mod quote;
+mod rank;
 pub mod retrieve;
 pub mod rewrite;
 pub mod select;
@@ -37,10 +40,13 @@ pub mod text;
 mod thoughts;
 pub mod training;
 mod units;
+pub mod weights;
 pub mod write;
 
 pub use answer::{Answerer, EVENT_BUFFER};
 pub use config::{AnswerConfig, Fusion, GenerateConfig, QueryConfig, RetrieveConfig};
 pub use error::QueryError;
+pub use explain::{Dropped, Explanation, Reason};
 pub use retrieve::{Hit, Retrieval, Retriever, SearchRequest};
 pub use units::{Readable, readable};
+pub use weights::{Bound, Weights};

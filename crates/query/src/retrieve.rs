@@ -1,16 +1,17 @@
 //! Retrieval: dense and lexical side by side, fused, looked up in the catalog, folded, reranked.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use lore_core::{Access, ChunkId, Filter, Reranker, SearchMode};
-use lore_index::{Index, IndexError, LiveChunk};
+use lore_core::{Access, ChunkId, Filter, Reranker, ScoredChunk, SearchMode};
+use lore_index::{Bm25, Index, IndexError, LiveChunk};
 
 use crate::config::{Fusion, RetrieveConfig};
 use crate::error::{QueryError, Result};
 use crate::fuse::{Fused, fuse};
 use crate::text;
+use crate::weights::Weights;
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -40,6 +41,12 @@ pub struct Hit {
     pub lexical: Option<f32>,
     /// Fused score, before reranking and penalties.
     pub fused: f32,
+    /// What the dense side gave to the fused score.
+    pub dense_part: f32,
+    /// What the lexical side gave to it.
+    pub lexical_part: f32,
+    /// The score's factor for a document that another one supersedes; 1 for others.
+    pub factor: f32,
     /// Cross-encoder score, where one is configured.
     pub rerank: Option<f32>,
     /// Chunks that say the same and were folded into this one.
@@ -63,12 +70,45 @@ pub struct Retrieval {
     pub total_ms: f64,
 }
 
+/// A search with what became of its candidates.
+#[derive(Debug, Default)]
+pub(crate) struct Stages {
+    pub found: Retrieval,
+    /// Places in the dense list, from 1.
+    pub dense: HashMap<ChunkId, usize>,
+    /// Places in the lexical list.
+    pub lexical: HashMap<ChunkId, usize>,
+    /// All candidates, best first.
+    pub fused: Vec<Fused>,
+    /// How many of them were looked up.
+    pub examined: usize,
+    /// Those of them that the catalog dropped.
+    pub gone: Vec<Fused>,
+    /// Those that say the same as a better one, and which.
+    pub folded: Vec<(Hit, ChunkId)>,
+    /// Those beyond the limit, best first.
+    pub below: Vec<Hit>,
+}
+
+/// What the indexes gave.
+pub(crate) struct Gathered {
+    vector: Option<Vec<f32>>,
+    /// What the dense side found, and behind it the cosines of what the words alone found.
+    dense: Vec<ScoredChunk>,
+    /// How many of `dense` the dense side found.
+    found: usize,
+    lexical: Vec<ScoredChunk>,
+    embed_ms: f64,
+}
+
 /// Finds chunks; clones share the indexes.
 #[derive(Clone, Debug)]
 pub struct Retriever {
     index: Index,
     reranker: Option<Reranker>,
     config: Arc<RetrieveConfig>,
+    /// How words are scored, where that is not as the index has it.
+    bm25: Option<Bm25>,
 }
 
 /// Whether `error` is one of the vector store alone.
@@ -76,10 +116,24 @@ fn is_down(error: &IndexError) -> bool {
     matches!(error, IndexError::Vector(_) | IndexError::Unreachable { .. } | IndexError::DiskFull { .. })
 }
 
+fn ranks(list: &[ScoredChunk]) -> HashMap<ChunkId, usize> {
+    list.iter().zip(1..).map(|(hit, rank)| (hit.id, rank)).collect()
+}
+
 impl Retriever {
     /// A retriever over `index`.
     pub fn new(index: Index, reranker: Option<Reranker>, config: RetrieveConfig) -> Self {
-        Self { index, reranker, config: Arc::new(config) }
+        Self { index, reranker, config: Arc::new(config), bm25: None }
+    }
+
+    /// The same over the same indexes, with other weights.
+    ///
+    /// # Errors
+    /// [`QueryError::BadWeights`] where one is out of bounds.
+    pub fn weighted(&self, weights: &Weights) -> Result<Self> {
+        let (config, bm25) = weights.over(&self.config, self.index.bm25())?;
+        let (index, reranker) = (self.index.clone(), self.reranker.clone());
+        Ok(Self { index, reranker, config: Arc::new(config), bm25 })
     }
 
     /// The indexes.
@@ -87,9 +141,19 @@ impl Retriever {
         &self.index
     }
 
+    /// The cross-encoder, if there is one.
+    pub fn reranker(&self) -> Option<&Reranker> {
+        self.reranker.as_ref()
+    }
+
     /// The settings.
     pub fn config(&self) -> &RetrieveConfig {
         &self.config
+    }
+
+    /// How words are scored.
+    pub fn bm25(&self) -> Bm25 {
+        self.bm25.unwrap_or_else(|| self.index.bm25())
     }
 
     /// Whether the embedder understands the language of `text`.
@@ -103,24 +167,70 @@ impl Retriever {
     /// # Errors
     /// Fails on an empty query, and where an index, the catalog or a model fails.
     pub async fn search(&self, request: &SearchRequest) -> Result<Retrieval> {
+        Ok(self.stages(request).await?.found)
+    }
+
+    /// [`Retriever::search`], with what became of all candidates.
+    pub(crate) async fn stages(&self, request: &SearchRequest) -> Result<Stages> {
         let started = Instant::now();
         let query = request.query.trim();
         if query.is_empty() {
             return Err(QueryError::EmptyQuestion);
         }
         if request.limit == 0 {
-            return Ok(Retrieval::default());
+            return Ok(Stages::default());
         }
+        let gathered = self.gather(request, &request.filter, &request.access, None).await?;
+        let fused = self.fused(request, &gathered);
+        let looked = self.look_up(&fused, &request.access, &request.filter, request.limit).await?;
+        let mut hits = looked.hits;
+        self.prefer_current(query, &mut hits);
+        let (mut hits, folded) = self.fold(hits);
+        self.rerank(query, &mut hits).await?;
+        let below = hits.split_off(request.limit.min(hits.len()));
+        let Gathered { vector, dense, found, lexical, embed_ms } = gathered;
+        let found = Stages {
+            dense: ranks(dense.get(..found).unwrap_or_default()),
+            lexical: ranks(&lexical),
+            found: Retrieval {
+                hits,
+                query_vector: vector,
+                candidates: fused.len(),
+                dropped: looked.gone.len(),
+                embed_ms,
+                total_ms: started.elapsed().as_secs_f64() * 1e3,
+            },
+            fused,
+            examined: looked.examined,
+            gone: looked.gone,
+            folded,
+            below,
+        };
+        Ok(found)
+    }
+
+    /// Asks the indexes, within `filter` and `access`; `known` is the question's vector, where it is known.
+    pub(crate) async fn gather(
+        &self,
+        request: &SearchRequest,
+        filter: &Filter,
+        access: &Access,
+        known: Option<Vec<f32>>,
+    ) -> Result<Gathered> {
+        let started = Instant::now();
+        let query = request.query.trim();
         let depth = self.config.candidates.max(request.limit);
         let want_dense = request.mode != SearchMode::Lexical;
         let want_lexical = request.mode != SearchMode::Dense;
-        let (filter, access) = (&request.filter, &request.access);
 
         let dense_side = async {
             if !want_dense {
                 return Ok::<_, QueryError>((None, Vec::new(), 0.0));
             }
-            let vector = self.index.embedder().embed_query(query).await?;
+            let vector = match known {
+                Some(vector) => vector,
+                None => self.index.embedder().embed_query(query).await?,
+            };
             let embedded = started.elapsed().as_secs_f64() * 1e3;
             let hits = match self.index.search_dense(&vector, filter, access, depth).await {
                 // Words alone are better than nothing.
@@ -133,12 +243,14 @@ impl Retriever {
             Ok((Some(vector), hits, embedded))
         };
         let lexical_side = async {
-            if !want_lexical {
-                return Ok::<_, QueryError>(Vec::new());
-            }
-            Ok(self.index.search_lexical(query, filter, access, depth).await?)
+            Ok::<_, QueryError>(match self.bm25 {
+                _ if !want_lexical => Vec::new(),
+                Some(bm25) => self.index.search_lexical_weighted(query, filter, access, depth, bm25).await?,
+                None => self.index.search_lexical(query, filter, access, depth).await?,
+            })
         };
         let ((vector, mut dense, embed_ms), lexical) = tokio::try_join!(dense_side, lexical_side)?;
+        let found = dense.len();
 
         // A chunk that only its words found has a cosine all the same; without it the two sides could not be compared.
         if let (Some(vector), SearchMode::Hybrid) = (&vector, request.mode) {
@@ -150,150 +262,30 @@ impl Retriever {
                     Err(error) if is_down(&error) => vec![None; missing.len()],
                     found => found?,
                 };
-                dense.extend(
-                    missing
-                        .into_iter()
-                        .zip(scores)
-                        .filter_map(|(id, score)| score.map(|score| lore_core::ScoredChunk { id, score })),
-                );
+                let scored = missing.into_iter().zip(scores);
+                dense.extend(scored.filter_map(|(id, score)| score.map(|score| ScoredChunk { id, score })));
             }
         }
-
-        let fused = match request.mode {
-            SearchMode::Hybrid => fuse(self.fusion_for(query), &dense, &lexical),
-            SearchMode::Dense => fuse(Fusion::Convex { dense_weight: 1.0 }, &dense, &[]),
-            SearchMode::Lexical => fuse(Fusion::Convex { dense_weight: 0.0 }, &[], &lexical),
-        };
-        let candidates = fused.len();
-        let (mut hits, dropped) = self.look_up(fused, access, filter, request.limit).await?;
-        self.prefer_current(query, &mut hits);
-        hits = self.fold(hits);
-        self.rerank(query, &mut hits).await?;
-        hits.truncate(request.limit);
-        let total_ms = started.elapsed().as_secs_f64() * 1e3;
-        Ok(Retrieval { hits, query_vector: vector, candidates, dropped, embed_ms, total_ms })
+        Ok(Gathered { vector, dense, found, lexical, embed_ms })
     }
 
-    fn fusion_for(&self, query: &str) -> Fusion {
+    /// What the indexes gave as one list.
+    pub(crate) fn fused(&self, request: &SearchRequest, gathered: &Gathered) -> Vec<Fused> {
+        let (dense, lexical) = (gathered.dense.as_slice(), gathered.lexical.as_slice());
+        match request.mode {
+            SearchMode::Hybrid => fuse(self.fusion_for(request.query.trim()), dense, lexical),
+            SearchMode::Dense => fuse(Fusion::Convex { dense_weight: 1.0 }, dense, &[]),
+            SearchMode::Lexical => fuse(Fusion::Convex { dense_weight: 0.0 }, &[], lexical),
+        }
+    }
+
+    /// How the lists become one for `query`.
+    pub(crate) fn fusion_for(&self, query: &str) -> Fusion {
         match self.config.fusion {
             Fusion::Convex { .. } if !self.dense_understands(query) => {
                 Fusion::Convex { dense_weight: self.config.foreign_dense_weight }
             }
             fusion => fusion,
         }
-    }
-
-    /// Asks the catalog for the best candidates until enough are live and readable.
-    async fn look_up(
-        &self,
-        fused: Vec<Fused>,
-        access: &Access,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<(Vec<Hit>, usize)> {
-        // Folding and penalties need some hits beyond the limit.
-        let wanted = limit.max(self.rerank_depth()) + limit / 4 + 8;
-        let mut hits = Vec::with_capacity(wanted);
-        let mut dropped = 0;
-        for batch in fused.chunks(wanted.max(64)) {
-            let ids: Vec<ChunkId> = batch.iter().map(|f| f.id).collect();
-            let catalog = self.index.catalog().clone();
-            let access = access.clone();
-            let live = tokio::task::spawn_blocking(move || catalog.live_chunks(&ids, &access)).await??;
-            let mut live = live.into_iter().peekable();
-            for fused in batch {
-                match live.next_if(|l| l.chunk.id == fused.id) {
-                    Some(found)
-                        if filter.is_empty()
-                            || filter.matches(
-                                found.document.id,
-                                found.document.language.as_deref(),
-                                &found.document.meta,
-                            ) =>
-                    {
-                        hits.push(Hit {
-                            live: found,
-                            score: fused.score,
-                            dense: fused.dense,
-                            lexical: fused.lexical,
-                            fused: fused.score,
-                            rerank: None,
-                            folded: Vec::new(),
-                        });
-                    }
-                    _ => dropped += 1,
-                }
-            }
-            if hits.len() >= wanted {
-                break;
-            }
-        }
-        Ok((hits, dropped))
-    }
-
-    fn rerank_depth(&self) -> usize {
-        if self.reranker.is_some() { self.config.rerank_depth } else { 0 }
-    }
-
-    /// Puts superseded documents behind, unless the question asks for the past or for their year.
-    fn prefer_current(&self, query: &str, hits: &mut [Hit]) {
-        let years = text::years(query);
-        let past = text::asks_for_the_past(query);
-        for hit in hits.iter_mut() {
-            let meta = &hit.live.document.meta;
-            let old = meta.superseded_by.is_some();
-            let year = meta.date.is_some_and(|d| years.contains(&d.year()))
-                || years.iter().any(|y| hit.live.document.name.contains(&y.to_string()));
-            let factor = match (old, year || (past && years.is_empty())) {
-                (true, false) => self.config.superseded_factor,
-                (true, true) => 1.0 / self.config.superseded_factor.max(0.1),
-                (false, _) => 1.0,
-            };
-            hit.score *= factor;
-        }
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.live.chunk.id.cmp(&b.live.chunk.id)));
-    }
-
-    /// Folds hits that say the same as a better one: nearly the same words, and exactly the same numbers.
-    fn fold(&self, hits: Vec<Hit>) -> Vec<Hit> {
-        if self.config.fold_similarity > 1.0 {
-            return hits;
-        }
-        let mut kept: Vec<(Hit, BTreeSet<String>, BTreeSet<String>)> = Vec::with_capacity(hits.len());
-        for hit in hits {
-            let words = text::word_set(&hit.live.chunk.text);
-            let numbers = text::numbers(&hit.live.chunk.text);
-            let twin = kept.iter_mut().find(|(_, w, n)| {
-                let (small, large) = (w.len().min(words.len()) as f32, w.len().max(words.len()) as f32);
-                small >= large * self.config.fold_similarity
-                    && *n == numbers
-                    && text::jaccard(w, &words) >= self.config.fold_similarity
-            });
-            match twin {
-                Some((better, ..)) => better.folded.push(hit.live.chunk.id),
-                None => kept.push((hit, words, numbers)),
-            }
-        }
-        kept.into_iter().map(|(hit, ..)| hit).collect()
-    }
-
-    async fn rerank(&self, query: &str, hits: &mut [Hit]) -> Result<()> {
-        let Some(reranker) = &self.reranker else { return Ok(()) };
-        let depth = self.config.rerank_depth.min(hits.len());
-        let Some(top) = hits.get_mut(..depth) else { return Ok(()) };
-        let texts = top
-            .iter()
-            .map(|hit| hit.live.chunk.place.embed_text(&hit.live.document.title, &hit.live.chunk.text))
-            .collect();
-        let scores = reranker.score(query, texts).await?;
-        for (hit, score) in top.iter_mut().zip(scores) {
-            let penalty = if hit.fused > 0.0 { hit.score / hit.fused } else { 1.0 };
-            hit.rerank = Some(score);
-            // A logit becomes a probability, so that the penalty of a superseded document still applies; reranked
-            // hits stay before those that were not.
-            hit.score = 1.0 + penalty / (1.0 + (-score).exp());
-        }
-        top.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.live.chunk.id.cmp(&b.live.chunk.id)));
-        Ok(())
     }
 }

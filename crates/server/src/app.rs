@@ -10,8 +10,8 @@ use axum::routing::{MethodFilter, on};
 use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, removal, search,
-    suggestions, upload, versions,
+    ask, configuration, content, conversations, documents, explained, feedback, figures, groups, health,
+    indexes, jobs, keys, releases, removal, search, suggestions, upload, versions,
 };
 use crate::state::AppState;
 use crate::web::{self, page, render, session};
@@ -46,6 +46,7 @@ fn table() -> Table {
         .post("/web/render", render::render)
         .post("/v1/ask", ask::ask)
         .post("/v1/search", search::search)
+        .get("/v1/search/settings", explained::settings)
         .get("/v1/conversations", conversations::list)
         .get("/v1/conversations/{id}", conversations::show)
         .patch("/v1/conversations/{id}", conversations::rename)
@@ -80,6 +81,9 @@ fn table() -> Table {
         .get("/v1/keys", keys::list)
         .post("/v1/keys", keys::create)
         .delete("/v1/keys/{id}", keys::revoke)
+        .get("/v1/groups", groups::list)
+        .get("/v1/configuration", configuration::show)
+        .get("/v1/figures", figures::show)
         .get("/v1/releases", releases::list)
         .post("/v1/releases/rollback", releases::rollback)
         .get("/v1/releases/{id}", releases::show)

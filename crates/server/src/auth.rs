@@ -21,6 +21,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::dialect::Dialect;
 use crate::error::ApiError;
+use crate::routes::explained::OwnAccess;
 use crate::state::AppState;
 use crate::web::headers::cookie;
 use crate::web::session::COOKIE;
@@ -106,6 +107,7 @@ impl FromRequestParts<AppState> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let Visitor { caller, .. } = visitor(parts, state).await?;
+        parts.extensions.insert(OwnAccess(caller.access.clone()));
         as_member(&parts.headers, caller).map(Self)
     }
 }

@@ -292,6 +292,7 @@ impl From<QueryError> for ApiError {
         match error {
             QueryError::EmptyQuestion => Self::invalid("bad_question", error.to_string()),
             QueryError::QuestionTooLong { .. } => Self::invalid("question_too_long", error.to_string()),
+            QueryError::BadWeights(message) => Self::invalid("bad_weights", message),
             QueryError::Index(error) => error.into(),
             QueryError::Model(error) => error.into(),
             QueryError::Withdrawn => Self::of_event("withdrawn", &error.to_string()),

@@ -10,6 +10,7 @@
 //! - [`extract`]: bodies, queries and ids, with errors that name what is wrong.
 //! - [`routes`]: one file per resource; [`work`] and [`sse`]: answers as a stream; [`record`]: answers kept;
 //!   [`openapi`]: their description.
+//! - [`metrics`] for Prometheus; [`history`] and [`sketch`]: the last day's figures, for charts.
 //! - [`web`]: the pages, their assets and sessions.
 //! - [`releases`]: another model takes the place of the one that writes.
 //! - [`dialect`] and [`routes::openai`]: the same for programs that speak OpenAI's API.
@@ -22,6 +23,7 @@ pub mod config;
 pub mod dialect;
 pub mod error;
 pub mod extract;
+pub mod history;
 pub mod lifecycle;
 pub mod limits;
 pub mod metrics;
@@ -32,6 +34,7 @@ pub mod releases;
 pub mod request;
 pub mod routes;
 pub mod serve;
+pub mod sketch;
 pub mod sse;
 pub mod state;
 pub mod web;

@@ -3,14 +3,17 @@
 //! Counters and histograms are counted as things happen, by every crate of the process; what the state alone knows
 //! (queues, documents, lag, memory) is read when somebody looks.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use jiff::Timestamp;
 use lore_core::Seq;
+use lore_index::Rating;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::error::ApiError;
+use crate::history::{Figures, History, Queues};
 use crate::state::AppState;
 
 const REQUESTS: &str = "lore_http_requests_total";
@@ -18,6 +21,10 @@ const REQUEST_SECONDS: &str = "lore_http_request_seconds";
 const IN_FLIGHT: &str = "lore_http_requests_in_flight";
 const QUESTIONS: &str = "lore_questions_total";
 const CHATS: &str = "lore_chats_total";
+const QUESTION_SECONDS: &str = "lore_question_seconds";
+const FIRST_TOKEN_SECONDS: &str = "lore_question_first_token_seconds";
+const SEARCH_SECONDS: &str = "lore_search_seconds";
+const FEEDBACK: &str = "lore_feedback_total";
 
 /// Upper bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 14] =
@@ -25,6 +32,9 @@ const SECONDS: [f64; 14] =
 
 /// The process has one recorder; every state of the process shows it.
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// The last day, minute by minute; like the recorder it is the process's.
+static HISTORY: LazyLock<History> = LazyLock::new(|| History::new(Timestamp::now()));
 
 /// Model and release that were last said to write.
 static WRITER: Mutex<Option<(String, String)>> = Mutex::new(None);
@@ -70,8 +80,30 @@ impl Metrics {
             describe();
             handle
         });
+        LazyLock::force(&HISTORY);
         gauge!("lore_build_info", "version" => version.to_owned()).set(1.0);
         Self { handle: handle.clone(), started: Instant::now() }
+    }
+
+    /// The last day, minute by minute.
+    pub fn history(&self) -> &'static History {
+        &HISTORY
+    }
+
+    /// Looks at the queues; to be called every few seconds.
+    pub async fn look(&self, state: &AppState) {
+        let jobs = state.catalog(|catalog| catalog.open_jobs()).await.map_or(0, |(queued, _)| queued);
+        let engine = state.models().ok();
+        let embedder = engine.map_or(0, |engine| engine.retriever.index().embedder().queued());
+        let writer = engine.and_then(|engine| engine.writer());
+        let queues = Queues {
+            questions: state.questions().waiting() as u64,
+            embedder: embedder as u64,
+            generator: writer.map_or(0, |writer| writer.generator.queued()) as u64,
+            uploads: state.uploads().waiting() as u64,
+            jobs,
+        };
+        note(|figures| figures.waits(queues));
     }
 
     /// Folds what histograms collected, so that they stay small when nobody looks; to be called every few seconds.
@@ -166,9 +198,49 @@ impl Outcome {
     }
 }
 
+/// Adds to this minute's figures.
+fn note(add: impl FnOnce(&mut Figures)) {
+    HISTORY.record(Timestamp::now(), add);
+}
+
 /// Counts a question.
 pub fn question_done(outcome: Outcome) {
     counter!(QUESTIONS, "outcome" => outcome.label()).increment(1);
+    note(|figures| figures.question(outcome));
+}
+
+/// Counts the time from a question's arrival to the end of its answer.
+pub fn question_took(took: Duration) {
+    histogram!(QUESTION_SECONDS).record(took.as_secs_f64());
+    note(|figures| figures.took.add(took.as_secs_f64()));
+}
+
+/// Counts the time from a question's arrival to the first piece of its answer.
+pub fn question_began(took: Duration) {
+    histogram!(FIRST_TOKEN_SECONDS).record(took.as_secs_f64());
+    note(|figures| figures.first_token.add(took.as_secs_f64()));
+}
+
+/// Counts a search and the time from its arrival to its hits.
+pub fn search_done(took: Duration) {
+    histogram!(SEARCH_SECONDS).record(took.as_secs_f64());
+    note(|figures| {
+        figures.searches = figures.searches.saturating_add(1);
+        figures.search_took.add(took.as_secs_f64());
+    });
+}
+
+/// Counts a piece of feedback.
+pub fn feedback_given(rating: Rating) {
+    let label = match rating {
+        Rating::Up => "up",
+        Rating::Down => "down",
+    };
+    counter!(FEEDBACK, "rating" => label).increment(1);
+    note(|figures| {
+        let counter = if rating == Rating::Up { &mut figures.up } else { &mut figures.down };
+        *counter = counter.saturating_add(1);
+    });
 }
 
 /// Counts a chat with the model alone.
@@ -182,6 +254,13 @@ fn describe() {
     describe_gauge!(IN_FLIGHT, "Requests whose headers are not answered yet.");
     describe_counter!(QUESTIONS, "Questions by outcome: answered, refused, failed, cancelled.");
     describe_counter!(CHATS, "Chats with the model alone by outcome: answered, failed, cancelled.");
+    describe_histogram!(QUESTION_SECONDS, "Seconds from a question's arrival to the end of its answer.");
+    describe_histogram!(
+        FIRST_TOKEN_SECONDS,
+        "Seconds from a question's arrival to the first piece of its answer."
+    );
+    describe_histogram!(SEARCH_SECONDS, "Seconds from a search's arrival to its hits.");
+    describe_counter!(FEEDBACK, "Pieces of feedback by rating: up, down.");
     describe_gauge!("lore_documents", "Live documents.");
     describe_gauge!("lore_chunks", "Live chunks.");
     describe_gauge!("lore_jobs", "Ingestion jobs by state.");

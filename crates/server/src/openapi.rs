@@ -11,8 +11,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, removal, search,
-    suggestions, upload, versions,
+    ask, configuration, content, conversations, documents, explained, feedback, figures, groups, health,
+    indexes, jobs, keys, releases, removal, search, suggestions, upload, versions,
 };
 use crate::sse::SentEvent;
 use crate::web::{render, session};
@@ -39,6 +39,7 @@ use crate::web::{render, session};
         render::render,
         ask::ask,
         search::search,
+        explained::settings,
         conversations::list,
         conversations::show,
         conversations::rename,
@@ -73,6 +74,9 @@ use crate::web::{render, session};
         keys::list,
         keys::create,
         keys::revoke,
+        groups::list,
+        configuration::show,
+        figures::show,
         releases::list,
         releases::rollback,
         releases::show,
@@ -87,7 +91,7 @@ use crate::web::{render, session};
         (name = "conversations", description = "What a caller asked before; each caller's own, an administrator's too"),
         (name = "openai", description = "The same for programs that speak OpenAI's API"),
         (name = "documents", description = "Documents and their ingestion"),
-        (name = "keys", description = "API keys; for administrators"),
+        (name = "keys", description = "API keys and groups; for administrators"),
         (name = "releases", description = "Models that were taught from the documents; for administrators"),
         (name = "web", description = "What the pages of this server need beside the rest"),
         (name = "service", description = "Health and figures"),

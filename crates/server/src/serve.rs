@@ -11,7 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use lore_index::IndexError;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::app::app;
 use crate::lifecycle::Phase;
@@ -76,6 +76,7 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(config.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut upkeep = tokio::time::interval(UPKEEP);
+    let mut looking: Option<JoinHandle<()>> = None;
     let mut shutdown = std::pin::pin!(shutdown);
     tracing::info!(%address, "listening");
     loop {
@@ -90,6 +91,11 @@ pub async fn serve(
             _ = upkeep.tick() => {
                 state.metrics().upkeep();
                 state.remove_expired();
+                // One look at a time, however long the catalog takes.
+                if looking.as_ref().is_none_or(JoinHandle::is_finished) {
+                    let state = state.clone();
+                    looking = Some(tokio::spawn(async move { state.metrics().look(&state).await }));
+                }
                 continue;
             }
             accepted = accept => accepted,
@@ -117,6 +123,7 @@ pub async fn serve(
     }
 
     drop(listener);
+    looking.iter().for_each(JoinHandle::abort);
     state.lifecycle().enter(Phase::Draining);
     tracing::info!(connections = connections.len(), grace_s = config.grace_seconds, "shutting down");
     let mut closing = std::pin::pin!(graceful.shutdown());

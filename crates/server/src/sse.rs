@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Permit;
-use crate::metrics::{Outcome, question_done};
+use crate::metrics::{Outcome, question_began, question_done, question_took};
 use crate::record::Record;
 use crate::work::Work;
 
@@ -46,6 +46,8 @@ impl From<AnswerEvent> for SentEvent {
 #[derive(Debug)]
 pub struct Flow {
     work: Work<AnswerEvent>,
+    arrived: Instant,
+    begun: bool,
     record: Option<Box<Record>>,
     kept: Option<ConversationId>,
 }
@@ -59,7 +61,13 @@ impl Flow {
         lifecycle: Lifecycle,
     ) -> Self {
         let work = Work::new(events, permit, deadline, lifecycle, question_done);
-        Self { work, record: None, kept: None }
+        Self { work, arrived: Instant::now(), begun: false, record: None, kept: None }
+    }
+
+    /// The same for a question that came before it had a place.
+    #[must_use]
+    pub fn arrived(self, arrived: Instant) -> Self {
+        Self { arrived, ..self }
     }
 
     /// The same; the answer is kept in a conversation when it is whole.
@@ -85,7 +93,12 @@ impl Flow {
             AnswerEvent::Sources { passages } => {
                 self.record.iter_mut().for_each(|record| record.sources.clone_from(passages));
             }
+            AnswerEvent::Token { .. } if !self.begun => {
+                self.begun = true;
+                question_began(self.arrived.elapsed());
+            }
             AnswerEvent::Done(summary) => {
+                question_took(self.arrived.elapsed());
                 self.work.end(if summary.answered { Outcome::Answered } else { Outcome::Refused });
                 if let Some(record) = self.record.take() {
                     self.kept = record.keep(summary.clone()).await;

@@ -50,6 +50,8 @@ pub struct Options {
     pub nudge: Arc<dyn Fn() + Send + Sync>,
     /// Loads the model of a release, or that of the settings; without it the model that writes stays.
     pub opener: Option<Opener>,
+    /// The settings in force as YAML, secrets masked, for administrators to read.
+    pub configuration: Option<String>,
     /// Lore's version.
     pub version: String,
 }
@@ -64,6 +66,7 @@ impl Default for Options {
             followed: Arc::new(|| None),
             nudge: Arc::new(|| ()),
             opener: None,
+            configuration: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

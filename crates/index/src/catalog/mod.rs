@@ -9,7 +9,7 @@
 //! `deleted` (what can be brought back), `retry` (what failed), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `outlines` (labels and
 //! headings of them all), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `groups`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
@@ -21,6 +21,7 @@ mod deleted;
 mod documents;
 mod facets;
 mod feedback;
+mod groups;
 mod jobs;
 mod keys;
 mod listing;
@@ -48,6 +49,7 @@ use rusqlite::Transaction;
 
 pub use commit::title_of;
 pub use conversations::{ConversationPage, ConversationQuery, NewTurn};
+pub use groups::{Group, Groups, KeyName};
 pub use release_types::{
     NewRelease, Promotion, Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState,
     ReleaseVerdict, Rollback, SourceState, StoredSource,

@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 use rusqlite::{Transaction, params_from_iter};
 
 use super::types::{DocumentQuery, Label, LabelCounts};
-use super::{Catalog, documents, rows, text};
+use super::{Catalog, listing, rows, text};
 use crate::error::Result;
 
 /// Most values of tags, and most languages, that are counted.

@@ -22,7 +22,7 @@ use tantivy::{IndexReader, IndexWriter, ReloadPolicy, TantivyDocument, Term};
 
 use self::schema::{FINGERPRINT, Fields};
 use self::score::{Snapshot, Weights};
-use crate::config::IndexConfig;
+use crate::config::{Bm25, IndexConfig};
 use crate::error::{IndexError, Result};
 use crate::mark::Mark;
 use crate::payload::{Payload, conditions};
@@ -115,11 +115,7 @@ impl LexicalIndex {
     }
 
     fn over(index: tantivy::Index, fields: Fields, folder: &Path, config: &IndexConfig) -> Result<Self> {
-        let weights = Weights {
-            k1: config.bm25_k1.max(0.0),
-            b: config.bm25_b.clamp(0.0, 1.0),
-            fields: [config.title_boost, config.headings_boost, 1.0],
-        };
+        let weights = Weights::from(config.bm25());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into();
         let reader: IndexReader = reader.map_err(|e| failed(folder, e))?;
         let snapshot = Snapshot::new(reader.searcher(), fields.clone(), weights, None);
@@ -193,6 +189,23 @@ impl LexicalIndex {
             return Ok(Vec::new());
         }
         self.snapshot().search(&terms, &conditions(filter, access), limit).map_err(|e| self.failed(e))
+    }
+
+    /// [`LexicalIndex::search`] with other weights than those of the settings.
+    pub fn search_weighted(
+        &self,
+        query: &str,
+        filter: &Filter,
+        access: &Access,
+        limit: usize,
+        bm25: Bm25,
+    ) -> Result<Vec<ScoredChunk>> {
+        let terms = analyzer::query_terms(query);
+        if terms.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.snapshot().weighted(bm25.into()).map_err(|e| self.failed(e))?;
+        snapshot.search(&terms, &conditions(filter, access), limit).map_err(|e| self.failed(e))
     }
 
     /// Inverse document frequency of each distinct term of `text`, in order of first occurrence; of a very long text

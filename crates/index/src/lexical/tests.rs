@@ -204,6 +204,32 @@ fn scores_are_bm25() {
 }
 
 #[test]
+fn other_weights_score_as_an_index_that_was_opened_with_them() {
+    let other = IndexConfig {
+        bm25_k1: 1.7,
+        bm25_b: 0.9,
+        title_boost: 3.0,
+        headings_boost: 0.0,
+        ..IndexConfig::default()
+    };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [ours, theirs] =
+        [(&folders[0], &IndexConfig::default()), (&folders[1], &other)].map(|(folder, config)| {
+            let index = LexicalIndex::create(folder.path(), config).unwrap();
+            put(&index, &TEXTS);
+            index.commit(Seq(1)).unwrap();
+            index
+        });
+    let query = "vacation days";
+    let before = search(&ours, query);
+    let weighted = ours.search_weighted(query, &Filter::default(), &Access::All, 10, other.bm25()).unwrap();
+    let weighted: Vec<(ChunkId, f32)> = weighted.into_iter().map(|hit| (hit.id, hit.score)).collect();
+    assert_eq!(weighted, search(&theirs, query));
+    assert_ne!(weighted, before);
+    assert_eq!(search(&ours, query), before, "the index itself keeps its weights");
+}
+
+#[test]
 fn a_write_after_the_close_is_refused_and_moves_no_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let index = LexicalIndex::create(&folder.path().join("words"), &IndexConfig::default()).unwrap();

@@ -241,6 +241,9 @@ fn put_in(hits: &mut Vec<Hit>, gold: &Gold, golds: &[Gold], limit: usize, random
             dense: None,
             lexical: None,
             fused: score,
+            dense_part: 0.0,
+            lexical_part: 0.0,
+            factor: 1.0,
             rerank: None,
             folded: Vec::new(),
         };

@@ -91,7 +91,8 @@ pub async fn ask(
 ) -> Result<Response, ApiError> {
     check(&request, state.limits())?;
     let streamed = request.stream.unwrap_or_else(|| accepts(&headers, "text/event-stream"));
-    let deadline = Instant::now() + state.options().http.answer_timeout();
+    let arrived = Instant::now();
+    let deadline = arrived + state.options().http.answer_timeout();
     let engine = state.engine()?;
     let (record, history) = match &request.conversation {
         Some(wanted) => {
@@ -106,7 +107,8 @@ pub async fn ask(
     let options = AnswerOptions { strict: request.strict, sampling, ..AnswerOptions::default() };
     let question = Question { text: request.question, history, filter: request.filter, options };
     let events = engine.answerer.ask(question, &caller);
-    let mut flow = Flow::new(events, permit, deadline, state.lifecycle().clone()).recorded(record);
+    let flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
+    let mut flow = flow.arrived(arrived).recorded(record);
 
     // The headers wait for the first event, so that a question that fails at once gets a proper status.
     let first = match flow.next().await {

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::auth::Authenticated;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{ApiJson, IdPath};
+use crate::metrics::feedback_given;
 use crate::routes::ask::check_question;
 use crate::state::AppState;
 
@@ -60,7 +61,7 @@ pub async fn give(
             format!("a citation takes at most {CITATION_BYTES} bytes"),
         ));
     }
-    let most = state.limits().feedback_entries;
+    let (most, rating) = (state.limits().feedback_entries, feedback.rating);
     let stored = state
         .catalog(move |catalog| {
             let cited = feedback.citations.iter().filter_map(document_of).collect();
@@ -69,6 +70,7 @@ pub async fn give(
             catalog.add_feedback(&caller.id, &feedback, most)
         })
         .await?;
+    feedback_given(rating);
     Ok((StatusCode::CREATED, Json(FeedbackStored { id: stored.id, created_at: stored.created_at })))
 }
 

@@ -1,10 +1,14 @@
 //! The routes, one file per resource.
 
 pub mod ask;
+pub mod configuration;
 pub mod content;
 pub mod conversations;
 pub mod documents;
+pub mod explained;
 pub mod feedback;
+pub mod figures;
+pub mod groups;
 pub mod health;
 pub mod indexes;
 pub mod jobs;

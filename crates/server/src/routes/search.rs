@@ -1,9 +1,9 @@
 //! `POST /v1/search`: the passages themselves.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use lore_core::{ChunkId, DocumentId, Filter, PageRange, SearchMode, Span};
-use lore_query::{Hit, SearchRequest as Wanted};
+use lore_query::{Hit, SearchRequest as Wanted, Weights};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -11,8 +11,10 @@ use utoipa::ToSchema;
 use crate::auth::Authenticated;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::ApiJson;
+use crate::metrics::search_done;
 use crate::request::RequestId;
 use crate::routes::ask::check_question;
+use crate::routes::explained::{Explained, HitWhy, OwnAccess, explained};
 use crate::state::AppState;
 
 /// What to look for.
@@ -30,6 +32,12 @@ pub struct SearchRequest {
     /// Most hits wanted.
     #[serde(default = "ten")]
     pub limit: usize,
+    /// Other weights than those of the settings, for this search.
+    #[serde(default)]
+    pub weights: Option<Weights>,
+    /// Whether to tell why the hits are what they are, and what became of the other candidates.
+    #[serde(default)]
+    pub explain: bool,
 }
 
 fn ten() -> usize {
@@ -69,6 +77,9 @@ pub struct SearchHit {
     pub rerank: Option<f32>,
     /// Chunks that say the same and were folded into this one.
     pub folded: Vec<ChunkId>,
+    /// Where the score comes from, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<HitWhy>,
 }
 
 impl From<Hit> for SearchHit {
@@ -90,6 +101,7 @@ impl From<Hit> for SearchHit {
             fused: hit.fused,
             rerank: hit.rerank,
             folded: hit.folded,
+            why: None,
         }
     }
 }
@@ -103,6 +115,9 @@ pub struct SearchResponse {
     pub embed_ms: f64,
     /// Milliseconds for everything.
     pub total_ms: f64,
+    /// Why the hits are what they are, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explained>,
     /// The request, as the server's log knows it.
     pub request_id: String,
 }
@@ -115,14 +130,17 @@ pub struct SearchResponse {
 pub async fn search(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
+    own: Option<Extension<OwnAccess>>,
     id: RequestId,
     ApiJson(request): ApiJson<SearchRequest>,
 ) -> Result<Json<SearchResponse>, ApiError> {
+    let began = Instant::now();
     check_question(&request.query, state.limits())?;
     let most = state.limits().search_hits;
     if !(1..=most).contains(&request.limit) {
         return Err(ApiError::invalid("bad_limit", format!("limit must be 1 to {most}")));
     }
+    let sees = own.map_or_else(|| caller.access.clone(), |Extension(OwnAccess(access))| access);
     let wanted = Wanted {
         query: request.query,
         mode: request.mode,
@@ -131,16 +149,28 @@ pub async fn search(
         limit: request.limit,
     };
     let engine = state.engine()?;
+    let other = request.weights.map(|weights| engine.retriever.weighted(&weights)).transpose()?;
+    let retriever = other.as_ref().unwrap_or(&engine.retriever);
     let work = async {
         let _permit = state.questions().enter().await?;
-        Ok::<_, ApiError>(engine.retriever.search(&wanted).await?)
+        Ok::<_, ApiError>(match request.explain {
+            true => {
+                let (found, explanation) = retriever.explain(&wanted, &sees).await?;
+                (found, Some(explanation))
+            }
+            false => (retriever.search(&wanted).await?, None),
+        })
     };
-    let deadline = Instant::now() + state.options().http.answer_timeout();
-    let found = state.until(deadline, work).await??;
-    Ok(Json(SearchResponse {
-        hits: found.hits.into_iter().map(SearchHit::from).collect(),
-        embed_ms: found.embed_ms,
-        total_ms: found.total_ms,
-        request_id: id.to_string(),
-    }))
+    let deadline = began + state.options().http.answer_timeout();
+    let (found, explanation) = state.until(deadline, work).await??;
+    search_done(began.elapsed());
+    let (hits, explanation) = match explanation {
+        Some(explanation) => {
+            let (hits, explanation) = explained(found.hits, explanation, found.candidates);
+            (hits, Some(explanation))
+        }
+        None => (found.hits.into_iter().map(SearchHit::from).collect(), None),
+    };
+    let (embed_ms, total_ms) = (found.embed_ms, found.total_ms);
+    Ok(Json(SearchResponse { hits, embed_ms, total_ms, explanation, request_id: id.to_string() }))
 }

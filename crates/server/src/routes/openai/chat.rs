@@ -123,13 +123,15 @@ async fn answer(
     deadline: Instant,
 ) -> Result<Writing, ApiError> {
     let (text, history) = messages::question(request.take_messages()?, state.limits())?;
+    let arrived = Instant::now();
     let engine = state.engine()?;
     let options = request.options(&engine.answerer.config().generate.sampling)?;
     let permit = enter(state, deadline).await?;
     let filter = request.lore.unwrap_or_default().filter;
     let question = Question { text, history, filter, options };
     let events = engine.answerer.ask(question, caller);
-    let flow = Box::new(Flow::new(events, permit, deadline, state.lifecycle().clone()));
+    let flow = Flow::new(events, permit, deadline, state.lifecycle().clone());
+    let flow = Box::new(flow.arrived(arrived));
     Ok(Writing::Lore { flow, state: state.clone() })
 }
 

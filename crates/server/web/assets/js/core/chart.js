@@ -118,16 +118,19 @@ function axes({ xs, ys, toX, toY, log }, { x, y, formatX, formatY, width, height
 }
 
 function line({ name, points }, n, { toX, toY, log }, width) {
+  const shown = thin(points, Math.max(100, width)).map(([px, v]) => [px, plain(v) && !(log && v <= 0) ? v : null]);
+  const lone = shown.filter(([, v], at) => v !== null && (shown[at - 1]?.[1] ?? null) === null && (shown[at + 1]?.[1] ?? null) === null);
   let d = "";
   let drawn = false;
-  for (const [px, v] of thin(points, Math.max(100, width))) {
-    const ok = plain(v) && !(log && v <= 0);
-    if (ok) d += `${drawn ? "L" : "M"}${toX(px).toFixed(1)} ${toY(v).toFixed(1)}`;
-    drawn = ok;
+  for (const [px, v] of shown) {
+    if (v !== null) d += `${drawn ? "L" : "M"}${toX(px).toFixed(1)} ${toY(v).toFixed(1)}`;
+    drawn = v !== null;
   }
   const props = { class: `series series-${(n % 6) + 1}`, "stroke-dasharray": DASHES[n % 6] || null };
-  if (points.length === 1 && d) return svg("circle", { ...props, cx: toX(points[0][0]), cy: toY(points[0][1]), r: 3 });
-  return svg("path", { ...props, d, fill: "none" }, svg("title", { text: name }));
+  // A point between two gaps has no line.
+  return svg("g", {},
+    svg("path", { ...props, d, fill: "none" }, svg("title", { text: name })),
+    lone.map(([px, v]) => svg("circle", { class: props.class, cx: toX(px).toFixed(1), cy: toY(v).toFixed(1), r: 2 })));
 }
 
 function summary(series, formatY) {
