@@ -26,9 +26,10 @@ pub mod vector;
 pub use catalog::{
     AclChoice, ApiKey, Catalog, Change, ChangeKind, Committed, ConversationPage, ConversationQuery,
     DocumentPage, DocumentQuery, Feedback, Job, JobKind, JobState, KeptVersion, LiveChunk, MetaChange,
-    NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion, Rating, Release,
-    ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback, SourceState,
-    StoredSource, Upload,
+    NewDocument, NewFeedback, NewKey, NewRelease, NewTraining, NewTurn, NewVersion, Promotion, Rating,
+    Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback,
+    SourceState, StoredSource, TrainerOrder, TrainerSeen, Training, TrainingControl, TrainingEnd,
+    TrainingFigure, TrainingOutcome, TrainingPhase, TrainingProgress, TrainingState, Upload,
 };
 pub use config::{IndexConfig, VectorBackend};
 pub use error::IndexError;

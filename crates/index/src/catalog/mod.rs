@@ -7,7 +7,7 @@
 //!
 //! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `releases`, `trainings`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
@@ -28,6 +28,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
+mod training_types;
+mod trainings;
 mod types;
 mod upkeep;
 mod vectors;
@@ -45,6 +47,10 @@ pub use release_types::{
     ReleaseVerdict, Rollback, SourceState, StoredSource,
 };
 pub use releases::check_release_name;
+pub use training_types::{
+    NewTraining, TrainerOrder, TrainerSeen, Training, TrainingControl, TrainingEnd, TrainingFigure,
+    TrainingOutcome, TrainingPhase, TrainingProgress, TrainingState,
+};
 pub use types::{
     AclChoice, ApiKey, Change, ChangeKind, Committed, DocumentPage, DocumentQuery, Feedback, Job, JobKind,
     JobState, KeptVersion, LiveChunk, MetaChange, NewDocument, NewFeedback, NewKey, NewVersion, Rating,
