@@ -10,7 +10,8 @@ use axum::routing::{MethodFilter, on};
 use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, trainings,
+    upload,
 };
 use crate::state::AppState;
 
@@ -69,6 +70,18 @@ fn table() -> Table {
         .get("/v1/releases/{id}", releases::show)
         .post("/v1/releases/{id}/promote", releases::promote)
         .post("/v1/releases/{id}/rollback", releases::rollback_from)
+        .get("/v1/releases/{id}/learned", trainings::learned)
+        .get("/v1/trainings", trainings::list)
+        .post("/v1/trainings", trainings::create)
+        .post("/v1/trainings/check", trainings::check)
+        .post("/v1/trainings/preview", trainings::preview)
+        .get("/v1/trainings/choices", trainings::choices)
+        .get("/v1/trainings/{id}", trainings::show)
+        .delete("/v1/trainings/{id}", trainings::delete)
+        .get("/v1/trainings/{id}/metrics", trainings::metrics)
+        .post("/v1/trainings/{id}/pause", trainings::pause)
+        .post("/v1/trainings/{id}/resume", trainings::resume)
+        .post("/v1/trainings/{id}/stop", trainings::stop)
 }
 
 struct Table {

@@ -11,6 +11,7 @@
 //! - [`routes`]: one file per resource; [`work`] and [`sse`]: answers as a stream; [`record`]: answers kept;
 //!   [`openapi`]: their description.
 //! - [`releases`]: another model takes the place of the one that writes.
+//! - [`trainings`]: what reads the configurations of trainings, as functions.
 //! - [`dialect`] and [`routes::openai`]: the same for programs that speak OpenAI's API.
 
 pub mod app;
@@ -32,6 +33,7 @@ pub mod routes;
 pub mod serve;
 pub mod sse;
 pub mod state;
+pub mod trainings;
 pub mod work;
 
 pub use app::app;

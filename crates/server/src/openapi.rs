@@ -11,7 +11,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, trainings,
+    upload,
 };
 use crate::sse::SentEvent;
 
@@ -63,6 +64,18 @@ use crate::sse::SentEvent;
         releases::show,
         releases::promote,
         releases::rollback_from,
+        trainings::learned,
+        trainings::list,
+        trainings::create,
+        trainings::check,
+        trainings::preview,
+        trainings::choices,
+        trainings::show,
+        trainings::delete,
+        trainings::metrics,
+        trainings::pause,
+        trainings::resume,
+        trainings::stop,
     ),
     components(schemas(ErrorBody, AnswerEvent, SentEvent)),
     modifiers(&Keys),
@@ -74,6 +87,7 @@ use crate::sse::SentEvent;
         (name = "documents", description = "Documents and their ingestion"),
         (name = "keys", description = "API keys; for administrators"),
         (name = "releases", description = "Models that were taught from the documents; for administrators"),
+        (name = "trainings", description = "Trainings that wait for `lore trainer`, and how they go; for administrators"),
         (name = "service", description = "Health and figures"),
     ),
 )]

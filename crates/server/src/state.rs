@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Gate;
 use crate::metrics::Metrics;
+use crate::trainings::TrainingDesk;
 
 /// What [`Lifecycle::trouble`] calls the model that writes.
 pub const WRITER: &str = "writer";
@@ -50,6 +51,8 @@ pub struct Options {
     pub nudge: Arc<dyn Fn() + Send + Sync>,
     /// Loads the model of a release, or that of the settings; without it the model that writes stays.
     pub opener: Option<Opener>,
+    /// Reads configurations of trainings; without it there are none.
+    pub trainings: Option<TrainingDesk>,
     /// Lore's version.
     pub version: String,
 }
@@ -64,6 +67,7 @@ impl Default for Options {
             followed: Arc::new(|| None),
             nudge: Arc::new(|| ()),
             opener: None,
+            trainings: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -14,6 +14,7 @@ mod markdown;
 pub mod openai;
 pub mod releases;
 pub mod search;
+pub mod trainings;
 pub mod upload;
 
 use std::collections::BTreeSet;
