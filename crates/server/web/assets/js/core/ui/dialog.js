@@ -1,0 +1,68 @@
+// Dialogs: the browser's own <dialog>, which keeps the focus and closes with Esc.
+
+import { h, uid } from "../dom.js";
+import { t } from "../i18n.js";
+import { iconButton } from "../icons.js";
+
+/** Opens a dialog; `actions` are buttons, `onClose(returnValue)` runs once it is gone. */
+export function openDialog({ title, body, actions = [], size = "", onClose = null }) {
+  const id = uid("dialog");
+  const dialog = h("dialog", { class: ["dialog", size], "aria-labelledby": id },
+    h("header", { class: "dialog-head" },
+      h("h2", { id }, title),
+      iconButton("close", t("core.close"), { onClick: () => dialog.close("") })),
+    h("div", { class: "dialog-body" }, body),
+    actions.length > 0 && h("footer", { class: "dialog-foot" }, actions));
+  dialog.addEventListener("close", () => {
+    // Messages that were shown in it outlive it.
+    const toasts = dialog.querySelector(".toasts");
+    if (toasts) document.body.append(toasts);
+    dialog.remove();
+    onClose?.(dialog.returnValue);
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/** Asks yes or no. */
+export function confirmDialog({ title, text = "", confirm = t("core.ok"), cancel = t("core.cancel"), danger = false }) {
+  return new Promise((resolve) => {
+    const no = h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, cancel);
+    const yes = h("button", { type: "button", class: ["button", danger ? "danger" : "primary"], onClick: () => dialog.close("yes") }, confirm);
+    const body = text instanceof Node ? text : h("p", {}, text);
+    const dialog = openDialog({ title, body, actions: [no, yes], onClose: (value) => resolve(value === "yes") });
+    // What cannot be undone is not one careless key away.
+    (danger ? no : yes).focus();
+  });
+}
+
+/** Asks for a text; null where the dialog was left. */
+export function promptDialog(options) {
+  const { title, label, value = "", hint = "", confirm = t("core.ok"), multiline = false, required = true, maxLength } = options;
+  return new Promise((resolve) => {
+    let given = null;
+    const id = uid("field");
+    const input = h(multiline ? "textarea" : "input",
+      { id, value, required, maxlength: maxLength, rows: multiline ? 6 : null, "aria-describedby": hint ? `${id}-hint` : null, autofocus: true });
+    const submit = (event) => {
+      event.preventDefault();
+      given = input.value;
+      dialog.close("yes");
+    };
+    const form = h("form", { id: `${id}-form`, onSubmit: submit },
+      h("div", { class: "field" },
+        h("label", { for: id }, label), input, hint && h("p", { class: "hint", id: `${id}-hint` }, hint)));
+    const dialog = openDialog({
+      title,
+      body: form,
+      actions: [
+        h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, t("core.cancel")),
+        h("button", { type: "submit", class: "button primary", form: `${id}-form` }, confirm),
+      ],
+      onClose: () => resolve(given),
+    });
+    input.focus();
+    input.select();
+  });
+}

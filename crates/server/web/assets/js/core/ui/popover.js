@@ -1,0 +1,67 @@
+// What shows beside something that is pointed at or has the focus: a quote behind its number, an explanation.
+
+import { h, uid } from "../dom.js";
+import { layerOf, place } from "./place.js";
+
+/** Time until it shows on hover and until it goes, so that the pointer can move into it. */
+const SHOW_MS = 120;
+const HIDE_MS = 180;
+
+let open = null;
+
+/** Shows `content` (a node, or a function that gives one at each showing) while `anchor` is pointed at or has the focus. */
+export function popover(anchor, content, { side = "bottom" } = {}) {
+  let element = null;
+  let timer = null;
+  const id = uid("popover");
+
+  const hide = () => {
+    clearTimeout(timer);
+    element?.remove();
+    element = null;
+    anchor.removeAttribute("aria-describedby");
+    document.removeEventListener("keydown", escape, true);
+    removeEventListener("scroll", away, true);
+    if (open === hide) open = null;
+  };
+  const away = (event) => {
+    if (!element?.contains(event.target)) hide();
+  };
+  const escape = (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    hide();
+  };
+  const show = () => {
+    clearTimeout(timer);
+    if (element || !anchor.isConnected) return;
+    const inner = typeof content === "function" ? content() : content;
+    if (!inner) return;
+    open?.();
+    open = hide;
+    element = h("div", { class: "popover", role: "tooltip", id, onPointerenter: () => clearTimeout(timer), onPointerleave: later }, inner);
+    layerOf(anchor).append(element);
+    anchor.setAttribute("aria-describedby", id);
+    place(element, anchor, side);
+    document.addEventListener("keydown", escape, true);
+    addEventListener("scroll", away, true);
+  };
+  const soon = (event) => {
+    if (event.pointerType === "touch") return;
+    clearTimeout(timer);
+    timer = setTimeout(show, SHOW_MS);
+  };
+  const later = () => {
+    clearTimeout(timer);
+    if (document.activeElement !== anchor) timer = setTimeout(hide, HIDE_MS);
+  };
+  const listeners = { pointerenter: soon, pointerleave: later, focus: show, blur: hide };
+  for (const [name, listener] of Object.entries(listeners)) anchor.addEventListener(name, listener);
+  return {
+    hide,
+    destroy() {
+      hide();
+      for (const [name, listener] of Object.entries(listeners)) anchor.removeEventListener(name, listener);
+    },
+  };
+}

@@ -1,0 +1,34 @@
+// What a page shows where there is nothing yet, nothing at all, or where something failed.
+
+import { h } from "../dom.js";
+import { t } from "../i18n.js";
+import { icon } from "../icons.js";
+
+/** Where there is nothing: a picture, what is missing, and the next step. */
+export const emptyState = ({ icon: name = null, title, text = null, action = null }) =>
+  h("div", { class: "empty" }, name && icon(name, 32), h("h2", {}, title), text && h("p", {}, text), action);
+
+/** Where something failed: why, and a way to try again. */
+export const errorState = (error, retry = null) =>
+  h("div", { class: "empty bad", role: "alert" },
+    icon("alert", 32),
+    h("h2", {}, t("core.failed")),
+    h("p", {}, error?.status === 0 ? t("core.offline") : error?.message),
+    retry && h("button", { type: "button", class: "button", onClick: retry }, icon("refresh", 16), t("core.retry")));
+
+/** Grey lines in the place of what is being loaded. */
+export const skeleton = (lines = 3) =>
+  h("div", { class: "skeletons", role: "status", "aria-label": t("core.loading") },
+    Array.from({ length: lines }, () => h("div", { class: "skeleton" })));
+
+/** Turns a control off until the promise ends, and passes that on. */
+export async function busy(element, promise) {
+  element.setAttribute("aria-busy", "true");
+  element.disabled = true;
+  try {
+    return await promise;
+  } finally {
+    element.removeAttribute("aria-busy");
+    element.disabled = false;
+  }
+}

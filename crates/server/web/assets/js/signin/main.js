@@ -1,0 +1,49 @@
+// Signing in: the key becomes a session, and the page that was wanted comes back.
+
+import { api } from "../core/api.js";
+import { $ } from "../core/dom.js";
+import { load, t } from "../core/i18n.js";
+import { busy } from "../core/ui.js";
+
+/** The page to go to: a path of this server and nothing else. */
+function next() {
+  const wanted = new URLSearchParams(location.search).get("next") ?? "/";
+  try {
+    const url = new URL(wanted, location.origin);
+    const own = url.origin === location.origin && url.pathname !== "/signin";
+    return own ? url.pathname + url.search + url.hash : "/";
+  } catch {
+    return "/";
+  }
+}
+
+await load();
+const form = $("#signin");
+const input = $("#key");
+const error = $("#key-error");
+
+function refuse(message) {
+  error.textContent = message;
+  error.hidden = false;
+  input.setAttribute("aria-invalid", "true");
+  input.focus();
+  input.select();
+}
+
+input.addEventListener("input", () => {
+  error.hidden = true;
+  input.removeAttribute("aria-invalid");
+});
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const key = input.value.trim();
+  if (key === "") return refuse(t("signin.empty"));
+  try {
+    await busy(form.querySelector("button"), api.post("/session", { key }));
+    location.replace(next());
+  } catch (failure) {
+    refuse(failure.status === 401 ? t("signin.wrong") : failure.status === 0 ? t("core.offline") : failure.message);
+  }
+  return undefined;
+});
