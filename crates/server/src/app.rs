@@ -10,8 +10,8 @@ use axum::routing::{MethodFilter, on};
 use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, trainings,
-    upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search,
+    trainings, upload,
 };
 use crate::state::AppState;
 

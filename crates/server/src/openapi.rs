@@ -11,8 +11,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
-    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search, trainings,
-    upload,
+    ask, content, conversations, documents, feedback, health, indexes, jobs, keys, releases, search,
+    trainings, upload,
 };
 use crate::sse::SentEvent;
 

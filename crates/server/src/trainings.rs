@@ -47,10 +47,9 @@ impl From<DeskError> for ApiError {
     fn from(error: DeskError) -> Self {
         match error {
             DeskError::Refused(message) => Self::invalid("bad_config", message),
-            DeskError::Busy => Self::too_many(
-                5,
-                "examples of another training are being read; try again when that is done",
-            ),
+            DeskError::Busy => {
+                Self::too_many(5, "examples of another training are being read; try again when that is done")
+            }
             DeskError::Failed(cause) => Self::internal(cause),
         }
     }

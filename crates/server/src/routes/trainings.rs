@@ -3,9 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lore_index::{
-    NewTraining, TrainerSeen, Training, TrainingControl, TrainingFigure, TrainingOutcome,
-};
+use lore_index::{NewTraining, TrainerSeen, Training, TrainingControl, TrainingFigure, TrainingOutcome};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,7 +12,8 @@ use crate::error::{ApiError, ErrorBody};
 use crate::extract::{ApiJson, ApiQuery, IdPath};
 use crate::state::AppState;
 use crate::trainings::{
-    CheckRequest, PreviewRequest, ReleaseLearned, TrainingCheck, TrainingChoices, TrainingDesk, TrainingPreview,
+    CheckRequest, PreviewRequest, ReleaseLearned, TrainingCheck, TrainingChoices, TrainingDesk,
+    TrainingPreview,
 };
 
 /// Longest configuration, in bytes.
@@ -76,7 +75,10 @@ fn text_of(config: &serde_json::Value) -> Result<String, ApiError> {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Object(_) => config.to_string(),
         _ => {
-            return Err(ApiError::invalid("bad_config", "config must be YAML text, or an object of its keys"));
+            return Err(ApiError::invalid(
+                "bad_config",
+                "config must be YAML text, or an object of its keys",
+            ));
         }
     };
     if text.len() > CONFIG_BYTES {
