@@ -14,12 +14,14 @@ use crate::routes::{
     trainings, upload,
 };
 use crate::state::AppState;
+use crate::web::{self, page, render, session};
 
 /// The whole service, to be put on a listener by [`crate::serve()`] or called directly.
 pub fn app(state: AppState) -> Router {
     table()
         .router
-        .fallback(|| async { StatusCode::NOT_FOUND })
+        .merge(web::pages())
+        .fallback(page::missing)
         .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED })
         // Every handler that reads a body bounds it itself.
         .layer(DefaultBodyLimit::disable())
@@ -34,11 +36,14 @@ pub fn routes() -> Vec<(&'static str, &'static str)> {
 
 fn table() -> Table {
     Table { router: Router::new(), routes: Vec::new() }
-        .get("/", health::index)
         .get("/healthz", health::healthz)
         .get("/readyz", health::readyz)
         .get("/metrics", health::metrics)
         .get("/openapi.json", health::openapi)
+        .post("/session", session::sign_in)
+        .delete("/session", session::sign_out)
+        .get("/web/me", session::me)
+        .post("/web/render", render::render)
         .post("/v1/ask", ask::ask)
         .post("/v1/search", search::search)
         .get("/v1/conversations", conversations::list)

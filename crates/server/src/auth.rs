@@ -1,5 +1,8 @@
 //! Who calls: a key, the local token, or the person at this machine.
 //!
+//! A browser that signed in brings the cookie of a session instead of a key. A cookie comes with requests that other pages
+//! make, too, so it counts only where the browser or the page's own header says that the request is this server's page's.
+//!
 //! Keys are looked up in the catalog for every request, so that a revoked key stops at once. Without a key, a caller is
 //! the owner of the data folder only where the server listens on loopback addresses alone, and only for requests that a
 //! foreign web page in the owner's browser cannot make: the `Host` must be a loopback name (a page that rebinds its own
@@ -19,9 +22,14 @@ use subtle::ConstantTimeEq as _;
 use crate::dialect::Dialect;
 use crate::error::ApiError;
 use crate::state::AppState;
+use crate::web::headers::cookie;
+use crate::web::session::COOKIE;
 
 /// Header in which an administrator names groups to ask as a member of.
 pub const GROUPS: &str = "x-lore-groups";
+
+/// Header that the pages of this server send with every call, and that a form of another page cannot.
+pub const OWN_PAGE: &str = "x-lore-web";
 
 /// Headers by which a proxy shows.
 const FORWARDED: [&str; 9] = [
@@ -49,24 +57,55 @@ pub struct Authenticated(pub Caller);
 #[derive(Clone, Debug)]
 pub struct Admin(pub Caller);
 
+/// A caller, and how it came.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// The caller.
+    pub caller: Caller,
+    /// Whether it is known by a session.
+    pub signed_in: bool,
+}
+
+/// Who sent a request.
+///
+/// # Errors
+/// 401 without a valid key or session where one is needed, 403 where the request may come from somewhere else.
+pub async fn visitor(parts: &Parts, state: &AppState) -> Result<Visitor, ApiError> {
+    let brought = secret(&parts.headers)?;
+    let placeholder = brought.as_deref().is_some_and(|secret| is_placeholder(secret, parts, state));
+    if let Some(secret) = brought.filter(|_| !placeholder) {
+        return Ok(Visitor { caller: of_secret(secret, state).await?, signed_in: false });
+    }
+    if let Some(key) = of_session(&parts.headers, state).await? {
+        if parts.method.is_safe() {
+            not_from_elsewhere(parts)?;
+        } else {
+            from_own_page(parts)?;
+        }
+        return Ok(Visitor { caller: caller_of(key), signed_in: true });
+    }
+    if state.keys_required() {
+        return Err(ApiError::unauthorized(
+            "an API key is needed: send it as Authorization: Bearer lore_...; `lore keys create` makes one",
+        ));
+    }
+    at_this_machine(parts)?;
+    Ok(Visitor { caller: Caller::local(), signed_in: false })
+}
+
+/// The key of the session whose cookie a request brings; a session that ended is as none.
+async fn of_session(headers: &HeaderMap, state: &AppState) -> Result<Option<ApiKey>, ApiError> {
+    match cookie(headers, COOKIE).map(str::to_owned) {
+        Some(token) => state.catalog(move |catalog| catalog.session(&token)).await,
+        None => Ok(None),
+    }
+}
+
 impl FromRequestParts<AppState> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let brought = secret(&parts.headers)?;
-        let placeholder = brought.as_deref().is_some_and(|secret| is_placeholder(secret, parts, state));
-        let caller = match brought.filter(|_| !placeholder) {
-            Some(secret) => of_secret(secret, state).await?,
-            None if state.keys_required() => {
-                return Err(ApiError::unauthorized(
-                    "an API key is needed: send it as Authorization: Bearer lore_...; `lore keys create` makes one",
-                ));
-            }
-            None => {
-                at_this_machine(parts)?;
-                Caller::local()
-            }
-        };
+        let Visitor { caller, .. } = visitor(parts, state).await?;
         as_member(&parts.headers, caller).map(Self)
     }
 }
@@ -160,20 +199,58 @@ fn at_this_machine(parts: &Parts) -> Result<(), ApiError> {
             "without an API key the server must be called by a loopback name, such as localhost or 127.0.0.1",
         )
     })?;
-    let cross_site = || ApiError::forbidden("cross_site", "a page of another site needs an API key");
     for origin in headers.get_all(header::ORIGIN) {
         let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
         if !origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host.as_str())) {
             return Err(cross_site());
         }
     }
-    let says = |name: &str, value: &str| headers.get(name).is_some_and(|v| v.as_bytes() == value.as_bytes());
+    not_from_elsewhere(parts)
+}
+
+/// Refuses what the browser says another site's page asked for.
+fn not_from_elsewhere(parts: &Parts) -> Result<(), ApiError> {
+    let says =
+        |name: &str, value: &str| parts.headers.get(name).is_some_and(|v| v.as_bytes() == value.as_bytes());
     // A person who follows a link from another page to a document sends this, and that page sees nothing of it.
     let followed_link = parts.method == Method::GET && says("sec-fetch-mode", "navigate");
     if (says("sec-fetch-site", "cross-site") || says("sec-fetch-site", "same-site")) && !followed_link {
         return Err(cross_site());
     }
     Ok(())
+}
+
+/// Lets only such requests through as a page of this server makes: with its header, and from this origin, which the
+/// browser says in `Sec-Fetch-Site` or, where it does not send that, in `Origin`.
+///
+/// # Errors
+/// 403.
+pub fn from_own_page(parts: &Parts) -> Result<(), ApiError> {
+    let headers = &parts.headers;
+    let refused = || {
+        ApiError::forbidden(
+            "cross_site",
+            "a session is good for pages of this server alone: send an API key, or X-Lore-Web: 1 from a page of this server",
+        )
+    };
+    if headers.get(OWN_PAGE).is_none_or(|value| value.as_bytes() != b"1") {
+        return Err(refused());
+    }
+    let own = match headers.get("sec-fetch-site") {
+        Some(site) => site.as_bytes() == b"same-origin",
+        None => {
+            let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+            let origin =
+                origin.and_then(|o| o.strip_prefix("https://").or_else(|| o.strip_prefix("http://")));
+            let host = host(parts);
+            origin.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host.as_str()))
+        }
+    };
+    if own { Ok(()) } else { Err(refused()) }
+}
+
+fn cross_site() -> ApiError {
+    ApiError::forbidden("cross_site", "a page of another site needs an API key")
 }
 
 /// The host that was called: the only `Host` header there is.
@@ -256,6 +333,32 @@ mod tests {
         let old = Request::builder().version(Version::HTTP_10).header("host", "localhost").body(()).unwrap();
         let refused = at_this_machine(&old.into_parts().0).unwrap_err();
         assert_eq!(refused.code(), "forbidden_proxy");
+    }
+
+    #[test]
+    fn a_page_of_this_server_is_known_by_its_header_and_its_origin() {
+        let own = |headers: &[(&str, &str)]| {
+            let mut request = Request::builder().method("POST").header("host", "lore.example");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            from_own_page(&request.body(()).unwrap().into_parts().0).is_ok()
+        };
+        let web = ("x-lore-web", "1");
+        assert!(own(&[web, ("origin", "https://lore.example")]));
+        assert!(own(&[web, ("origin", "http://LORE.example")]));
+        assert!(own(&[web, ("sec-fetch-site", "same-origin")]));
+        // A proxy may call this server by another name than the browser does.
+        assert!(own(&[web, ("sec-fetch-site", "same-origin"), ("origin", "https://outside.example")]));
+        for site in ["cross-site", "same-site", "none", ""] {
+            assert!(!own(&[web, ("sec-fetch-site", site), ("origin", "https://lore.example")]), "{site}");
+        }
+        for origin in ["https://evil.example", "null", "lore.example", "https://lore.example.evil.example"] {
+            assert!(!own(&[web, ("origin", origin)]), "{origin}");
+        }
+        assert!(!own(&[web]));
+        assert!(!own(&[("origin", "https://lore.example")]));
+        assert!(!own(&[("x-lore-web", "0"), ("sec-fetch-site", "same-origin")]));
     }
 
     #[test]

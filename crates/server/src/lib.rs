@@ -10,6 +10,7 @@
 //! - [`extract`]: bodies, queries and ids, with errors that name what is wrong.
 //! - [`routes`]: one file per resource; [`work`] and [`sse`]: answers as a stream; [`record`]: answers kept;
 //!   [`openapi`]: their description.
+//! - [`web`]: the pages, their assets and sessions.
 //! - [`releases`]: another model takes the place of the one that writes.
 //! - [`trainings`]: what reads the configurations of trainings, as functions.
 //! - [`dialect`] and [`routes::openai`]: the same for programs that speak OpenAI's API.
@@ -34,6 +35,7 @@ pub mod serve;
 pub mod sse;
 pub mod state;
 pub mod trainings;
+pub mod web;
 pub mod work;
 
 pub use app::app;

@@ -1,8 +1,7 @@
 //! The description of the API.
 
-use std::fmt::Write as _;
-
 use lore_core::AnswerEvent;
+use serde::Serialize;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, PathItem};
@@ -15,6 +14,7 @@ use crate::routes::{
     trainings, upload,
 };
 use crate::sse::SentEvent;
+use crate::web::{render, session};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,11 +28,14 @@ use crate::sse::SentEvent;
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        health::index,
         health::healthz,
         health::readyz,
         health::metrics,
         health::openapi,
+        session::sign_in,
+        session::sign_out,
+        session::me,
+        render::render,
         ask::ask,
         search::search,
         conversations::list,
@@ -79,7 +82,7 @@ use crate::sse::SentEvent;
     ),
     components(schemas(ErrorBody, AnswerEvent, SentEvent)),
     modifiers(&Keys),
-    security(("bearer" = []), ("api_key" = [])),
+    security(("bearer" = []), ("api_key" = []), ("session" = [])),
     tags(
         (name = "questions", description = "Asking, searching, feedback"),
         (name = "conversations", description = "What a caller asked before; each caller's own, an administrator's too"),
@@ -88,6 +91,7 @@ use crate::sse::SentEvent;
         (name = "keys", description = "API keys; for administrators"),
         (name = "releases", description = "Models that were taught from the documents; for administrators"),
         (name = "trainings", description = "Trainings that wait for `lore trainer`, and how they go; for administrators"),
+        (name = "web", description = "What the pages of this server need beside the rest"),
         (name = "service", description = "Health and figures"),
     ),
 )]
@@ -106,6 +110,11 @@ impl Modify for Keys {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(header));
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+            session::COOKIE,
+            "The session of a browser that signed in; what changes something also needs `X-Lore-Web: 1` from a page of this server.",
+        ));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
     }
 }
 
@@ -114,14 +123,24 @@ pub fn document() -> Document {
     Description::openapi()
 }
 
-/// Every operation as a row of the index page: method, path, summary.
-pub fn rows() -> String {
-    let mut rows = String::new();
+/// An operation as the page of the API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Method, in capitals.
+    pub method: &'static str,
+    /// Path template.
+    pub path: String,
+    /// What it does.
+    pub summary: String,
+}
+
+/// Every operation.
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
     for (path, item) in &document().paths.paths {
         for (method, operation) in operations(item) {
-            let summary = operation.summary.as_deref().unwrap_or_default();
-            let _ =
-                writeln!(rows, "<tr><td>{method}</td><td><code>{path}</code></td><td>{summary}</td></tr>");
+            let summary = operation.summary.clone().unwrap_or_default();
+            rows.push(Row { method, path: path.clone(), summary });
         }
     }
     rows

@@ -18,6 +18,7 @@ use crate::body::Rest;
 use crate::dialect::Dialect;
 use crate::error::ApiError;
 use crate::metrics;
+use crate::web::page::Page;
 
 /// Header that carries a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -97,8 +98,10 @@ pub async fn around(mut request: Request, next: Next) -> Response {
 fn finish(mut response: Response, id: &RequestId, dialect: Dialect) -> Response {
     let status = response.status();
     let error = response.extensions_mut().remove::<ApiError>();
-    let error = error.or_else(|| {
-        (status.is_client_error() || status.is_server_error()).then(|| ApiError::of_status(status))
+    // A page for a person is no error for a program.
+    let page = response.extensions_mut().remove::<Page>().is_some();
+    let error = error.filter(|_| !page).or_else(|| {
+        (!page && (status.is_client_error() || status.is_server_error())).then(|| ApiError::of_status(status))
     });
     if let Some(error) = error {
         log(&error);
@@ -121,7 +124,7 @@ fn finish(mut response: Response, id: &RequestId, dialect: Dialect) -> Response 
         headers.insert(REQUEST_ID, value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -181,7 +184,9 @@ impl Account {
         metrics::request_done(self.method, &self.route, status, took);
         let ms = took.as_secs_f64() * 1e3;
         // Health checks come every few seconds and would drown the rest.
-        if matches!(self.route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+        if matches!(self.route.as_str(), "/healthz" | "/readyz" | "/metrics" | "/web/me")
+            || self.route.starts_with("/assets/")
+        {
             tracing::debug!(status, ms, "answered");
         } else {
             tracing::info!(status, ms, "answered");

@@ -93,9 +93,11 @@ impl Roots {
         let folder = words(keys.get("dataset_dir")).into_iter().next().unwrap_or_else(|| "data".into());
         for key in DATASETS {
             for value in words(keys.get(key)) {
-                // It is looked for in both places.
+                // It is looked for in both places; a plain name that is in neither is told as such, not as one that is refused.
                 for path in [Path::new(&folder).join(&value), PathBuf::from(&value)] {
-                    self.check(key, &path).map_err(|message| (key, message))?;
+                    if is_path(&value) || self.base.join(&path).exists() {
+                        self.check(key, &path).map_err(|message| (key, message))?;
+                    }
                 }
             }
         }
@@ -204,12 +206,20 @@ mod tests {
             assert_eq!(refused(json!({key: ["a", "../x"]})), Some(key), "{key}");
         }
         assert_eq!(refused(json!({"dataset": "a.jsonl, /etc/passwd"})), Some("dataset"));
+        assert_eq!(refused(json!({"dataset": "x/../../y"})), Some("dataset"));
         assert_eq!(refused(json!({"dataset": "passwd", "dataset_dir": "/etc"})), Some("dataset_dir"));
         let fine = json!({
             "model_name_or_path": "Qwen/Qwen3-0.6B", "dataset": "a.jsonl,b.jsonl", "resume_from_checkpoint": true,
             "output_dir": "/anywhere"
         });
         assert_eq!(refused(fine), None);
+        std::fs::create_dir(place.path().join("data")).unwrap();
+        std::fs::write(place.path().join("data/secret.jsonl"), "").unwrap();
+        assert_eq!(
+            refused(json!({"dataset": "secret.jsonl"})),
+            Some("dataset"),
+            "it would be found in the folder data"
+        );
         assert_eq!(refused(json!({"resume_from_checkpoint": "true"})), None);
     }
 }

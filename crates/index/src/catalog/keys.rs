@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::types::{ApiKey, NewKey};
-use super::{Catalog, conversations, rows};
+use super::{Catalog, conversations, rows, sessions};
 use crate::error::{IndexError, Result};
 
 /// How often the time of last use is written, in microseconds.
 const USE_RESOLUTION: i64 = 60 * 1_000_000;
 
-const COLUMNS: &str = "id, name, member_of, admin, created_at, revoked_at, last_used_at";
+pub(super) const COLUMNS: &str = "id, name, member_of, admin, created_at, revoked_at, last_used_at";
 
 impl Catalog {
     /// Makes a key and gives its secret (`lore_<id>_<random>`), which is not stored and never shown again.
@@ -62,13 +62,25 @@ impl Catalog {
         })
     }
 
-    /// Revokes a key; false where there is none such. Its conversations, which nobody can read from then on, are deleted.
+    /// The key of an id, a revoked one too.
+    pub fn key(&self, id: &str) -> Result<Option<ApiKey>> {
+        self.read(|tx| {
+            tx.prepare_cached(&format!("SELECT {COLUMNS} FROM keys WHERE id = ?1"))?
+                .query_row([id], |row| Ok(key(row)))
+                .optional()?
+                .transpose()
+        })
+    }
+
+    /// Revokes a key; false where there is none such. Its sessions end; its conversations, which nobody can read
+    /// from then on, are deleted.
     pub fn revoke_key(&self, id: &str) -> Result<bool> {
         self.write(|tx| {
             let changed = tx
                 .prepare_cached("UPDATE keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1")?
                 .execute(params![id, tx.now])?;
             conversations::forget_owner(tx, id)?;
+            sessions::end_of_key(tx, id)?;
             Ok(changed > 0)
         })
     }
@@ -112,7 +124,7 @@ fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-fn key(row: &Row<'_>) -> Result<ApiKey> {
+pub(super) fn key(row: &Row<'_>) -> Result<ApiKey> {
     let groups: String = row.get(2)?;
     let revoked: Option<i64> = row.get(5)?;
     let used: Option<i64> = row.get(6)?;

@@ -7,7 +7,7 @@
 //!
 //! One room per concern, each an `impl Catalog`: `documents` (list, meta, delete), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `releases`, `trainings`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `releases`, `trainings`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
@@ -25,6 +25,7 @@ mod releases;
 mod reread;
 mod rows;
 mod schema;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod text;

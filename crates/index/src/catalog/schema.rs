@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{IndexError, Result};
 
 /// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
-const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES, super::trainings::SCHEMA];
+const MIGRATIONS: &[&str] =
+    &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES, SESSIONS, super::trainings::SCHEMA];
 
 /// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {
@@ -290,6 +291,19 @@ CREATE TABLE promotions (
 CREATE INDEX promotions_by_release ON promotions (release, n);
 ";
 
+/// Sessions of browsers: each stands for a key, and ends with it.
+const SESSIONS: &str = r"
+CREATE TABLE sessions (
+    token_hash BLOB PRIMARY KEY,
+    key        TEXT NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    seen_at    INTEGER NOT NULL,          -- to the minute
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_by_key ON sessions (key, seen_at);
+CREATE INDEX sessions_by_end ON sessions (expires_at);
+";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -367,5 +381,29 @@ mod tests {
         add("a", "live").unwrap();
         add("b", "candidate").unwrap();
         assert!(add("c", "live").is_err() && add("d", "nonsense").is_err());
+    }
+    #[test]
+    fn sessions_come_with_the_sixth_step_and_keys_stay() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for step in [FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES] {
+            connection.execute_batch(step).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 5).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO keys (id, name, member_of, admin, secret_hash, created_at)
+                 VALUES ('a', 'n', '[]', 0, x'00', 0)",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let add = |hash: u8, key: &str| {
+            connection.execute(
+                "INSERT INTO sessions (token_hash, key, created_at, seen_at, expires_at) VALUES (?1, ?2, 0, 0, 1)",
+                rusqlite::params![[hash], key],
+            )
+        };
+        add(1, "a").unwrap();
+        connection.pragma_update(None, "foreign_keys", true).unwrap();
+        assert!(add(2, "nobody").is_err());
     }
 }

@@ -1,11 +1,11 @@
-//! Health, readiness, figures, the API's description, and the page that names it all.
+//! Health, readiness, figures, and the API's description.
 
 use std::sync::LazyLock;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -85,17 +85,4 @@ pub async fn metrics(State(state): State<AppState>, _: Authenticated) -> Result<
 pub async fn openapi() -> Response {
     static TEXT: LazyLock<String> = LazyLock::new(|| openapi::document().to_json().unwrap_or_default());
     ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
-}
-
-/// A page for people who open the address in a browser.
-#[utoipa::path(get, path = "/", tag = "service", security(()), responses(
-    (status = 200, description = "A page that names the API", content_type = "text/html"),
-))]
-pub async fn index() -> Response {
-    static PAGE: LazyLock<String> =
-        LazyLock::new(|| include_str!("../web/index.html").replace("<!-- routes -->", &openapi::rows()));
-    let mut response = Html(PAGE.as_str()).into_response();
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    response
 }

@@ -67,7 +67,7 @@ fn shown_to(
 }
 
 /// Whether the client asked for `wanted` by name (`*/*` does not count).
-fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     headers
         .get_all(header::ACCEPT)
         .iter()

@@ -15,5 +15,7 @@ mod service;
 mod serving;
 mod support;
 mod uploads;
+mod web;
+mod web_session;
 mod writing;
 mod zoo;

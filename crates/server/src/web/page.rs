@@ -1,0 +1,179 @@
+//! Pages: frames from templates, in the person's language and theme. What is in them is the browser's work.
+
+use std::sync::LazyLock;
+
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use minijinja::value::{Kwargs, Value};
+use minijinja::{Environment, UndefinedBehavior, context};
+
+use super::assets::{self, TEMPLATES};
+use super::headers::{cookie, secure};
+use super::language::Language;
+use crate::auth::{self, Visitor};
+use crate::error::ApiError;
+use crate::openapi;
+use crate::routes::accepts;
+use crate::state::AppState;
+
+/// Cookie that keeps the theme.
+const THEME: &str = "lore_theme";
+/// Longest path that signing in leads back to, in bytes.
+const NEXT_BYTES: usize = 1024;
+/// The pages of the header; the second half is for administrators.
+const EVERYONES: [(&str, &str); 3] = [("ask", "/"), ("documents", "/documents"), ("search", "/search")];
+const ADMINS: [(&str, &str); 2] = [("training", "/training"), ("settings", "/settings")];
+
+/// Says that a response is a page: an error, too, keeps its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Page;
+
+/// A page for whoever may use this server; others are led to the sign-in page, or told why they may not.
+pub async fn show(name: &'static str, state: AppState, parts: Parts) -> Response {
+    match auth::visitor(&parts, &state).await {
+        Ok(visitor) => answer(StatusCode::OK, name, &parts.headers, Some(&visitor), context! {}),
+        Err(error) if error.status() == StatusCode::UNAUTHORIZED => {
+            let wanted = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            let next: &str = if wanted.len() <= NEXT_BYTES { wanted } else { "/" };
+            let mut response = Redirect::to(&format!("/signin?next={}", escaped(next))).into_response();
+            secure(response.headers_mut());
+            response
+        }
+        Err(error) => {
+            let reason = context! { reason => error.message() };
+            answer(error.status(), "missing", &parts.headers, None, reason)
+        }
+    }
+}
+
+/// The page that takes a key.
+pub async fn sign_in(parts: Parts) -> Response {
+    answer(StatusCode::OK, "signin", &parts.headers, None, context! {})
+}
+
+/// The page that names every route of the API; it says nothing about this server's documents.
+pub async fn api(State(state): State<AppState>, parts: Parts) -> Response {
+    let visitor = auth::visitor(&parts, &state).await.ok();
+    let routes = context! { routes => openapi::rows() };
+    answer(StatusCode::OK, "api", &parts.headers, visitor.as_ref(), routes)
+}
+
+/// What is not there, as a page for browsers and as an error for programs.
+pub async fn missing(State(state): State<AppState>, parts: Parts) -> Response {
+    let api = parts.uri.path().starts_with("/v1/") || parts.method != Method::GET;
+    if api || !accepts(&parts.headers, "text/html") {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let visitor = auth::visitor(&parts, &state).await.ok();
+    answer(StatusCode::NOT_FOUND, "missing", &parts.headers, visitor.as_ref(), context! { reason => () })
+}
+
+fn answer(
+    status: StatusCode,
+    name: &'static str,
+    headers: &HeaderMap,
+    visitor: Option<&Visitor>,
+    more: Value,
+) -> Response {
+    match render(name, headers, visitor, more) {
+        Ok(text) => {
+            let mut response = (status, Html(text)).into_response();
+            response.extensions_mut().insert(Page);
+            secure(response.headers_mut());
+            response
+        }
+        Err(error) => ApiError::internal(format_args!("template {name}: {error:#}")).into_response(),
+    }
+}
+
+fn render(
+    name: &'static str,
+    headers: &HeaderMap,
+    visitor: Option<&Visitor>,
+    more: Value,
+) -> Result<String, minijinja::Error> {
+    let language = Language::of(headers);
+    let admin = visitor.is_some_and(|visitor| visitor.caller.admin);
+    let nav: Vec<(&str, &str)> = match visitor {
+        None => Vec::new(),
+        Some(_) if admin => EVERYONES.iter().chain(&ADMINS).copied().collect(),
+        Some(_) => EVERYONES.to_vec(),
+    };
+    let frame = context! {
+        page => name,
+        lang => language.name(),
+        theme => theme(headers),
+        assets => assets::base(),
+        styles => assets::styles(name),
+        modules => assets::modules(name, language.name()),
+        signed_in => visitor.is_some_and(|visitor| visitor.signed_in),
+        admin,
+        nav,
+    };
+    TEMPLATING.get_template(&format!("{name}.html"))?.render(context! { ..more, ..frame })
+}
+
+fn theme(headers: &HeaderMap) -> &'static str {
+    match cookie(headers, THEME) {
+        Some("light") => "light",
+        Some("dark") => "dark",
+        _ => "auto",
+    }
+}
+
+/// A path as the value of a parameter.
+fn escaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+static TEMPLATING: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
+    environment.add_function("t", words);
+    for (name, text) in TEMPLATES {
+        if let Err(error) = environment.add_template(name, text) {
+            tracing::error!(error = format!("{error:#}"), name, "a template is broken");
+        }
+    }
+    environment
+});
+
+/// `t("key", name=value)`: words in the language of the page.
+fn words(state: &minijinja::State<'_, '_>, key: &str, vars: Kwargs) -> Result<String, minijinja::Error> {
+    let language = state.lookup("lang");
+    let chinese = language.as_ref().and_then(Value::as_str) == Some("zh");
+    let language = if chinese { Language::Zh } else { Language::En };
+    let names: Vec<String> = vars.args().map(str::to_owned).collect();
+    let vars: Result<Vec<(String, String)>, _> =
+        names.into_iter().map(|name| vars.get::<String>(&name).map(|value| (name, value))).collect();
+    Ok(language.words(key, &vars?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn paths_are_escaped_as_parameters() {
+        assert_eq!(escaped("/c/1?a=b&c=é"), "/c/1%3Fa%3Db%26c%3D%C3%A9");
+    }
+
+    #[test]
+    fn every_template_is_whole() {
+        for (name, _) in TEMPLATES {
+            assert!(TEMPLATING.get_template(name).is_ok(), "{name}");
+        }
+    }
+}
