@@ -135,7 +135,10 @@ impl Walk {
             if kind.is_dir() && depth > 0 {
                 let whole = self.base.join(&path);
                 if whole.join("config.json").is_file() && whole.join("tokenizer.json").is_file() {
-                    self.models.push(path);
+                    // Embedders and the like cannot be taught.
+                    if lore_train::model_shape(&whole).is_ok() {
+                        self.models.push(path);
+                    }
                 } else {
                     self.folder(&path, depth - 1);
                 }
@@ -215,8 +218,13 @@ mod tests {
         write("sums.jsonl", "{\"instruction\":\"1\",\"output\":\"2\"}\n");
         write("other.jsonl", "{\"x\":1}\n");
         write(".hidden/a.jsonl", question);
-        write("m/config.json", "{}");
-        write("m/tokenizer.json", "{}");
+        let shape = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":64,"intermediate_size":128,
+            "num_hidden_layers":1,"num_attention_heads":4,"num_key_value_heads":2,"vocab_size":264,"rms_norm_eps":1e-5,
+            "max_position_embeddings":512,"rope_theta":10000.0,"hidden_act":"silu","tie_word_embeddings":true}"#;
+        for (folder, config) in [("m", shape), ("embedder", "{}")] {
+            write(&format!("{folder}/config.json"), config);
+            write(&format!("{folder}/tokenizer.json"), "{}");
+        }
         let mut walk =
             Walk { base: place.path().to_owned(), left: 100, models: Vec::new(), files: Vec::new() };
         walk.folder(&PathBuf::new(), DEPTH);

@@ -14,6 +14,7 @@ mod releases;
 mod service;
 mod serving;
 mod support;
+mod trainings;
 mod uploads;
 mod web;
 mod web_session;

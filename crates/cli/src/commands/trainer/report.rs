@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::signals;
+use crate::{proc, signals};
 
 /// How often it is said how far the training is.
 const SAY: Duration = Duration::from_secs(1);

@@ -60,6 +60,7 @@ export default {
   "training.loss.smooth": "Loss, smoothed",
   "training.rate": "Learning rate",
   "training.speed": "Tokens per second",
+  "training.memoryNow": "Memory",
   "training.peak": "Peak memory",
   "training.curve.loss": "Loss",
   "training.curve.rate": "Learning rate",

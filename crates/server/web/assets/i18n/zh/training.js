@@ -60,6 +60,7 @@ export default {
   "training.loss.smooth": "损失（平滑）",
   "training.rate": "学习率",
   "training.speed": "每秒词元数",
+  "training.memoryNow": "内存",
   "training.peak": "内存峰值",
   "training.curve.loss": "损失",
   "training.curve.rate": "学习率",

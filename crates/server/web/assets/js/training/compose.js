@@ -105,7 +105,8 @@ export function composeView(choices, draft = null) {
         h("div", { class: "toolbar" }, h("h2", { class: "grow" }, t("training.yaml")), copyButton(() => text), pasteButton((next) => change(next))),
         area, problems),
       h("div", { class: "card" }, h("h2", {}, t("training.estimate")), told.element, h("div", { class: "row" }, whole, previewButton(() => text))),
-      h("div", { class: "card" }, h("h2", {}, t("training.begin")), nameField, outcome.element, h("div", { class: "row" }, start))));
+      h("div", { class: "card" }, h("h2", {}, t("training.begin")), nameField, outcome.element),
+      h("div", { class: "start-bar" }, start)));
 }
 
 /** The place of a problem, which leads there. */

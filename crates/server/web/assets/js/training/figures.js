@@ -58,11 +58,15 @@ export function curves(figures) {
     { name: t("training.loss"), points: figures.steps("loss") },
   ].filter((one, n) => n !== 1 || one.points.length > 0);
   const one = (key, name) => () => [{ name, points: figures.steps(key) }];
+  const memory = () => [
+    { name: t("training.memoryNow"), points: figures.steps("memory").filter(([, value]) => value !== undefined) },
+    { name: t("training.peak"), points: figures.steps("peak_memory") },
+  ].filter((one, n) => n === 1 || one.points.length > 0);
   const list = [
     [t("training.curve.loss"), loss, { y: { label: t("training.loss") }, height: 260 }],
     [t("training.curve.rate"), one("learning_rate", t("training.rate")), { y: { format: (v) => (v === 0 ? "0" : v.toExponential(1)) } }],
     [t("training.curve.speed"), one("tokens_per_s", t("training.speed")), { y: { format: (v) => number(v, { maximumFractionDigits: 0 }), min: 0 } }],
-    [t("training.curve.memory"), one("peak_memory", t("training.peak")), { y: { format: bytes, min: 0 } }],
+    [t("training.curve.memory"), memory, { y: { format: bytes, min: 0 } }],
   ];
   const charts = list.map(([title, series, options]) => ({ series, chart: lineChart({ title, x, height: 200, ...options, series: series() }), title }));
   const element = h("div", { class: "curves" }, charts.map(({ chart, title }, n) => h("section", { class: ["card", n === 0 && "whole"] }, h("h2", {}, title), chart)));

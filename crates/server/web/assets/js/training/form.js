@@ -86,10 +86,14 @@ function parameterField(parameter, changed) {
   return { element, display };
 }
 
+/** A number as a person reads it; a very small one by its power of ten. */
+const figure = (value) => (value !== 0 && Math.abs(value) < 0.001 ? value.toExponential() : number(value, { maximumSignificantDigits: 10 }));
+const range = ([low, high]) => ({ low: figure(low), high: figure(high) });
+
 function hintOf({ key, bounds, default: standard }) {
   const told = [t(`training.h.${key}`)];
-  if (bounds) told.push(t("training.bounds", { low: number(bounds[0], { maximumSignificantDigits: 3 }), high: number(bounds[1], { maximumSignificantDigits: 10 }) }));
-  if (standard !== undefined && standard !== null) told.push(t("training.default", { value: String(standard) }));
+  if (bounds) told.push(t("training.bounds", range(bounds)));
+  if (standard !== undefined && standard !== null) told.push(t("training.default", { value: typeof standard === "number" ? figure(standard) : String(standard) }));
   return told.join(" ");
 }
 
@@ -144,7 +148,7 @@ function numeric(parameter, changed) {
     }
     const value = Number(text);
     const fits = Number.isFinite(value) && (kind !== "whole" || Number.isInteger(value)) && (!bounds || (value >= bounds[0] && value <= bounds[1]));
-    element().fail(fits ? null : t("training.outside", { low: number(bounds[0], { maximumSignificantDigits: 3 }), high: number(bounds[1], { maximumSignificantDigits: 10 }) }));
+    element().fail(fits ? null : t("training.outside", range(bounds ?? [0, 1e9])));
     // As it was written: 2.0e-4 stays that.
     if (fits) changed(String(value) === text || !/^[\d.]+e-?\d+$/i.test(text) ? value : new Raw(/\./.test(text) ? text : text.replace(/e/i, ".0e")));
   });
