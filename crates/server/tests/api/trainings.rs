@@ -5,8 +5,8 @@ use std::sync::Arc;
 use lore_index::{TrainingEnd, TrainingFigure, TrainingProgress};
 use lore_server::Options;
 use lore_server::trainings::{
-    Ask, CheckRequest, ConfigProblem, DeskError, ReleaseLearned, TrainingCheck, TrainingChoices, TrainingDesk,
-    TrainingPreview,
+    Ask, CheckRequest, ConfigProblem, DeskError, ReleaseLearned, TrainingCheck, TrainingChoices,
+    TrainingDesk, TrainingPreview,
 };
 use serde_json::{Value, json};
 
@@ -25,14 +25,17 @@ fn ask<Q: Send + 'static, T: Send + 'static>(
 fn with_desk(options: Options) -> Options {
     let check = |request: CheckRequest| {
         let text = request.config.as_str().unwrap_or_default().to_owned();
-        let problem = ConfigProblem { key: Some("wrong".into()), line: Some(1), message: "wrong is wrong".into() };
+        let problem =
+            ConfigProblem { key: Some("wrong".into()), line: Some(1), message: "wrong is wrong".into() };
         let problems = if text.contains("wrong") { vec![problem] } else { Vec::new() };
         Ok(TrainingCheck { ok: problems.is_empty(), problems, ..TrainingCheck::default() })
     };
     let desk = TrainingDesk {
         check: ask(check),
         preview: ask(|_| Err::<TrainingPreview, _>(DeskError::Busy)),
-        choices: ask(|()| Ok(TrainingChoices { start_with: "lore trainer".into(), ..TrainingChoices::default() })),
+        choices: ask(|()| {
+            Ok(TrainingChoices { start_with: "lore trainer".into(), ..TrainingChoices::default() })
+        }),
         learned: ask(|_: String| Ok(Some(ReleaseLearned { pairs: 3, ..ReleaseLearned::default() }))),
         remove: ask(|_: String| Ok(())),
         base: "/srv".into(),
@@ -90,9 +93,11 @@ async fn what_cannot_start_is_not_queued() {
         assert_eq!(refused.code(), code, "{}", refused.text());
     }
     assert_eq!(world.get("/v1/trainings").await.expect(200).json()["trainings"], json!([]));
-    let checked = world.json("POST", "/v1/trainings/check", &json!({"config": "wrong: 1"})).await.expect(200).json();
+    let checked =
+        world.json("POST", "/v1/trainings/check", &json!({"config": "wrong: 1"})).await.expect(200).json();
     assert_eq!((&checked["ok"], &checked["problems"][0]["line"]), (&json!(false), &json!(1)));
-    let busy = world.json("POST", "/v1/trainings/preview", &json!({"config": "stage: sft"})).await.expect(429);
+    let busy =
+        world.json("POST", "/v1/trainings/preview", &json!({"config": "stage: sft"})).await.expect(429);
     assert!(busy.headers.contains_key("retry-after"));
     let many = json!({"config": "stage: sft", "count": 21});
     assert_eq!(world.json("POST", "/v1/trainings/preview", &many).await.expect(422).code(), "bad_count");
@@ -117,7 +122,10 @@ async fn a_training_is_watched_paused_and_ended() {
     world.catalog.report_training(&id, "t", &progress, &figures).unwrap();
     world.catalog.hear_trainer("t").unwrap();
     let list = world.get("/v1/trainings").await.expect(200).json();
-    assert_eq!((&list["trainers"][0]["alive"], &list["trainings"][0]["progress"]["steps"]), (&json!(true), &json!(9)));
+    assert_eq!(
+        (&list["trainers"][0]["alive"], &list["trainings"][0]["progress"]["steps"]),
+        (&json!(true), &json!(9))
+    );
     let after = world.get(&path("/metrics?after=1&limit=1")).await.expect(200).json();
     assert_eq!(after["figures"], json!([{"step": 2, "eval": false, "figures": {"loss": 0.5}}]));
     assert_eq!(world.get(&path("/metrics?limit=0")).await.expect(422).code(), "bad_limit");
