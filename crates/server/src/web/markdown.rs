@@ -15,6 +15,10 @@ const DEPTH: usize = 24;
 /// Most columns and rows of a table.
 const COLUMNS: usize = 40;
 const ROWS: usize = 400;
+/// Longest stretch of text without a tag, in bytes: the sanitiser looks at all that is left of one for each `&` in it.
+const STRETCH: usize = 1 << 10;
+/// Longest target of a link, in bytes.
+const LINK_BYTES: usize = 2 << 10;
 /// Most HTML, in bytes.
 const HTML_BYTES: usize = 4 << 20;
 
@@ -54,6 +58,8 @@ struct Writer<'a> {
     in_link: bool,
     in_code: bool,
     table: Table,
+    /// Where a stretch of text was ended last.
+    divided: usize,
 }
 
 #[derive(Default)]
@@ -84,6 +90,7 @@ impl Writer<'_> {
             in_link: false,
             in_code: false,
             table: Table::default(),
+            divided: 0,
         }
     }
 
@@ -247,12 +254,12 @@ impl Writer<'_> {
         let target = format!("{mail}{target}");
         let scheme = target.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         let safe = scheme.is_some_and(|scheme| matches!(scheme.as_str(), "http" | "https" | "mailto"));
-        if !safe || self.table.beyond() {
+        if !safe || target.len() > LINK_BYTES || self.table.beyond() {
             return None;
         }
         self.in_link = true;
         self.out.push_str("<a href=\"");
-        escape(&mut self.out, &target);
+        target.chars().for_each(|c| escape(&mut self.out, c));
         self.out.push_str("\">");
         Some("</a>")
     }
@@ -278,10 +285,21 @@ impl Writer<'_> {
         match self.marks.span(offset).filter(|_| !self.in_code) {
             Some((number, kind)) => {
                 let _ = write!(self.out, "<span class=\"{}\" data-span=\"{number}\">", kind.class());
-                escape(&mut self.out, text);
+                self.words(text);
                 self.out.push_str("</span>");
             }
-            None => escape(&mut self.out, text),
+            None => self.words(text),
+        }
+    }
+
+    /// A text, in stretches that an element without anything in it divides.
+    fn words(&mut self, text: &str) {
+        for c in text.chars() {
+            escape(&mut self.out, c);
+            if self.out.len() - self.divided > STRETCH {
+                self.out.push_str("<span></span>");
+                self.divided = self.out.len();
+            }
         }
     }
 
@@ -313,7 +331,7 @@ impl Writer<'_> {
 
     fn note(&mut self, words: &str) {
         self.out.push_str("<p class=\"cut\">");
-        escape(&mut self.out, words);
+        words.chars().for_each(|c| escape(&mut self.out, c));
         self.out.push_str("</p>\n");
     }
 
@@ -331,17 +349,15 @@ fn is_break(html: &str) -> bool {
     name.eq_ignore_ascii_case("br")
 }
 
-fn escape(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // Control characters have no place in HTML.
-            c if c.is_control() && !matches!(c, '\n' | '\t') => {}
-            c => out.push(c),
-        }
+fn escape(out: &mut String, c: char) {
+    match c {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        // Control characters have no place in HTML.
+        c if c.is_control() && !matches!(c, '\n' | '\t') => {}
+        c => out.push(c),
     }
 }

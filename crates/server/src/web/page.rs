@@ -96,23 +96,30 @@ fn render(
 ) -> Result<String, minijinja::Error> {
     let language = Language::of(headers);
     let admin = visitor.is_some_and(|visitor| visitor.caller.admin);
-    let nav: Vec<(&str, &str)> = match visitor {
-        None => Vec::new(),
-        Some(_) if admin => EVERYONES.iter().chain(&ADMINS).copied().collect(),
-        Some(_) => EVERYONES.to_vec(),
+    let offered: &[&[(&str, &str)]] = match visitor {
+        None => &[],
+        Some(_) if admin => &[&EVERYONES, &ADMINS],
+        Some(_) => &[&EVERYONES],
     };
+    let nav: Vec<(&str, Value)> =
+        offered.iter().copied().flatten().map(|(name, path)| (*name, plain(path))).collect();
     let frame = context! {
         page => name,
         lang => language.name(),
         theme => theme(headers),
-        assets => assets::base(),
-        styles => assets::styles(name),
-        modules => assets::modules(name, language.name()),
+        assets => plain(&assets::base()),
+        styles => assets::styles(name).into_iter().map(plain).collect::<Vec<_>>(),
+        modules => assets::modules(name, language.name()).into_iter().map(plain).collect::<Vec<_>>(),
         signed_in => visitor.is_some_and(|visitor| visitor.signed_in),
         admin,
         nav,
     };
     TEMPLATING.get_template(&format!("{name}.html"))?.render(context! { ..more, ..frame })
+}
+
+/// A path of our own: the templates' escaping would turn its slashes into references.
+fn plain(path: &str) -> Value {
+    Value::from_safe_string(path.to_owned())
 }
 
 fn theme(headers: &HeaderMap) -> &'static str {
