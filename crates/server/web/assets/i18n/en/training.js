@@ -353,6 +353,7 @@ export default {
   "training.pairs": "Pairs of question and answer",
   "training.ofFeedback": "of them feedback",
   "training.documents": "Documents",
+  "training.neverHere": "It learned from {n} document versions that were never among the documents here, such as those of a folder.",
   "training.deleted": "{n} versions of deleted documents are still in what it learned.",
   "training.sources.one": "{n} document version",
   "training.sources.other": "{n} document versions",

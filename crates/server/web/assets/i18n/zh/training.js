@@ -353,6 +353,7 @@ export default {
   "training.pairs": "问答对",
   "training.ofFeedback": "其中来自反馈",
   "training.documents": "文档",
+  "training.neverHere": "它学习过 {n} 个从未进入本库的文档版本，例如某个目录中的文档。",
   "training.deleted": "它学到的内容中仍有 {n} 个已删除文档的版本。",
   "training.sources.one": "{n} 个文档版本",
   "training.sources.other": "{n} 个文档版本",

@@ -4,7 +4,7 @@ import { h, replace } from "../core/dom.js";
 import { number, percent, t } from "../core/i18n.js";
 import { button } from "./parts.js";
 
-const PAGE = 100;
+const PAGE = 25;
 const LESS_IS_BETTER = new Set(["false_refusals"]);
 
 /** The report of an evaluation. */
@@ -42,7 +42,11 @@ const FILTERS = {
   wrong: (one) => !one.candidate.right && !one.incumbent.right,
 };
 
-function questions(all) {
+/** What one side got right alone comes first, then what both got wrong. */
+const rank = (one) => ["lost", "gained", "wrong", "all"].findIndex((name) => FILTERS[name](one));
+
+function questions(unsorted) {
+  const all = [...unsorted].sort((a, b) => rank(a) - rank(b));
   let filter = "all";
   let shown = PAGE;
   const body = h("tbody", {});
@@ -78,7 +82,8 @@ function row(one) {
   return h("tr", {},
     h("th", { scope: "row" },
       h("div", {}, one.question),
-      h("div", { class: "small dim" }, [one.id, one.kind, one.lang, !one.answerable && t("training.q.unanswerable"), one.sources?.join(", ")].filter(Boolean).join(" · "))),
+      h("div", { class: "small dim" }, [one.id, one.kind, one.lang, !one.answerable && t("training.q.unanswerable")].filter(Boolean).join(" · ")),
+      names(one.sources)),
     h("td", {}, side(one.candidate, one)), h("td", {}, side(one.incumbent, one)));
 }
 
@@ -88,8 +93,11 @@ function side(outcome, question) {
   return h("div", { class: "side" },
     h("span", { class: ["badge", outcome.right ? "good" : "bad"] }, words),
     question.answerable && outcome.answered && h("span", { class: "small dim num" }, `F1 ${number(outcome.f1, { maximumFractionDigits: 2 })} · ${t("training.q.cited", { share: percent(outcome.citation_recall) })}`),
-    outcome.cited?.length > 0 && h("span", { class: "small dim" }, outcome.cited.join(", ")));
+    names(outcome.cited));
 }
+
+/** Documents, each once, by the last part of their names. */
+const names = (list) => list?.length > 0 && h("div", { class: "small dim" }, [...new Set(list)].map((name, n) => [n > 0 && ", ", h("span", { title: name }, name.split("/").at(-1))]));
 
 /** What older reports have: the questions that only one side got right. */
 const lists = (gate) => ["gained", "lost"].filter((name) => gate[name]?.length > 0).map((name) =>

@@ -10,7 +10,7 @@ const SHOWN = 50;
 /** The lineage of a release; `learned` is what its run's record tells, or null. */
 export function lineageView(release, learned) {
   const { sources } = release;
-  const gone = sources.filter((one) => one.state === "deleted");
+  const count = (state) => sources.filter((one) => one.state === state).length;
   return h("section", { class: "card" },
     h("h3", {}, t("training.lineage")),
     learned ? facts([
@@ -21,7 +21,8 @@ export function lineageView(release, learned) {
       [t("training.steps"), number(learned.steps)],
       [t("training.documents"), number(release.documents)],
     ]) : h("p", { class: "dim" }, t("training.lineage.none")),
-    gone.length > 0 && h("p", { class: "notice warn" }, t("training.deleted", { n: number(gone.length) })),
+    count("deleted") > 0 && h("p", { class: "notice warn" }, t("training.deleted", { n: number(count("deleted")) })),
+    count("never_here") > 0 && h("p", { class: "dim small" }, t("training.neverHere", { n: number(count("never_here")) })),
     sources.length > 0 && h("details", { open: sources.length <= 12 },
       h("summary", {}, plural("training.sources", sources.length)),
       h("ul", { class: "sources" }, order(sources).slice(0, SHOWN).map(source)),

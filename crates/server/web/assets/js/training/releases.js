@@ -8,6 +8,8 @@ import { gateView } from "./gate.js";
 import { lineageView } from "./lineage.js";
 import { button, facts, releaseBadge } from "./parts.js";
 
+/** What it learned that is gone from here; documents that never were here are another matter. */
+const forgotten = (release) => release.gone.filter((one) => one.state !== "never_here");
 const label = (release) => `${release.name}@${release.id.slice(0, 12)}`;
 
 /** The list with one release opened; `chosen` is an id, `note(id)` hears which one is. */
@@ -66,7 +68,7 @@ function item(release, current, choose) {
     h("button", { type: "button", class: "release-item", dataset: { id: release.id }, "aria-current": String(current), onClick: () => choose(release.id) },
       h("span", { class: "row" }, h("strong", { class: "ellipsis grow" }, release.name), releaseBadge(release.state)),
       h("span", { class: "row small dim" }, h("code", {}, release.id.slice(0, 12)), h("span", {}, ago(release.created_at)), bytes(release.bytes)),
-      release.gone.length > 0 && h("span", { class: "small warn-text" }, t("training.remembers.short", { n: release.gone.length }))));
+      forgotten(release).length > 0 && h("span", { class: "small warn-text" }, t("training.remembers.short", { n: forgotten(release).length }))));
 }
 
 function detailOf(release, learned, reload) {
@@ -81,7 +83,7 @@ function detailOf(release, learned, reload) {
         release.state === "live" && button(t("training.rollback"), (event) => rollback(event.currentTarget, release, reload), { name: "undo" }))),
     release.reason && h("p", { class: "notice bad" }, release.reason),
     release.forced && h("p", { class: "notice warn" }, t("training.forced", { reason: release.forced })),
-    release.gone.length > 0 && h("p", { class: "notice warn" }, t("training.remembers", { names: release.gone.slice(0, 10).map((one) => one.name).join(", ") })),
+    forgotten(release).length > 0 && h("p", { class: "notice warn" }, t("training.remembers", { names: forgotten(release).slice(0, 10).map((one) => one.name).join(", ") })),
     h("section", { class: "card" },
       h("h3", {}, t("training.verdict")),
       verdict ? [
@@ -112,7 +114,7 @@ async function promote(control, release, reload) {
   const name = label(release);
   let body = {};
   if (release.verdict?.passed) {
-    const gone = release.gone.length > 0 ? ` ${t("training.promote.gone", { n: release.gone.length })}` : "";
+    const gone = forgotten(release).length > 0 ? ` ${t("training.promote.gone", { n: forgotten(release).length })}` : "";
     if (!(await confirmDialog({ title: t("training.promote.q", { name }), text: t("training.promote.t") + gone, confirm: t("training.promote") }))) return;
   } else {
     const reason = await promptDialog({ title: t("training.force.q", { name }), label: t("training.force.reason"), hint: t("training.force.h"), confirm: t("training.promote.force"), maxLength: 500 });
