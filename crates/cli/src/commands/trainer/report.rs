@@ -88,11 +88,9 @@ impl Shared {
                 progress.loss = Some(metrics.loss);
                 progress.tokens_per_s = Some(metrics.tokens_per_s);
                 progress.peak_memory = metrics.peak_memory;
-                figures.push(TrainingFigure {
-                    step: metrics.step as u64,
-                    eval: false,
-                    figures: json!(metrics),
-                });
+                let mut own = json!(metrics);
+                own["memory"] = json!(proc::bytes("/proc/self/status", "VmRSS"));
+                figures.push(TrainingFigure { step: metrics.step as u64, eval: false, figures: own });
             }
             Event::Evaluating { .. } => progress.phase = TrainingPhase::Evaluating,
             Event::Evaluated { metrics, best } => {
