@@ -12,4 +12,5 @@ mod releases;
 mod talks;
 mod tiny;
 mod train;
+mod trainer;
 mod wrong;

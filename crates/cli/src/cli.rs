@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     ask, bench, chat, check, config, documents, eval, examples, health, ingest, keys, merge, models, reindex,
-    releases, search, serve, train, up, worker,
+    releases, search, serve, train, trainer, up, worker,
 };
 
 /// Answers questions from your documents and shows where each answer stands.
@@ -87,6 +87,8 @@ pub enum Command {
     Bench(bench::Bench),
     /// Teach a language model by examples
     Train(train::Train),
+    /// Do the trainings that were queued on the web page or over HTTP, one at a time
+    Trainer(trainer::Trainer),
     /// Ask a server whether it is up; exit code 1 where it is not
     Health(health::Health),
     /// Print the settings in force
@@ -96,7 +98,16 @@ pub enum Command {
 impl Command {
     /// Whether it runs until it is stopped, so that its log is what a person sees of it.
     pub fn is_service(&self) -> bool {
-        matches!(self, Command::Up(_) | Command::Serve(_) | Command::Worker(_))
+        matches!(self, Command::Up(_) | Command::Serve(_) | Command::Worker(_) | Command::Trainer(_))
+    }
+
+    /// Whether it lets other processes go first.
+    pub fn is_gentle(&self) -> bool {
+        match self {
+            Command::Trainer(_) => true,
+            Command::Train(train) => train.gently,
+            _ => false,
+        }
     }
 }
 

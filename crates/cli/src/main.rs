@@ -18,12 +18,16 @@ mod progress;
 mod service;
 mod settings;
 mod signals;
+mod trainings;
 mod verdict;
 mod writer;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+
+/// How far a process steps back that lets others go first.
+const NICE: i32 = 10;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -42,6 +46,10 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         settings::resolve(&cli.global, &|name| std::env::var(name).ok(), &std::env::current_dir()?)?;
     logging::init(&settings.config.log, cli.command.is_service())?;
     progress::init(settings.quiet);
+    if cli.command.is_gentle() {
+        // Before there are other threads, which take it over; where it cannot be had, it goes on as it is.
+        let _ = rustix::process::nice(NICE);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(commands::run(cli.command, settings));
     // A parser that hangs in a blocking thread must not keep the process.

@@ -1,6 +1,7 @@
 //! A running server: the socket, the indexes that it owns, and what works beside them.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::settings::{Settings, socket_address};
-use crate::{client, intake, open, print, signals, writer};
+use crate::{client, intake, open, print, signals, trainings, writer};
 
 /// When what nothing refers to is removed for the first time: not while a start is waited for.
 const FIRST_UPKEEP: Duration = Duration::from_secs(600);
@@ -30,6 +31,9 @@ const GENERATOR: &str = "generator";
 const FOLLOWER: &str = "follower";
 const WORKER: &str = "worker";
 const SWEEPER: &str = "upkeep";
+const TRAINER: &str = "trainer";
+/// Wait before a trainer that ended by itself is started again.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// A socket, taken before any long work so that a busy port is heard of at once, and the right to the indexes.
 #[derive(Debug)]
@@ -106,6 +110,7 @@ impl Door {
                 nudge: Arc::new(move || nudge.notify_one()),
                 opener: Some(writer::opener(settings)),
                 configuration: settings.config.clone().redacted().yaml(),
+                trainings: Some(trainings::desk(settings, &catalog)?),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         );
@@ -156,6 +161,10 @@ impl Door {
         if worker {
             let working = intake::worker(ingester, jobs, stop.clone(), Some(index.clone()), tell(&lifecycle));
             helpers.spawn(async move { (WORKER, flat(working.await)) });
+        }
+        if settings.config.trainer.start {
+            let training = trainer(settings, stop.clone());
+            helpers.spawn(async move { (TRAINER, flat(training.await)) });
         }
         let mut engine = Some(lore_server::Engine { retriever: parts.retriever, answerer: parts.answerer });
         lifecycle.wait_for(START, "the last steps of the start are being done");
@@ -224,9 +233,9 @@ fn lament(
     if let Err(error) = &end {
         tracing::error!(part, error = print::chain(error), "work beside the server failed");
     }
-    if !stopping && part == SWEEPER {
+    if !stopping && (part == SWEEPER || part == TRAINER) {
         // Questions and uploads do not need it.
-        tracing::warn!(part, "the catalog is not swept any more until the next start");
+        tracing::warn!(part, "this goes on at the next start alone");
     } else if !stopping {
         let reason = match part {
             WORKER => "uploads are not taken in any more, the log says why; start the server again",
@@ -269,6 +278,37 @@ fn ended(end: Result<Result<(), lore_server::ServeError>, tokio::task::JoinError
 /// Keeps the indexes at the catalog's last change.
 fn follower(index: Index, stop: watch::Receiver<bool>) -> JoinHandle<anyhow::Result<()>> {
     tokio::spawn(async move { Ok(index.run(FOLLOW_EVERY, stop).await?) })
+}
+
+/// Keeps a process that trains; it hears by the end of its stdin that it is to end, and ends with this process whatever happens.
+fn trainer(settings: &Settings, stop: watch::Receiver<bool>) -> JoinHandle<anyhow::Result<()>> {
+    let flags = settings.flags();
+    tokio::spawn(async move {
+        loop {
+            let mut command = tokio::process::Command::new(std::env::current_exe()?);
+            command
+                .args(["trainer", "--beside-server"])
+                .args(&flags)
+                .stdin(Stdio::piped())
+                .kill_on_drop(true);
+            let mut child = command.spawn().context("cannot start `lore trainer`")?;
+            let stdin = child.stdin.take();
+            let ended = tokio::select! {
+                ended = child.wait() => Some(ended?),
+                () = signals::stopped(stop.clone()) => None,
+            };
+            let Some(status) = ended else {
+                drop(stdin);
+                child.wait().await?;
+                return Ok(());
+            };
+            tracing::warn!(%status, "the trainer ended; it is started again");
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = signals::stopped(stop.clone()) => return Ok(()),
+            }
+        }
+    })
 }
 
 /// Says where documents are cut for other settings, and removes once a day what nothing in the catalog refers to.

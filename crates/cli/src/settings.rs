@@ -54,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// The HTTP server.
     pub http: HttpConfig,
+    /// The process that trains.
+    pub trainer: TrainerConfig,
     /// Logging.
     pub log: LogConfig,
 }
@@ -74,6 +76,7 @@ impl Default for Config {
             chunk: ChunkConfig::default(),
             limits: Limits::default(),
             http: HttpConfig::default(),
+            trainer: TrainerConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -155,6 +158,14 @@ pub struct RerankerConfig {
     pub model: String,
 }
 
+/// The process that does queued trainings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainerConfig {
+    /// Whether a server starts `lore trainer` and ends it with itself.
+    pub start: bool,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -189,6 +200,23 @@ pub struct Settings {
     pub quiet: bool,
     /// Whether a command says itself who writes, whatever release is live.
     pub own_writer: bool,
+    /// The settings file that was read, absolute.
+    pub file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// The flags under which another process has the same settings.
+    pub fn flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if let Some(file) = &self.file {
+            flags.extend(["--config".to_owned(), file.display().to_string()]);
+        }
+        flags.extend(["--data-dir".to_owned(), self.data_dir.display().to_string()]);
+        if self.config.offline {
+            flags.push("--offline".to_owned());
+        }
+        flags
+    }
 }
 
 /// Lays environment (`env` looks a variable up) and flags over the file that they name, seen from folder `cwd`.
@@ -266,7 +294,7 @@ pub fn resolve(
     if config.retrieve.dense_languages.is_empty() {
         config.retrieve.dense_languages.clone_from(&config.embedder.languages);
     }
-    Ok(Settings { data_dir, config, json: flags.json, quiet: flags.quiet, own_writer: false })
+    Ok(Settings { data_dir, config, json: flags.json, quiet: flags.quiet, own_writer: false, file })
 }
 
 /// Reads a settings file.

@@ -27,9 +27,10 @@ pub use catalog::{
     AclChoice, ApiKey, Catalog, Change, ChangeKind, ChunkPlace, Committed, ConversationPage,
     ConversationQuery, DocumentFacets, DocumentOrder, DocumentPage, DocumentQuery, Feedback, FeedbackChange,
     Group, GroupFilter, Groups, Job, JobKind, JobState, KeptVersion, KeyName, Label, LabelCounts, LiveChunk,
-    MetaChange, NewDocument, NewFeedback, NewKey, NewRelease, NewTurn, NewVersion, Promotion, Rating,
-    Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback,
-    SourceState, StoredSource, Upload,
+    MetaChange, NewDocument, NewFeedback, NewKey, NewRelease, NewTraining, NewTurn, NewVersion, Promotion,
+    Rating, Release, ReleaseDetails, ReleaseOrigin, ReleaseSource, ReleaseState, ReleaseVerdict, Rollback,
+    SourceState, StoredSource, TrainerOrder, TrainerSeen, Training, TrainingControl, TrainingEnd,
+    TrainingFigure, TrainingOutcome, TrainingPhase, TrainingProgress, TrainingState, Upload,
 };
 pub use config::{Bm25, IndexConfig, VectorBackend};
 pub use error::IndexError;

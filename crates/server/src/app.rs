@@ -11,7 +11,7 @@ use crate::request;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
     ask, configuration, content, conversations, documents, explained, feedback, figures, groups, health,
-    indexes, jobs, keys, releases, removal, search, suggestions, upload, versions,
+    indexes, jobs, keys, releases, removal, search, suggestions, trainings, upload, versions,
 };
 use crate::state::AppState;
 use crate::web::{self, page, render, session};
@@ -89,6 +89,18 @@ fn table() -> Table {
         .get("/v1/releases/{id}", releases::show)
         .post("/v1/releases/{id}/promote", releases::promote)
         .post("/v1/releases/{id}/rollback", releases::rollback_from)
+        .get("/v1/releases/{id}/learned", trainings::learned)
+        .get("/v1/trainings", trainings::list)
+        .post("/v1/trainings", trainings::create)
+        .post("/v1/trainings/check", trainings::check)
+        .post("/v1/trainings/preview", trainings::preview)
+        .get("/v1/trainings/choices", trainings::choices)
+        .get("/v1/trainings/{id}", trainings::show)
+        .delete("/v1/trainings/{id}", trainings::delete)
+        .get("/v1/trainings/{id}/metrics", trainings::metrics)
+        .post("/v1/trainings/{id}/pause", trainings::pause)
+        .post("/v1/trainings/{id}/resume", trainings::resume)
+        .post("/v1/trainings/{id}/stop", trainings::stop)
 }
 
 struct Table {

@@ -13,6 +13,7 @@
 //! - [`metrics`] for Prometheus; [`history`] and [`sketch`]: the last day's figures, for charts.
 //! - [`web`]: the pages, their assets and sessions.
 //! - [`releases`]: another model takes the place of the one that writes.
+//! - [`trainings`]: what reads the configurations of trainings, as functions.
 //! - [`dialect`] and [`routes::openai`]: the same for programs that speak OpenAI's API.
 
 pub mod app;
@@ -37,6 +38,7 @@ pub mod serve;
 pub mod sketch;
 pub mod sse;
 pub mod state;
+pub mod trainings;
 pub mod web;
 pub mod work;
 

@@ -12,7 +12,7 @@ use crate::error::ErrorBody;
 use crate::routes::openai::{chat, embeddings, models};
 use crate::routes::{
     ask, configuration, content, conversations, documents, explained, feedback, figures, groups, health,
-    indexes, jobs, keys, releases, removal, search, suggestions, upload, versions,
+    indexes, jobs, keys, releases, removal, search, suggestions, trainings, upload, versions,
 };
 use crate::sse::SentEvent;
 use crate::web::{render, session};
@@ -82,6 +82,18 @@ use crate::web::{render, session};
         releases::show,
         releases::promote,
         releases::rollback_from,
+        trainings::learned,
+        trainings::list,
+        trainings::create,
+        trainings::check,
+        trainings::preview,
+        trainings::choices,
+        trainings::show,
+        trainings::delete,
+        trainings::metrics,
+        trainings::pause,
+        trainings::resume,
+        trainings::stop,
     ),
     components(schemas(ErrorBody, AnswerEvent, SentEvent, DocumentOrder)),
     modifiers(&Keys),
@@ -93,6 +105,7 @@ use crate::web::{render, session};
         (name = "documents", description = "Documents and their ingestion"),
         (name = "keys", description = "API keys and groups; for administrators"),
         (name = "releases", description = "Models that were taught from the documents; for administrators"),
+        (name = "trainings", description = "Trainings that wait for `lore trainer`, and how they go; for administrators"),
         (name = "web", description = "What the pages of this server need beside the rest"),
         (name = "service", description = "Health and figures"),
     ),

@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Gate;
 use crate::metrics::Metrics;
+use crate::trainings::TrainingDesk;
 
 /// What [`Lifecycle::trouble`] calls the model that writes.
 pub const WRITER: &str = "writer";
@@ -52,6 +53,8 @@ pub struct Options {
     pub opener: Option<Opener>,
     /// The settings in force as YAML, secrets masked, for administrators to read.
     pub configuration: Option<String>,
+    /// Reads configurations of trainings; without it there are none.
+    pub trainings: Option<TrainingDesk>,
     /// Lore's version.
     pub version: String,
 }
@@ -67,6 +70,7 @@ impl Default for Options {
             nudge: Arc::new(|| ()),
             opener: None,
             configuration: None,
+            trainings: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -24,6 +24,7 @@ pub mod releases;
 pub mod search;
 pub mod serve;
 pub mod train;
+pub mod trainer;
 pub mod up;
 pub mod worker;
 
@@ -51,6 +52,7 @@ pub async fn run(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Examples(args) => args.run(settings).await,
         Command::Bench(args) => args.run(settings).await,
         Command::Train(args) => args.run(settings).await,
+        Command::Trainer(args) => args.run(settings).await,
         Command::Health(args) => args.run(settings).await,
         Command::Config(args) => args.run(&settings),
     }

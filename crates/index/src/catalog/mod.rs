@@ -9,7 +9,7 @@
 //! `deleted` (what can be brought back), `retry` (what failed), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `outlines` (labels and
 //! headings of them all), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `groups`, `releases`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `groups`, `releases`, `trainings`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
@@ -37,6 +37,8 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod text;
+mod training_types;
+mod trainings;
 mod types;
 mod upkeep;
 mod vectors;
@@ -55,6 +57,10 @@ pub use release_types::{
     ReleaseVerdict, Rollback, SourceState, StoredSource,
 };
 pub use releases::check_release_name;
+pub use training_types::{
+    NewTraining, TrainerOrder, TrainerSeen, Training, TrainingControl, TrainingEnd, TrainingFigure,
+    TrainingOutcome, TrainingPhase, TrainingProgress, TrainingState,
+};
 pub use types::{
     AclChoice, ApiKey, Change, ChangeKind, ChunkPlace, Committed, DocumentFacets, DocumentOrder,
     DocumentPage, DocumentQuery, Feedback, FeedbackChange, GroupFilter, Job, JobKind, JobState, KeptVersion,

@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{IndexError, Result};
 
 /// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
-const MIGRATIONS: &[&str] = &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES, SESSIONS, DELETED];
+const MIGRATIONS: &[&str] =
+    &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES, SESSIONS, DELETED, super::trainings::SCHEMA];
 
 /// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {

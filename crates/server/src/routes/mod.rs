@@ -20,6 +20,7 @@ pub mod releases;
 pub mod removal;
 pub mod search;
 pub mod suggestions;
+pub mod trainings;
 pub mod upload;
 pub mod versions;
 

@@ -18,6 +18,7 @@ mod service;
 mod serving;
 mod suggestions;
 mod support;
+mod trainings;
 mod uploads;
 mod web;
 mod web_session;

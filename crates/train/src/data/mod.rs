@@ -28,7 +28,7 @@ pub use batches::{Batching, Order, assemble, batches, by_length, ids};
 pub use info::resolve;
 pub use load::{Loaded, load};
 pub use report::{LoadReport, Problem, Problems, SetReport, Totals};
-pub use show::show;
+pub use show::{Span, show, spans};
 
 /// A chat template for models that have none (`template: default`); whoever serves what was trained under it needs it.
 ///

@@ -1,8 +1,9 @@
-//! An example as a person reads it in a terminal.
+//! An example as a person reads it, in a terminal or elsewhere.
 
 use std::fmt::Write as _;
 
 use lore_models::text::GeneratorText;
+use serde::Serialize;
 
 use super::Example;
 
@@ -50,6 +51,26 @@ pub fn show(example: &Example, text: &GeneratorText, colour: bool) -> String {
     }
     out.push('\n');
     out
+}
+
+/// A stretch of an example that is learned as a whole, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// Its text, special tokens by name; control characters as pictures.
+    pub text: String,
+    /// Whether it is learned.
+    pub learned: bool,
+    /// Its tokens.
+    pub tokens: usize,
+}
+
+/// An example as stretches of text.
+pub fn spans(example: &Example, text: &GeneratorText) -> Vec<Span> {
+    let span = |(start, end, learned): (usize, usize, bool)| {
+        let written = text.written(&example.tokens[start..end]);
+        Span { text: visible(&String::from_utf8_lossy(&written)), learned, tokens: end - start }
+    };
+    runs(example).into_iter().map(span).collect()
 }
 
 /// Stretches of tokens that are learned or not. The first token follows nothing and is never learned.

@@ -152,6 +152,45 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
     }
 }
 
+/// What can be said of a training before its examples are read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outline {
+    /// What it starts from.
+    pub base: Base,
+    /// What is trained, in words.
+    pub method: String,
+    /// Values that are trained,
+    pub trained: usize,
+    /// of so many, those of adapters included.
+    pub values: usize,
+    /// Most tokens of a batch.
+    pub batch_tokens: usize,
+    /// Memory, where the largest batch has all of them.
+    pub memory: Memory,
+}
+
+/// The outline of a training of a model of this shape; `free` is the memory that could be taken, in bytes.
+pub fn outline(config: &TrainConfig, shape: &DecoderConfig, free: Option<u64>) -> Outline {
+    let counts = Counts::of(config, shape);
+    let length = config.data.cutoff_len;
+    let batch_tokens = match config.data.batch {
+        BatchSize::Auto { memory_limit } => {
+            let limit = memory_limit.or(free.map(|free| free / 4 * 3)).unwrap_or(0);
+            Memory::tokens_under(config, shape, &counts, limit).max(length)
+        }
+        BatchSize::Tokens(tokens) => tokens.max(length),
+        BatchSize::Sequences(count) => count.saturating_mul(length),
+    };
+    Outline {
+        base: base(config, shape, &counts),
+        method: method(&config.method, config.optim.loraplus_ratio),
+        trained: counts.trained,
+        values: counts.base + counts.added,
+        batch_tokens,
+        memory: Memory::of(config, shape, &counts, batch_tokens),
+    }
+}
+
 /// Says where examples may be longer than what the model was made for.
 pub fn context_note(config: &TrainConfig, shape: &DecoderConfig) -> Option<String> {
     let (length, context) = (config.data.cutoff_len, shape.context);

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use lore_core::{Live, Serving};
 use lore_index::{Catalog, Release, ReleaseVerdict};
 use lore_inference::release::ReleaseStore;
+use lore_query::eval::answers::QuestionOutcome;
 use lore_query::eval::gate::distinct;
 use lore_query::eval::{AnswerReport, GateVerdict, evaluate_pair, gate};
 use lore_query::training;
@@ -27,6 +28,8 @@ use crate::{open, print, progress, verdict, writer};
 const BASE: &str = "base";
 /// The word for no language model.
 const NONE: &str = "none";
+/// Most questions whose outcomes are kept.
+const KEPT: usize = 2000;
 /// The word for the live release, or where there is none the model of the settings.
 const LIVE: &str = "live";
 
@@ -55,88 +58,160 @@ pub struct Evaluate {
     outcomes: Option<PathBuf>,
 }
 
+/// How a release is proven.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// Which release.
+    pub release: String,
+    /// The questions.
+    pub dataset: PathBuf,
+    /// Their documents, where those do not lie around the questions.
+    pub documents: Option<PathBuf>,
+    /// Whom it is compared with.
+    pub against: String,
+    /// Only the first so many questions.
+    pub limit: Option<usize>,
+    /// Where catalog and indexes are kept.
+    pub keep: Option<PathBuf>,
+    /// Where each question's outcome is written.
+    pub outcomes: Option<PathBuf>,
+}
+
+impl Proof {
+    /// Of `release` by the questions in `dataset`, against what is live.
+    pub fn new(release: String, dataset: PathBuf, documents: Option<PathBuf>) -> Self {
+        let against = LIVE.to_owned();
+        Self { release, dataset, documents, against, limit: None, keep: None, outcomes: None }
+    }
+}
+
+/// What a proof found.
+pub struct Proven {
+    /// The release, judged.
+    pub release: Release,
+    /// What the gate says.
+    pub verdict: GateVerdict,
+    /// What is kept.
+    pub report: serde_json::Value,
+}
+
 impl Evaluate {
     /// Runs the command.
     ///
     /// # Errors
-    /// Fails where a side cannot be run, where the questions cannot be read, and where a question fails.
+    /// As [`prove`].
     pub async fn run(self, settings: Settings) -> anyhow::Result<ExitCode> {
-        // What can be refused is refused before models are loaded and asked.
-        settings.config.gate.check().map_err(anyhow::Error::msg)?;
-        let catalog = open::catalog(&settings).await?;
-        let (looking, wanted) = (catalog.clone(), self.named.release.clone());
-        let release = open::blocking(move || looking.release(&wanted)).await?.release;
-        let DataSet { questions, documents } = self.data_set(&settings, &release).await?;
-        let outcomes = self.outcomes.as_deref().map(Outcomes::create).transpose()?;
-        let name = release.release_name();
-        let candidate = writer::named_release(&settings, &catalog, name, "be evaluated").await?;
-        let incumbent = incumbent(&settings, &catalog, &self.against, &release).await?;
-        let against = Serving::called(incumbent.as_ref()).to_owned();
-
-        let corpus = documents.index(&without_generator(&settings), self.keep.as_deref()).await?;
+        let Self { named, dataset, documents, against, limit, keep, outcomes } = self;
+        let proof = Proof { release: named.release, dataset, documents, against, limit, keep, outcomes };
         let shown = Progress::new("asking both", Unit::Count("questions"));
-        let total = questions.len() as u64;
-        let done = |done: usize| shown.set(done as u64, total);
-        let asked = |serving| corpus.parts.answerer.clone().with_live(Live::new(serving));
-        let (new, old) = evaluate_pair(&asked(Some(candidate)), &asked(incumbent), &questions, &done).await?;
+        let done = |done: u64, total: u64| shown.set(done, total);
+        let Proven { release, verdict, report } = prove(&settings, &proof, &done).await?;
         shown.finish("");
-        corpus.close().await?;
-        if let Some(outcomes) = outcomes {
-            outcomes.write(&new, &old)?;
-        }
-
-        let found = gate(&new, &old, &settings.config.gate)?;
-        let kept_verdict = ReleaseVerdict {
-            passed: found.passed,
-            reasons: found.reasons.clone(),
-            against,
-            at: Timestamp::now(),
-        };
-        // Means and ids alone: what was answered holds text of documents, which may be deleted one day.
-        let report = json!({
-            "gate": found,
-            "candidate": {"model": new.model, "means": new.means},
-            "incumbent": {"model": old.model, "means": old.means},
-            "dataset": self.dataset.file_name().map(|name| name.to_string_lossy()),
-        });
-        let kept = report.clone();
-        let judged = open::blocking(move || catalog.judge_release(&release.id, &kept_verdict, &kept)).await?;
         if settings.json {
-            print::json(&json!({"release": judged, "report": report}))?;
+            print::json(&json!({"release": release, "report": report}))?;
         } else {
-            tell(&judged, &found)?;
+            tell(&release, &verdict)?;
         }
-        Ok(if found.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if verdict.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-impl Evaluate {
-    /// The data set, as far as it is asked; refuses questions that count twice, and those that the release has learned.
-    async fn data_set(&self, settings: &Settings, release: &Release) -> anyhow::Result<DataSet> {
-        let (store, id) = (ReleaseStore::of(&settings.data_dir), release.id.clone());
-        let (path, documents) = (self.dataset.clone(), self.documents.clone());
-        let limit = self.limit.unwrap_or(usize::MAX);
-        let label = release.label();
-        open::blocking(move || {
-            let mut set = DataSet::read(&path, documents.as_deref())?;
-            set.questions.truncate(limit);
-            let questions = &set.questions;
-            distinct(questions.iter().map(|question| question.id.as_str()))
-                .with_context(|| path.display().to_string())?;
-            let learned = training::learned(questions, &learned_questions(&store, &id)?);
-            if let Some(first) = learned.first() {
-                bail!(
-                    "{label} learned from {} of the {} questions of {}, such as {}; name questions that it did not learn",
-                    learned.len(),
-                    questions.len(),
-                    path.display(),
-                    first.id
-                );
-            }
-            Ok(set)
-        })
-        .await
+/// Has a release and what it is compared with answer the same questions, and keeps what the gate says of that; `progress` hears
+/// how many questions both have answered, of how many.
+///
+/// # Errors
+/// Fails where a side cannot be run, where the questions cannot be read or were learned, and where a question fails.
+pub async fn prove(
+    settings: &Settings,
+    proof: &Proof,
+    progress: &(dyn Fn(u64, u64) + Send + Sync),
+) -> anyhow::Result<Proven> {
+    // What can be refused is refused before models are loaded and asked.
+    settings.config.gate.check().map_err(anyhow::Error::msg)?;
+    let catalog = open::catalog(settings).await?;
+    let (looking, wanted) = (catalog.clone(), proof.release.clone());
+    let release = open::blocking(move || looking.release(&wanted)).await?.release;
+    let DataSet { questions, documents } = data_set(settings, proof, &release).await?;
+    let outcomes = proof.outcomes.as_deref().map(Outcomes::create).transpose()?;
+    let name = release.release_name();
+    let candidate = writer::named_release(settings, &catalog, name, "be evaluated").await?;
+    let incumbent = incumbent(settings, &catalog, &proof.against, &release).await?;
+    let against = Serving::called(incumbent.as_ref()).to_owned();
+
+    let corpus = documents.index(&without_generator(settings), proof.keep.as_deref()).await?;
+    let total = questions.len() as u64;
+    let done = |done: usize| progress(done as u64, total);
+    let asked = |serving| corpus.parts.answerer.clone().with_live(Live::new(serving));
+    let (new, old) = evaluate_pair(&asked(Some(candidate)), &asked(incumbent), &questions, &done).await?;
+    corpus.close().await?;
+    if let Some(outcomes) = outcomes {
+        outcomes.write(&new, &old)?;
     }
+
+    let found = gate(&new, &old, &settings.config.gate)?;
+    let verdict = ReleaseVerdict {
+        passed: found.passed,
+        reasons: found.reasons.clone(),
+        against,
+        at: Timestamp::now(),
+    };
+    // Questions and figures alone: what was answered holds text of documents, which may be deleted one day.
+    let report = json!({
+        "gate": found,
+        "candidate": {"model": new.model, "means": new.means},
+        "incumbent": {"model": old.model, "means": old.means},
+        "questions": side_by_side(&new, &old),
+        "dataset": proof.dataset.file_name().map(|name| name.to_string_lossy()),
+    });
+    let kept = report.clone();
+    let release = open::blocking(move || catalog.judge_release(&release.id, &verdict, &kept)).await?;
+    Ok(Proven { release, verdict: found, report })
+}
+
+/// Each question with how both did, without what they answered.
+fn side_by_side(new: &AnswerReport, old: &AnswerReport) -> Vec<serde_json::Value> {
+    let side = |outcome: &QuestionOutcome| {
+        json!({
+            "right": outcome.is_right(), "answered": outcome.answered, "f1": outcome.f1,
+            "citation_precision": outcome.citation_precision, "citation_recall": outcome.citation_recall,
+            "support": outcome.support, "confidence": outcome.confidence, "ms": outcome.ms, "cited": outcome.cited,
+        })
+    };
+    let pairs = new.outcomes.iter().zip(&old.outcomes).take(KEPT);
+    let row = |(new, old): (&QuestionOutcome, &QuestionOutcome)| {
+        json!({
+            "id": new.id, "question": new.question, "lang": new.lang, "kind": new.kind, "answerable": new.answerable,
+            "sources": new.sources, "candidate": side(new), "incumbent": side(old),
+        })
+    };
+    pairs.map(row).collect()
+}
+
+/// The data set, as far as it is asked; refuses questions that count twice, and those that the release has learned.
+async fn data_set(settings: &Settings, proof: &Proof, release: &Release) -> anyhow::Result<DataSet> {
+    let (store, id) = (ReleaseStore::of(&settings.data_dir), release.id.clone());
+    let (path, documents) = (proof.dataset.clone(), proof.documents.clone());
+    let limit = proof.limit.unwrap_or(usize::MAX);
+    let label = release.label();
+    open::blocking(move || {
+        let mut set = DataSet::read(&path, documents.as_deref())?;
+        set.questions.truncate(limit);
+        let questions = &set.questions;
+        distinct(questions.iter().map(|question| question.id.as_str()))
+            .with_context(|| path.display().to_string())?;
+        let learned = training::learned(questions, &learned_questions(&store, &id)?);
+        if let Some(first) = learned.first() {
+            bail!(
+                "{label} learned from {} of the {} questions of {}, such as {}; name questions that it did not learn",
+                learned.len(),
+                questions.len(),
+                path.display(),
+                first.id
+            );
+        }
+        Ok(set)
+    })
+    .await
 }
 
 /// Whom the candidate is compared with; `None` where no language model writes.

@@ -3,7 +3,7 @@
 //! What is written into the catalog works beside a running server; what changes the model that writes goes through it.
 
 pub mod create;
-mod evaluate;
+pub mod evaluate;
 mod promote;
 mod prune;
 mod show;

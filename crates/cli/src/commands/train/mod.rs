@@ -2,7 +2,7 @@
 
 mod invented;
 mod questions;
-mod release;
+pub mod release;
 mod watch;
 
 use std::io::IsTerminal as _;
@@ -19,12 +19,13 @@ use lore_models::text::TextOptions;
 use lore_train::config::{self, TrainConfig};
 use lore_train::data::{self, Example, Loaded};
 use lore_train::plan::{Plan, context_note, plan};
-use lore_train::run::{self, Base, End, Event, Inputs, Observer as _, Outcome, Resume};
+use lore_train::run::{self, Base, End, Event, Inputs, Observer, Outcome, Resume};
 use serde::Serialize;
 use serde_json::json;
 
 use self::questions::Made;
 use self::watch::Watch;
+pub use self::watch::summary;
 use crate::examples::HELD_OUT;
 use crate::settings::Settings;
 use crate::{open, print, proc, progress, signals};
@@ -53,22 +54,29 @@ pub struct Train {
     /// Make a release of what was learned at the end, which then waits to be proven
     #[arg(long, conflicts_with_all = ["dry_run", "inspect"])]
     release: bool,
+    /// Let other processes go first
+    #[arg(long, hide = true)]
+    pub gently: bool,
 }
 
 /// What a training starts with.
-struct Ready {
-    config: TrainConfig,
+pub struct Ready {
+    /// What was configured.
+    pub config: TrainConfig,
     /// The base's files.
-    path: PathBuf,
+    pub path: PathBuf,
     text: Arc<GeneratorText>,
-    loaded: Loaded,
+    /// Its examples.
+    pub loaded: Loaded,
     /// Examples that were made of questions.
     made: Option<Made>,
+    /// What a person should know.
+    pub notes: Vec<String>,
 }
 
 impl Ready {
     /// The questions that lie beside those that are learned, to test with.
-    fn held_out(&self) -> Option<PathBuf> {
+    pub fn held_out(&self) -> Option<PathBuf> {
         let learned = self.config.rag.as_ref()?.train.first()?;
         let beside = self.config.data.train.get(*learned)?.path.with_file_name(HELD_OUT);
         beside.is_file().then_some(beside)
@@ -120,12 +128,13 @@ impl Train {
         }
         let ended = release::Ended {
             folder: ready.config.run.output_dir.clone(),
+            name: None,
             base: ready.path.clone(),
             method: ready.config.method.clone(),
         };
         let held_out = ready.held_out();
         let stop = stop_flag()?;
-        let outcome = open::blocking(move || train(ready, &stop)).await?;
+        let outcome = open::blocking(move || train(ready, Watch::new, &stop)).await?;
         if !settings.json {
             for line in watch::summary(&outcome) {
                 print::line(&line)?;
@@ -148,26 +157,37 @@ impl Train {
     /// Reads configuration, tokenizer and examples.
     async fn ready(&self, settings: &Settings) -> anyhow::Result<Ready> {
         let (file, overrides) = (self.file.clone(), self.overrides.clone());
-        let config::Loaded { mut config, notes } =
-            open::blocking(move || config::load(&file, &overrides)).await?;
-        for note in &notes {
-            progress::say(&format!("note: {note}"));
-        }
-        if let Some(note) = config.take_adapter()? {
-            progress::say(&format!("note: {note}"));
-        }
+        let mut loaded = open::blocking(move || config::load(&file, &overrides)).await?;
         // A checkpoint that the configuration names stays.
-        if self.resume && config.run.resume == Resume::No {
-            config.run.resume = Resume::Last;
+        if self.resume && loaded.config.run.resume == Resume::No {
+            loaded.config.run.resume = Resume::Last;
         }
-        let path = open::training_base(settings, config.model.name()).await?;
-        let text = Arc::new(text(&config, &path).await?);
-        let (data, made) = questions::made(settings, &config, &text, config.model.name()).await?;
-        let (stage, reader) = (config.stage, text.clone());
-        let loaded = open::blocking(move || data::load(&data, stage, &reader)).await?;
-        tell(&loaded);
-        Ok(Ready { config, path, text, loaded, made })
+        let ready = ready(settings, loaded, None).await?;
+        for note in &ready.notes {
+            progress::say(&format!("note: {note}"));
+        }
+        Ok(ready)
     }
+}
+
+/// Reads tokenizer and examples of a configuration; `kept` is the folder of a run that goes on, whose examples are taken.
+///
+/// # Errors
+/// Fails where the base or the examples cannot be had.
+pub async fn ready(
+    settings: &Settings,
+    loaded: config::Loaded,
+    kept: Option<&Path>,
+) -> anyhow::Result<Ready> {
+    let config::Loaded { mut config, mut notes } = loaded;
+    notes.extend(config.take_adapter()?);
+    let path = open::training_base(settings, config.model.name()).await?;
+    let text = Arc::new(text(&config, &path).await?);
+    let (data, made) = questions::made(settings, &config, &text, config.model.name(), kept).await?;
+    let (stage, reader) = (config.stage, text.clone());
+    let loaded = open::blocking(move || data::load(&data, stage, &reader)).await?;
+    notes.extend(told(&loaded));
+    Ok(Ready { config, path, text, loaded, made, notes })
 }
 
 /// The base's tokenizer and chat template.
@@ -184,29 +204,28 @@ async fn text(config: &TrainConfig, path: &Path) -> anyhow::Result<GeneratorText
     .await
 }
 
-/// Says what is odd about the examples; how many there are is told with the plan.
-fn tell(loaded: &Loaded) {
-    let report = &loaded.report;
+/// What is odd about the examples; how many there are is told with the plan.
+fn told(loaded: &Loaded) -> Vec<String> {
+    let (report, mut notes) = (&loaded.report, Vec::new());
     if report.truncated > 0 {
-        progress::say(&format!("note: {} examples were shortened to cutoff_len", report.truncated));
+        notes.push(format!("{} examples were shortened to cutoff_len", report.truncated));
     }
     if report.split > 0 {
-        progress::say(&format!("note: {} conversations became several examples", report.split));
+        notes.push(format!("{} conversations became several examples", report.split));
     }
     for (what, problems) in
         [("lines that are not valid were skipped", &report.bad), ("lines were left out", &report.dropped)]
     {
         if problems.count > 0 {
-            progress::say(&format!("note: {} {what}:\n{problems}", problems.count));
+            notes.push(format!("{} {what}:\n{problems}", problems.count));
         }
     }
-    for note in &report.notes {
-        progress::say(&format!("note: {note}"));
-    }
+    notes.extend(report.notes.iter().cloned());
+    notes
 }
 
 /// Bytes that could still be taken.
-fn free_memory() -> Option<u64> {
+pub fn free_memory() -> Option<u64> {
     proc::bytes("/proc/meminfo", "MemAvailable")
 }
 
@@ -234,8 +253,15 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// Opens the net and trains it; blocks.
-fn train(ready: Ready, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+/// Opens the net and trains it; blocks. `watch` is given the net's number of values.
+///
+/// # Errors
+/// Fails where the net cannot be opened, and where the run fails.
+pub fn train<W: Observer>(
+    ready: Ready,
+    watch: impl FnOnce(usize) -> W,
+    stop: &AtomicBool,
+) -> anyhow::Result<Outcome> {
     let Ready { config, path, loaded, made, .. } = ready;
     progress::say(&format!("loading {}", config.model.name()));
     let net = config.open_net(&path).with_context(|| format!("cannot train {}", config.model.name()))?;
@@ -246,7 +272,7 @@ fn train(ready: Ready, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     };
     let questions = made.as_ref().map(|made| made.learned.clone()).unwrap_or_default();
     let inputs = Inputs { train: &loaded.train, held_out: &loaded.eval, base, questions };
-    let mut watch = Watch::new(net.values());
+    let mut watch = watch(net.values());
     let mut observer = |event: &Event<'_>| {
         // Not before, since a run begins in an empty folder.
         if let (Event::Begun { .. }, Some(made)) = (event, &made)
@@ -269,10 +295,11 @@ fn inspect(settings: &Settings, ready: &Ready, count: usize) -> anyhow::Result<(
     for example in first {
         if settings.json {
             let Example { id, tokens, labelled, documents } = example;
-            let shown = text.decode(tokens);
-            print::json(
-                &json!({"id": id, "documents": documents, "tokens": tokens, "learned": labelled, "text": shown}),
-            )?;
+            let (shown, spans) = (text.decode(tokens), data::spans(example, text));
+            print::json(&json!({
+                "id": id, "documents": documents, "tokens": tokens, "learned": labelled, "text": shown,
+                "spans": spans,
+            }))?;
         } else {
             print::line(&data::show(example, text, colour))?;
         }

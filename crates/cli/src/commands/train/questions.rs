@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use lore_models::GeneratorText;
+use lore_models::record::RUN;
 use lore_query::training::{AnswerForm, RagConfig};
 use lore_train::config::{RagSettings, TrainConfig};
 use lore_train::data::{DataSettings, DatasetSpec, Format};
-use lore_train::run::EXAMPLES_FOLDER;
+use lore_train::run::{EXAMPLES_FOLDER, RunRecord};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -17,6 +18,9 @@ use super::invented;
 use crate::examples::{self, Wanted};
 use crate::settings::Settings;
 use crate::{open, progress};
+
+/// The file of exercises that were made of documents.
+const EXERCISES: &str = "exercises.jsonl";
 
 /// Files of examples that were made of questions; removed at the end.
 #[derive(Debug)]
@@ -47,6 +51,9 @@ impl Made {
 
 /// The data that `config` names, with files of examples in the place of questions.
 ///
+/// A run that goes on takes the examples that it began with, from `kept`, where it has them all: documents may have changed
+/// since, and others would not fit its checkpoint.
+///
 /// # Errors
 /// As [`examples::make`].
 pub async fn made(
@@ -54,8 +61,12 @@ pub async fn made(
     config: &TrainConfig,
     text: &Arc<GeneratorText>,
     model: &str,
+    kept: Option<&Path>,
 ) -> anyhow::Result<(DataSettings, Option<Made>)> {
     let mut data = config.data.clone();
+    if let Some(found) = kept.and_then(|run| again(config, run)) {
+        return Ok((found.0, Some(found.1)));
+    }
     if config.rag.is_none() && config.invent.is_none() {
         return Ok((data, None));
     }
@@ -65,14 +76,55 @@ pub async fn made(
         of_questions(settings, config, rag, (text, model), &mut data, &mut made).await?;
     }
     if let Some(invent) = config.invent.clone() {
-        let file = made.folder.path().join("exercises.jsonl");
+        let file = made.folder.path().join(EXERCISES);
         let (limits, path) = (settings.config.limits.clone(), file.clone());
         open::blocking(move || invented::write(&invent, &limits, &path)).await?;
         made.files.push(file.clone());
-        let set = DatasetSpec { format: Some(Format::Messages), ..DatasetSpec::file("exercises", &file) };
-        data.train.insert(0, set);
+        data.train.insert(0, exercises(&file));
     }
     Ok((data, Some(made)))
+}
+
+/// Name of the file of examples that are made of the data set at `index`.
+fn file_name(prefix: &str, index: usize, set: &DatasetSpec) -> String {
+    let stem = set.path.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{prefix}{}-{stem}.jsonl", index + 1)
+}
+
+/// The data with the examples that the run in folder `run` began with, where all of them are there.
+fn again(config: &TrainConfig, run: &Path) -> Option<(DataSettings, Made)> {
+    let kept = run.join(EXAMPLES_FOLDER);
+    if !kept.is_dir() || (config.rag.is_none() && config.invent.is_none()) {
+        return None;
+    }
+    let learned = RunRecord::read(&run.join(RUN)).ok()?.data.questions;
+    let folder = tempfile::Builder::new().prefix("lore-train-").tempdir().ok()?;
+    let (mut data, mut files) = (config.data.clone(), Vec::new());
+    let mut take = |name: &str| {
+        let file = folder.path().join(name);
+        std::fs::copy(kept.join(name), &file).ok()?;
+        files.push(file.clone());
+        Some(file)
+    };
+    if let Some(rag) = &config.rag {
+        for (sets, which, prefix) in [(&mut data.train, &rag.train, ""), (&mut data.eval, &rag.eval, "eval-")]
+        {
+            for (index, set) in sets.iter_mut().enumerate().filter(|(index, _)| which.contains(index)) {
+                set.path = take(&file_name(prefix, index, set))?;
+            }
+        }
+    }
+    if config.invent.is_some() {
+        let file = take(EXERCISES)?;
+        data.train.insert(0, exercises(&file));
+    }
+    progress::say("the examples are those that the run began with");
+    Some((data, Made { folder, files, learned }))
+}
+
+/// The exercises as a data set.
+fn exercises(file: &Path) -> DatasetSpec {
+    DatasetSpec { format: Some(Format::Messages), ..DatasetSpec::file("exercises", file) }
 }
 
 /// Puts files of examples in the place of those of questions.
@@ -111,8 +163,7 @@ async fn of_questions(
                 report.unanswerable,
                 report.prompt_tokens
             ));
-            let stem = set.path.file_stem().unwrap_or_default().to_string_lossy();
-            let file = made.folder.path().join(format!("{prefix}{}-{stem}.jsonl", index + 1));
+            let file = made.folder.path().join(file_name(prefix, index, set));
             examples::write(&file, &examples)?;
             set.path.clone_from(&file);
             made.files.push(file);

@@ -21,13 +21,15 @@ const PROMPTS: usize = 4;
 pub struct Ended {
     /// Its folder.
     pub folder: PathBuf,
+    /// What the release is called; by default as the folder.
+    pub name: Option<String>,
     /// The base's files.
     pub base: PathBuf,
     /// What was trained.
     pub method: Method,
 }
 
-/// Makes a candidate of it, called as its folder; `None` where the run was told to stop.
+/// Makes a candidate of it; `None` where the run was told to stop.
 ///
 /// # Errors
 /// When merging fails or merged and unmerged logits differ, and as [`create::create`].
@@ -44,7 +46,7 @@ pub async fn candidate(
         bail!("the run left no model that could become a release");
     };
     let catalog = open::catalog(settings).await?;
-    let Ended { folder, base, method } = ended;
+    let Ended { folder, name, base, method } = ended;
     // In the run's folder, since the other one for temporary files may be small.
     let place = tempfile::Builder::new().prefix(".merged-").tempdir_in(&folder);
     let place = place.with_context(|| format!("cannot write {}", folder.display()))?;
@@ -67,7 +69,10 @@ pub async fn candidate(
             (merged, None)
         }
     };
-    let name = create::name_of(&folder)?;
+    let name = match name {
+        Some(name) => name,
+        None => create::name_of(&folder)?,
+    };
     let new = NewModel { model, adapter, name: Some(name), run: Some(folder.join(RUN)) };
     Ok(Some(create::create(settings, &catalog, new).await?))
 }

@@ -1,0 +1,100 @@
+//! Reads the examples of a training in a process of its own, which may take long and much memory, and ends with whoever waits.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use lore_server::trainings::{ConfigProblem, DeskError, PreviewExample, TrainingPreview};
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::config::FILE;
+use super::{failed, folder, with_total};
+use crate::settings::Settings;
+
+/// Longest that it may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Most bytes of what it prints that are taken.
+const MOST: usize = 16 << 20;
+
+/// What a training would do, and what is to be told of it; or why it cannot.
+pub async fn plan(
+    settings: &Settings,
+    text: &str,
+) -> Result<Result<(Value, Vec<String>), ConfigProblem>, DeskError> {
+    let said = run(settings, text, &["--dry-run"]).await?;
+    let mut plan: Value = match said.printed.first().map(|line| serde_json::from_str(line)) {
+        Some(Ok(plan)) => plan,
+        _ => return Ok(Err(said.problem())),
+    };
+    let parts = ["weights", "values", "gradients", "moments", "activations", "logits"];
+    let total = parts.iter().filter_map(|part| plan["memory"][part].as_u64()).sum();
+    plan["memory"] = with_total(plan["memory"].take(), total);
+    Ok(Ok((plan, said.notes())))
+}
+
+/// The first `count` examples.
+pub async fn preview(settings: &Settings, text: &str, count: usize) -> Result<TrainingPreview, DeskError> {
+    let said = run(settings, text, &["--inspect", &count.to_string()]).await?;
+    if said.printed.is_empty() {
+        return Err(DeskError::Refused(said.problem().message));
+    }
+    let examples = said.printed.iter().map(|line| serde_json::from_str::<PreviewExample>(line));
+    let examples = examples.collect::<Result<Vec<_>, _>>().map_err(|error| failed(error.into()))?;
+    Ok(TrainingPreview { examples, notes: said.notes() })
+}
+
+/// What a process printed, and what it said beside.
+struct Said {
+    printed: Vec<String>,
+    told: String,
+}
+
+impl Said {
+    fn notes(&self) -> Vec<String> {
+        self.told.lines().filter_map(|line| line.strip_prefix("note: ")).map(str::to_owned).collect()
+    }
+
+    /// Why it ended without what was asked for.
+    fn problem(&self) -> ConfigProblem {
+        let error = self.told.split_once("error: ").map(|(_, error)| error.trim());
+        let message = error.unwrap_or("the examples could not be read; the server's log may say why");
+        ConfigProblem { key: None, line: None, message: message.chars().take(2000).collect() }
+    }
+}
+
+/// `lore train` with the settings of this process.
+async fn run(settings: &Settings, text: &str, more: &[&str]) -> Result<Said, DeskError> {
+    let make = || {
+        let place = tempfile::Builder::new().prefix("lore-check-").tempdir()?;
+        let file = place.path().join(FILE);
+        std::fs::write(&file, text)?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("train").arg(&file).args(more).arg("--gently").arg("--json");
+        command.args(settings.flags());
+        let output = folder(&settings.data_dir, "new").display().to_string();
+        command.arg(format!("output_dir={}", Value::String(output)));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        anyhow::Ok((place, command))
+    };
+    let (_place, mut command) = make().map_err(failed)?;
+    let output = tokio::time::timeout(PATIENCE, command.output()).await;
+    let Ok(output) = output else {
+        let seconds = PATIENCE.as_secs();
+        return Err(DeskError::Refused(format!(
+            "reading the examples took more than {seconds} s; bound them with max_samples"
+        )));
+    };
+    let output = output.map_err(|error| failed(error.into()))?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        tracing::debug!(status = %output.status, told, "reading examples failed");
+    }
+    if output.stdout.len() > MOST {
+        return Err(DeskError::Refused(
+            "the examples are too long to be shown; set a smaller cutoff_len".into(),
+        ));
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let printed = printed.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect();
+    Ok(Said { printed, told })
+}
