@@ -79,7 +79,7 @@ async fn the_first_load_of_a_page_is_small() {
             for asset in &assets {
                 bytes += with(&world, asset, &[("accept-encoding", "gzip, br")]).await.expect(200).body.len();
             }
-            println!("{path} in {language}: {bytes} bytes in {} requests", assets.len() + 1);
+            eprintln!("{path} in {language}: {bytes} bytes in {} requests", assets.len() + 1);
             assert!(bytes <= FIRST_LOAD, "{path}: {bytes} bytes");
         }
     }

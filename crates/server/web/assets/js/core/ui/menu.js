@@ -22,7 +22,10 @@ export function menu(button, items) {
     removeEventListener("scroll", away, true);
     if (focus) button.focus();
   };
-  const away = () => close(false);
+  // What else scrolls on the page, such as an answer that comes in, moves the button nowhere.
+  const away = (event) => {
+    if (event.type === "resize" || event.target.contains(button)) close(false);
+  };
   const outside = (event) => {
     if (!element.contains(event.target) && !button.contains(event.target)) close(false);
   };

@@ -25,7 +25,7 @@ export function popover(anchor, content, { side = "bottom" } = {}) {
     if (open === hide) open = null;
   };
   const away = (event) => {
-    if (!element?.contains(event.target)) hide();
+    if (event.target.contains(anchor)) hide();
   };
   const escape = (event) => {
     if (event.key !== "Escape") return;
