@@ -27,7 +27,7 @@ const ARRIVED_MS = 1_000;
 await load("documents");
 const root = $("#documents");
 const frame = $("main");
-let { filters, open, view } = readAddress();
+let { filters, open, view, place } = readAddress();
 let facets = null;
 
 const store = documentStore((error, fresh) => {
@@ -77,7 +77,7 @@ function build() {
   if (isAdmin) dropTarget(frame, take);
   addEventListener("popstate", () => {
     const before = open;
-    ({ filters, open, view } = readAddress());
+    ({ filters, open, view, place } = readAddress());
     filtersBar.set(filters);
     list.setOrder(filters);
     store.reset(filters);
@@ -177,6 +177,7 @@ function setFilters(next, fromBar = false) {
 function openDocument(id) {
   if (open === id) return pane.focus();
   view = "text";
+  place = null;
   open = id;
   history.pushState(null, "", address(filters, open, view));
   showOpen(true);
@@ -195,7 +196,7 @@ function showOpen(focus) {
   root.classList.toggle("with-open", open !== null);
   list.setOpen(open);
   if (open === null) return pane.hide();
-  pane.show(open, view);
+  pane.show(open, view, place);
   if (focus) pane.focus();
   return undefined;
 }

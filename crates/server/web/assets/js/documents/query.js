@@ -12,7 +12,13 @@ export function readAddress(url = new URL(location.href)) {
   filters.descending = given.get("descending") === "1";
   filters.sort ||= "name";
   const open = url.pathname.match(/^\/documents\/([^/]+)$/)?.[1] ?? null;
-  return { filters, open: open && decodeURIComponent(open), view: given.get("view") ?? "text" };
+  return { filters, open: open && decodeURIComponent(open), view: given.get("view") ?? "text", place: readPlace(given) };
+}
+
+/** The stretch of the open document that an address points at, or null. */
+function readPlace(given) {
+  const [version, start, end] = ["version", "start", "end"].map((name) => Number(given.get(name) ?? Number.NaN));
+  return Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start < end ? { version, start, end } : null;
 }
 
 /** The address of filters and of a document that is open, or null. */

@@ -17,10 +17,11 @@ const NEAR = "1500px";
 /** Height of a window that was never shown: lines of so many characters. */
 const GUESS = (WINDOW / 70) * 26;
 
-/** The text of a document; an element with .destroy(). */
-export function textView(document) {
+/** The text of a document, `place` {start, end} of it in sight; an element with .destroy(). */
+export function textView(document, place = null) {
   const element = h("div", { class: "text-view" });
   let observer = null;
+  let aimed = place === null;
   const start = async () => {
     replace(element, skeleton(8));
     try {
@@ -46,13 +47,20 @@ export function textView(document) {
       try {
         const found = one.index === 0 ? first : await part(document.id, one.index);
         if (one.state !== "loading") return;
-        fill(one.box, found, one.index);
+        fill(one.box, found, one.index, place);
         one.state = "shown";
       } catch (error) {
         one.state = "failed";
         replace(one.box, errorState(error, () => load(one)));
       }
       one.box.style.removeProperty("height");
+      aim();
+    };
+    const aim = () => {
+      const wanted = aimed ? null : element.querySelector(".chunk.wanted");
+      if (!wanted) return;
+      wanted.scrollIntoView({ block: "start" });
+      aimed = true;
     };
     const unload = (one) => {
       if (one.state === "shown") {
@@ -72,6 +80,7 @@ export function textView(document) {
       h("p", { class: "text-about dim small" }, plural("documents.text.about", document.chunks, { chars: number(first.total) })),
       windows.map(({ box }) => box));
     for (const { box } of windows) observer.observe(box);
+    if (place) windows[Math.floor(place.start / WINDOW)]?.box.scrollIntoView({ block: "start" });
   }
 
   start();
@@ -92,8 +101,8 @@ async function part(id, index) {
   return { start, total: text.total, points: Array.from(text.text), chunks: places };
 }
 
-/** Shows a window: from the first line that begins in it to the end of the last one. */
-function fill(box, { start, total, points, chunks }, index) {
+/** Shows a window: from the first line that begins in it to the end of the last one; chunks of `place` stand out. */
+function fill(box, { start, total, points, chunks }, index, place) {
   const lineEnd = (from) => {
     const at = points.indexOf("\n", from);
     return at >= 0 && at - from < LOOK ? at + 1 : from;
@@ -104,7 +113,8 @@ function fill(box, { start, total, points, chunks }, index) {
     const text = points.slice(from - start, to - start).join("");
     // Between two chunks there is often nothing but the empty line.
     if (within.length === 0 && text.trim() === "") return null;
-    return h("div", { class: ["chunk", within.length === 0 && "none", within.length > 1 && "shared"] },
+    const wanted = place !== null && from < place.end && to > place.start;
+    return h("div", { class: ["chunk", within.length === 0 && "none", within.length > 1 && "shared", wanted && "wanted"] },
       opens.map(border),
       within.length > 1 && opens.length === 0 && h("div", { class: "chunk-note" }, t("documents.text.shared")),
       h("div", { class: "chunk-text" }, lines(text.replace(/^\n+/, "").trimEnd())));
