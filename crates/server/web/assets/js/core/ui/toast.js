@@ -1,8 +1,10 @@
 // Short messages at the page's edge, and what screen readers are told.
 
 import { h } from "../dom.js";
+import { copyText } from "../format.js";
 import { t } from "../i18n.js";
 import { iconButton } from "../icons.js";
+import { errorWords } from "./states.js";
 
 /** Most messages at once; older ones make room. */
 const SHOWN = 4;
@@ -51,7 +53,14 @@ export function toast(message, { kind = "info", action = null, ms = action || ki
 export function report(error) {
   if (error?.name === "AbortError" || error?.status === 401) return;
   if (error?.name !== "ApiError") console.error(error);
-  toast(error?.status === 0 ? t("core.offline") : error?.message || t("core.failed"), { kind: "bad" });
+  toast(errorWords(error), { kind: "bad" });
+}
+
+/** Copies a text and says whether that worked. */
+export async function copied(text, words = t("core.copied")) {
+  const done = await copyText(text);
+  toast(done ? words : t("core.copyFailed"), { kind: done ? "good" : "bad" });
+  return done;
 }
 
 /** Says a text to screen readers without showing it. */
