@@ -109,7 +109,7 @@ export class Conversations {
   }
 
   async #rename({ id, title }) {
-    const wanted = await promptDialog({ title: t("ask.conversations.rename"), label: t("ask.conversations.title"), value: title, confirm: t("ask.conversations.save"), maxLength: TITLE_CHARS });
+    const wanted = await promptDialog({ title: t("ask.conversations.rename"), label: t("ask.conversations.title"), value: title, confirm: t("core.save"), maxLength: TITLE_CHARS });
     if (wanted === null || !wanted.trim() || wanted === title) return;
     try {
       const renamed = await api.patch(`/v1/conversations/${id}`, { title: wanted.trim() });
