@@ -86,6 +86,7 @@ export default {
   "documents.retrying": "“{name}” is read once more",
   "documents.retryAll": "Try all again",
   "documents.retryingAll": "All are read once more",
+  "documents.retryingSome": "{n} of {all} are read once more",
   "documents.openToAll": "Let everyone read “{name}”?",
   "documents.openToAll.text": "Without groups, everyone who can ask Lore may read it. This holds at once.",
   "documents.openToAll.yes": "Let everyone read it",

@@ -83,6 +83,7 @@ export default {
   "documents.retrying": "正在重新读取“{name}”",
   "documents.retryAll": "全部重试",
   "documents.retryingAll": "正在重新读取全部失败的文件",
+  "documents.retryingSome": "正在重新读取 {all} 个失败文件中的 {n} 个",
   "documents.openToAll": "允许所有人阅读“{name}”？",
   "documents.openToAll.text": "不指定用户组时，凡能使用 Lore 的人都可以阅读，且立即生效。",
   "documents.openToAll.yes": "允许所有人阅读",
