@@ -88,7 +88,7 @@ export default {
   "ask.source.table": "表格",
   "ask.source.original": "打开原文件",
   "ask.source.back": "回到引文",
-  "ask.source.only": "只问这份文档",
+  "ask.source.only": "只问这篇文档",
   "ask.source.close": "关闭原文",
   "ask.source.position": "在文档中的位置",
   "ask.source.previous": "上一处引文",

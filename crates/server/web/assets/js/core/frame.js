@@ -5,7 +5,7 @@
 import { ApiError, api, signInPath } from "./api.js";
 import { $, h, replace } from "./dom.js";
 import { cookie, setCookie } from "./format.js";
-import { load, plural, t } from "./i18n.js";
+import { load, modelName, plural, t } from "./i18n.js";
 import { report } from "./ui/toast.js";
 
 const root = document.documentElement;
@@ -23,11 +23,6 @@ export async function refreshMe() {
   }
 }
 
-/** The model in words: a release by its name, no model as such. */
-function modelName({ name, release }) {
-  return release ?? (name === "extractive" ? t("core.model.none") : name);
-}
-
 function draw(state, signedOut = false) {
   const line = $("#state-line");
   if (!line) return;
@@ -40,12 +35,12 @@ function draw(state, signedOut = false) {
     line.removeAttribute("title");
     return;
   }
-  const parts = [state.model.state === "ready" ? modelName(state.model) : t(`core.state.${state.model.state}`)];
+  const parts = [state.model.state === "ready" ? (state.model.release ?? modelName(state.model.name)) : t(`core.state.${state.model.state}`)];
   const waiting = state.queue.questions + state.queue.waiting;
   if (waiting > 0) parts.push(plural("core.state.queue", waiting));
   replace(words, parts.join(" · "));
   const { name, release, notes } = state.model;
-  line.title = [modelName(state.model), release && name, ...notes].filter(Boolean).join("\n");
+  line.title = [release, modelName(name), ...notes].filter(Boolean).join("\n");
 }
 
 function theme() {

@@ -5,6 +5,7 @@
 //   plural("ask.sources", n)    key "ask.sources.one" or "ask.sources.other", {n} is the number
 //   number(n, options?)         date(value, options?)  dateTime(value)  time(value)  ago(value)
 //   duration(seconds)           bytes(n)  percent(0…1)  languageName("de")  day("2026-01-31")
+//   modelName(name)             the model that writes, or that there is none
 //   lang                        "en" or "zh"
 //
 // Word files are `export default { "area.key": "words {name}", … };` where the object is strict JSON (double quotes, no
@@ -72,6 +73,9 @@ export const time = (value) => date(value, { timeStyle: "short" });
 
 /** A day without a time, such as 2026-01-31: the same day wherever one is. */
 export const day = (text) => date(`${text}T12:00:00`);
+
+/** The model that writes, in words; `extractive` is the API's word for none. */
+export const modelName = (name) => (name === "extractive" ? t("core.model.none") : name);
 
 /** The name of a language; its code where that is none that the browser knows. */
 export function languageName(code) {
