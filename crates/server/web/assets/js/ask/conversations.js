@@ -102,7 +102,7 @@ export class Conversations {
   entries(conversation) {
     return [
       { label: t("ask.conversations.rename"), icon: "edit", run: () => this.#rename(conversation) },
-      { label: t("ask.conversations.export"), icon: "download", run: () => location.assign(`/v1/conversations/${conversation.id}/export`) },
+      { label: t("ask.conversations.export"), icon: "download", run: () => h("a", { href: `/v1/conversations/${conversation.id}/export`, download: "" }).click() },
       "-",
       { label: t("ask.conversations.delete"), icon: "trash", danger: true, run: () => this.#remove(conversation) },
     ];

@@ -275,6 +275,7 @@ async function show(id, { push = true } = {}) {
     detail = await api.get(`/v1/conversations/${encodeURIComponent(id)}`);
   } catch (error) {
     if (mine !== shows || open.id !== id) return undefined;
+    if (open.turns.length > 0) return undefined;
     open.id = null;
     replace(thread, error.status === 404 ? missing() : errorState(error, () => show(id, { push: false })));
     return undefined;
@@ -282,12 +283,14 @@ async function show(id, { push = true } = {}) {
   if (mine !== shows || open.id !== id) return undefined;
   name(detail.title);
   moreButton.hidden = false;
-  open.turns = detail.history.map((kept) => {
+  const earlier = detail.history.map((kept) => {
     const turn = new Turn(kept.question, page);
     turn.kept = true;
     turn.restore(kept);
     return turn;
   });
+  // What was asked while they came stands behind them.
+  open.turns = [...earlier, ...open.turns];
   replace(thread, open.turns.map((turn) => turn.element));
   toEnd();
   ready();

@@ -16,7 +16,7 @@ const label = (release) => `${release.name}@${release.id.slice(0, 12)}`;
 export function releasesView(chosen, note) {
   const line = h("div", {});
   const list = h("div", {}, skeleton(4));
-  const detail = h("div", { class: "release-detail", "aria-live": "polite" });
+  const detail = h("div", { class: "release-detail" });
   const element = h("div", { class: "releases" }, line, h("div", { class: "release-split" }, list, detail));
   let open = chosen;
 

@@ -27,7 +27,7 @@ export function toast(message, { kind = "info", action = null, ms = action || ki
     close();
     action.run();
   };
-  const element = h("div", { class: ["toast", kind], role: kind === "bad" ? "alert" : "status" },
+  const element = h("div", { class: ["toast", kind, action && "can-act"], role: kind === "bad" ? "alert" : "status" },
     h("span", { class: "toast-text" }, message),
     action && h("button", { type: "button", class: "button small", onClick: run }, action.label),
     iconButton("close", t("core.close"), { class: "small", onClick: close }));
@@ -44,7 +44,8 @@ export function toast(message, { kind = "info", action = null, ms = action || ki
   // A modal dialog makes the rest of the page inert, messages too, unless they are in it.
   (document.querySelector("dialog[open]:modal") ?? document.body).append(region);
   region.append(element);
-  while (region.children.length > SHOWN) region.firstElementChild.remove();
+  // What can still be undone stays longest.
+  while (region.children.length > SHOWN) (region.querySelector(".toast:not(.can-act, :last-child)") ?? region.firstElementChild).remove();
   release();
   return close;
 }
