@@ -282,7 +282,9 @@ fn follower(index: Index, stop: watch::Receiver<bool>) -> JoinHandle<anyhow::Res
 
 /// Keeps a process that trains; it hears by the end of its stdin that it is to end, and ends with this process whatever happens.
 fn trainer(settings: &Settings, stop: watch::Receiver<bool>) -> JoinHandle<anyhow::Result<()>> {
-    let flags = settings.flags();
+    let mut flags = settings.flags();
+    flags.extend(settings.config.log.level.iter().flat_map(|level| ["--log".to_owned(), level.clone()]));
+    flags.extend(settings.quiet.then(|| "--quiet".to_owned()));
     tokio::spawn(async move {
         loop {
             let mut command = tokio::process::Command::new(std::env::current_exe()?);

@@ -258,7 +258,7 @@ mod tests {
         let found = compare(old, new);
         assert_eq!(
             shown(&found),
-            ["Trips are approved early. You have [-28-]{+30+} days of leave. The rest stays.{+ More.+}"]
+            ["Trips are approved early. You have [-28-]{+30+} days of leave. The rest stays. {+More.+}"]
         );
         assert_eq!((found.hunks[0].from_start, found.hunks[0].to_start), (0, 0));
     }
