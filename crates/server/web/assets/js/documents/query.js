@@ -12,7 +12,13 @@ export function readAddress(url = new URL(location.href)) {
   filters.descending = given.get("descending") === "1";
   filters.sort ||= "name";
   const open = url.pathname.match(/^\/documents\/([^/]+)$/)?.[1] ?? null;
-  return { filters, open: open && decodeURIComponent(open), view: given.get("view") ?? "text" };
+  return { filters, open: open && decodeURIComponent(open), view: given.get("view") ?? "text", place: readPlace(given) };
+}
+
+/** The place in a version of the document that a link leads to, in code points; null for none. */
+function readPlace(given) {
+  const [version, start, end] = ["version", "start", "end"].map((name) => Number.parseInt(given.get(name) ?? "", 10));
+  return start >= 0 && end > start ? { version, start, end } : null;
 }
 
 /** The address of filters and of a document that is open, or null. */

@@ -16,9 +16,11 @@ const LOOK = 1_500;
 const NEAR = "1500px";
 /** Height of a window that was never shown: lines of so many characters. */
 const GUESS = (WINDOW / 70) * 26;
+/** How long the place that was looked for is kept in sight while what is around it comes. */
+const AIM_MS = 2_500;
 
-/** The text of a document; an element with .destroy(). */
-export function textView(document) {
+/** The text of a document, `place` ({start, end}) marked and in sight; an element with .destroy(). */
+export function textView(document, place = null) {
   const element = h("div", { class: "text-view" });
   let observer = null;
   const start = async () => {
@@ -41,13 +43,19 @@ export function textView(document) {
       if (index > 0) box.style.setProperty("height", `${GUESS}px`);
       return { box, index, state: "empty" };
     });
+    const until = performance.now() + AIM_MS;
+    const aim = () => {
+      if (place && performance.now() < until) element.querySelector(".chunk.found")?.scrollIntoView({ block: "start" });
+    };
     const load = async (one) => {
       one.state = "loading";
       try {
         const found = one.index === 0 ? first : await part(document.id, one.index);
         if (one.state !== "loading") return;
-        fill(one.box, found, one.index);
+        fill(one.box, found, one.index, place);
         one.state = "shown";
+        one.box.style.removeProperty("height");
+        aim();
       } catch (error) {
         one.state = "failed";
         replace(one.box, errorState(error, () => load(one)));
@@ -71,6 +79,7 @@ export function textView(document) {
     replace(element,
       h("p", { class: "text-about dim small" }, plural("documents.text.about", document.chunks, { chars: number(first.total) })),
       windows.map(({ box }) => box));
+    if (place) windows[Math.min(windows.length - 1, Math.floor(place.start / WINDOW))].box.scrollIntoView({ block: "start" });
     for (const { box } of windows) observer.observe(box);
   }
 
@@ -93,7 +102,7 @@ async function part(id, index) {
 }
 
 /** Shows a window: from the first line that begins in it to the end of the last one. */
-function fill(box, { start, total, points, chunks }, index) {
+function fill(box, { start, total, points, chunks }, index, place) {
   const lineEnd = (from) => {
     const at = points.indexOf("\n", from);
     return at >= 0 && at - from < LOOK ? at + 1 : from;
@@ -104,7 +113,8 @@ function fill(box, { start, total, points, chunks }, index) {
     const text = points.slice(from - start, to - start).join("");
     // Between two chunks there is often nothing but the empty line.
     if (within.length === 0 && text.trim() === "") return null;
-    return h("div", { class: ["chunk", within.length === 0 && "none", within.length > 1 && "shared"] },
+    const found = place && from < place.end && to > place.start;
+    return h("div", { class: ["chunk", within.length === 0 && "none", within.length > 1 && "shared", found && "found"] },
       opens.map(border),
       within.length > 1 && opens.length === 0 && h("div", { class: "chunk-note" }, t("documents.text.shared")),
       h("div", { class: "chunk-text" }, lines(text.replace(/^\n+/, "").trimEnd())));

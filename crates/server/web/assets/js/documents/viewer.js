@@ -21,7 +21,7 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
   let text = null;
   const element = h("section", { class: "doc-open", "aria-label": t("documents.opened"), tabindex: "-1", hidden: true });
 
-  async function show(id, view) {
+  async function show(id, view, place = null) {
     const mine = (asked += 1);
     element.hidden = false;
     if (current?.id !== id) {
@@ -30,14 +30,14 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
     }
     try {
       const document = await api.get(documentPath(id));
-      if (mine === asked) draw(document, view);
+      if (mine === asked) draw(document, view, place);
     } catch (error) {
       if (mine !== asked) return;
       leave();
       const missing = error.status === 404;
       replace(element, bar(null), h("div", { class: "doc-content" }, missing
         ? emptyState({ icon: "document", title: t("documents.gone"), text: t("documents.gone.text"), action: h("button", { type: "button", class: "button", onClick: onClose }, t("documents.back")) })
-        : errorState(error, () => show(id, view))));
+        : errorState(error, () => show(id, view, place))));
     }
   }
 
@@ -47,7 +47,7 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
     current = null;
   }
 
-  function draw(document, view) {
+  function draw(document, view, place = null) {
     leave();
     current = document;
     const edit = () => editDialog(document, groups(), (saved) => {
@@ -57,7 +57,7 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
     let shown = view;
     const failed = document.state === "failed";
     const panels = tabs([
-      { id: "text", label: t("documents.tab.text"), panel: () => content(document) },
+      { id: "text", label: t("documents.tab.text"), panel: () => content(document, place) },
       { id: "versions", label: t("documents.tab.versions", { n: document.versions.length }), panel: () => versions(document) },
       { id: "details", label: t("documents.tab.details"), panel: () => details(document, { onTag, onEdit: edit }) },
     ], { selected: view, label: t("documents.tabs"), onSelect: (id) => {
@@ -75,9 +75,10 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
         panels.element));
   }
 
-  function content(document) {
+  function content(document, place) {
     if (document.version === 0) return emptyState({ icon: "document", title: t("documents.text.none") });
-    text = textView(document);
+    // Of another version, a place would be a wrong one.
+    text = textView(document, place?.version === document.version ? place : null);
     return text;
   }
 
