@@ -1,0 +1,294 @@
+//! The page where questions are asked.
+
+use fantoccini::key::Key;
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::corpus::{QUESTION, QUOTE};
+use crate::stubs;
+use crate::world::World;
+
+/// The last turn, once it is done.
+pub const DONE: &str = ".turn:last-child[data-state=done]";
+const TEXT: &str = ".turn:last-child .answer-text";
+
+/// Asks and waits for the answer; its words.
+pub fn ask(browser: &Browser, question: &str) -> String {
+    let before = browser.count(".turn");
+    browser.type_into(".composer-input", "", &format!("{question}{}", Key::Enter));
+    browser.until(&format!("document.querySelectorAll('.turn').length === {}", before + 1));
+    browser.see(DONE, "");
+    // The server makes HTML of it a moment later.
+    browser.see(".turn:last-child .answer-text.prose", "");
+    browser.text(TEXT)
+}
+
+/// The citations of the conversation's last answer, as the server keeps them.
+fn kept_citations(world: &World) -> Vec<Value> {
+    let path = world.browser.until("location.pathname.startsWith('/c/') && location.pathname.slice(3)");
+    let path = format!("/v1/conversations/{}", path.as_str().unwrap());
+    let (status, detail) = world.server.send("GET", &path, None, None);
+    assert_eq!(status, 200, "{detail}");
+    let last = detail["history"].as_array().unwrap().last().unwrap();
+    last["summary"]["citations"].as_array().unwrap().clone()
+}
+
+/// What is highlighted in the source, all of it, in sight.
+fn highlighted(browser: &Browser) -> String {
+    browser.see(".source-text mark", "");
+    let inside = "(() => { const [m, b] = ['.source-text mark', '.source-text'].map((css) => document.querySelector(css).getBoundingClientRect());
+        return m.top >= b.top && m.top < b.bottom; })()";
+    browser.until(inside);
+    let all = "return [...document.querySelectorAll('.source-text mark')].map((mark) => mark.textContent).join('')";
+    browser.js(all).as_str().unwrap().to_owned()
+}
+
+pub fn streams_cites_and_opens(world: &World) {
+    let browser = &world.browser;
+    browser.open("/");
+    // An empty page suggests questions.
+    browser.see(".suggestion", "");
+    browser.js(
+        "window.states = [];
+         new MutationObserver(() => {
+           const turn = document.querySelector('.turn');
+           const now = turn && `${turn.dataset.state} ${turn.querySelector('.answer-text').textContent.length > 0}`;
+           if (now && window.states.at(-1) !== now) window.states.push(now);
+         }).observe(document.querySelector('.thread'), {subtree: true, childList: true, attributes: true});",
+    );
+    let answer = ask(browser, QUESTION);
+    assert!(answer.contains("30 days"), "{answer}");
+    let states = browser.js("return window.states");
+    let states: Vec<&str> = states.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(states.first(), Some(&"waiting false"), "{states:?}");
+    assert!(states.contains(&"writing true"), "it does not stream: {states:?}");
+
+    let citations = kept_citations(world);
+    let quote = citations[0]["quote"].as_str().unwrap();
+    assert!(quote.contains(QUOTE), "{citations:?}");
+    // Pointed at, and with the focus, the mark shows its quote, the document and the heading.
+    let mark = ".turn:last-child .answer-text button.cite";
+    for point in [true, false] {
+        if point {
+            browser.hover(mark, "1");
+        } else {
+            browser.js("document.querySelector('.turn:last-child .answer-text button.cite').focus()");
+        }
+        let card = browser.text(".popover");
+        assert!(card.contains("30 days of vacation") && card.contains("Leave") && card.contains("Vacation"), "{card}");
+        browser.press(Key::Escape);
+        browser.gone(".popover", "");
+    }
+    // A click opens the source at the exact span.
+    browser.click(mark, "1");
+    assert_eq!(highlighted(browser), quote);
+    let original = browser.js("return document.querySelector('.source-tools a').getAttribute('href')");
+    let original = original.as_str().unwrap();
+    let (status, _) = world.server.send("GET", original, None, None);
+    assert!(status == 200 && original.contains("/content?version=1"), "{status} {original}");
+    browser.press(Key::Escape);
+    browser.gone(".source", "");
+    browser.until("document.activeElement.matches('button.cite')");
+
+    // A long text is opened in its midst, and a PDF leads to its page.
+    browser.click("a", "New conversation");
+    let answer = ask(browser, "How often is machine 257 of the northern hall serviced?");
+    assert!(answer.contains("260 weeks"), "{answer}");
+    browser.click(mark, "1");
+    let quote = kept_citations(world)[0]["quote"].clone();
+    assert_eq!(json!(highlighted(browser)), quote);
+    browser.click("a", "New conversation");
+    ask(browser, "What is the operating temperature of the K110?");
+    let cited = kept_citations(world);
+    assert!(cited[0]["name"].as_str().unwrap().ends_with(".pdf"), "{cited:?}");
+    browser.click(mark, "1");
+    assert_eq!(json!(highlighted(browser)), cited[0]["quote"]);
+    let page = format!("#page={}", cited[0]["page"]);
+    browser.until(&format!("document.querySelector('.source-tools a').href.endsWith('{page}')"));
+    browser.click(".source button", "Close the source");
+}
+
+pub fn goes_on_and_judges(world: &World) {
+    let browser = &world.browser;
+    browser.open("/");
+    ask(browser, QUESTION);
+    let answer = ask(browser, "And in Shanghai?");
+    assert!(answer.contains("15 days"), "{answer}");
+    assert!(browser.sees(".answer-remark", "Shanghai"), "what was looked for is told");
+
+    browser.cdp("Browser.grantPermissions", json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}));
+    browser.click(".turn:last-child button", "Copy");
+    browser.see(".toast", "Copied");
+    let copied = browser.js("return navigator.clipboard.readText()");
+    assert!(copied.as_str().unwrap().contains("15 days") && copied.as_str().unwrap().contains("[^1]:"), "{copied}");
+
+    browser.click(".turn:last-child button", "Not helpful");
+    browser.click(".feedback-form .chip", "incomplete");
+    browser.click(".feedback-form button", "Write the better answer");
+    browser.fill(".better-answer", "15 days, and three more after five years.");
+    browser.click(".feedback-form button[type=submit]", "");
+    browser.see(".toast", "This is kept");
+    browser.see(".turn:last-child button[aria-pressed=true]", "Not helpful");
+    // It can be learned from now.
+    let (_, choices) = world.server.send("GET", "/v1/trainings/choices", None, None);
+    assert!(choices["datasets"].as_array().unwrap().iter().any(|set| set["kind"] == "feedback"), "{choices}");
+    browser.click(".turn:last-child button", "Not helpful");
+    browser.see(".toast", "Taken back");
+
+    // Again takes the last one's place; so does the edited question.
+    browser.click(".turn:last-child button", "Answer again");
+    browser.see(DONE, "Shanghai");
+    browser.until("document.querySelectorAll('.turn').length === 2");
+    browser.click(".turn:last-child button", "Edit the question");
+    browser.fill(".composer-input", "");
+    browser.type_into(".composer-input", "", &format!("How long is parental leave paid?{}", Key::Enter));
+    browser.see(DONE, "14 weeks");
+    browser.until("document.querySelectorAll('.turn').length === 2");
+    // A reload shows the same.
+    browser.see(".conversation a[aria-current=page]", "");
+    browser.reload();
+    browser.see(DONE, "14 weeks");
+    assert_eq!(browser.count(".turn"), 2);
+}
+
+pub fn conversations(world: &World) {
+    let browser = &world.browser;
+    let menu = |entry: &str| {
+        browser.click(".conversation:first-child button", "What to do with");
+        browser.click("[role=menuitem]", entry);
+    };
+    browser.open("/");
+    ask(browser, "When does the canteen open?");
+    browser.see(".conversation:first-child", "canteen");
+    menu("Rename");
+    browser.fill("dialog input", "Lunch hours");
+    browser.click("dialog button", "Save");
+    browser.see(".conversation:first-child", "Lunch hours");
+    browser.see("h1", "Lunch hours");
+    browser.type_into(".conversation-search input", "", "lunch ho");
+    browser.until("document.querySelectorAll('.conversation').length === 1");
+    browser.type_into(".conversation-search input", "", "xyz");
+    browser.see(".conversations .empty", "No conversation matches");
+    browser.fill(".conversation-search input", "");
+    browser.see(".conversation:first-child", "Lunch hours");
+
+    let id = browser.path();
+    let id = id.strip_prefix("/c/").unwrap();
+    let export = format!("return fetch('/v1/conversations/{id}/export').then((answer) => answer.text())");
+    let export = browser.js(&export);
+    assert!(export.as_str().unwrap().contains("[^1]:") && export.as_str().unwrap().contains("noon"), "{export}");
+
+    menu("Delete");
+    browser.see("dialog", "cannot be undone");
+    browser.press(Key::Escape);
+    browser.gone("dialog", "");
+    menu("Delete");
+    browser.click("dialog button.danger", "Delete");
+    browser.gone(".conversation", "Lunch hours");
+    browser.see(".welcome", "");
+    assert_eq!(browser.path(), "/");
+    browser.open(&format!("/c/{id}"));
+    browser.see(".empty", "There is no such conversation");
+}
+
+pub fn finds_nothing_and_filters(world: &World) {
+    let browser = &world.browser;
+    browser.open("/");
+    let answer = ask(browser, "Who won the world championship of chess?");
+    browser.see(".turn.not-found", "");
+    assert!(!answer.contains("30 days"), "{answer}");
+    browser.see(".turn .nearest", "");
+
+    // One document alone is asked, until the filter is taken away.
+    browser.open("/");
+    ask(browser, QUESTION);
+    browser.click(".turn:last-child .source-chip", "");
+    browser.click(".source button", "Ask this document alone");
+    browser.see(".filter-chips .chip", "Leave");
+    browser.click(".source button", "Close the source");
+    browser.type_into(".composer-input", "", &format!("What does a lunch in the canteen cost?{}", Key::Enter));
+    browser.see(".turn:last-child.not-found", "Only filtered documents were searched");
+    browser.click(".turn:last-child button", "Ask all documents");
+    browser.see(DONE, "6.50");
+    assert!(!browser.sees(".filter-chips .chip", ""));
+    browser.click("button", "Filters");
+    browser.click(".filters .chip", "Chinese");
+    browser.see(".filter-chips .chip", "Chinese");
+    browser.click("button", "Clear all filters");
+    browser.gone(".filter-chips .chip", "");
+}
+
+pub fn stops_and_doubts(world: &World) {
+    let browser = &world.browser;
+    browser.open("/");
+    browser.see(".composer-input", "");
+    let token = |text: &str| ("token", json!({ "text": text }));
+    let sources = ("sources", json!({"passages": []}));
+    stubs::answer(browser, &[sources.clone(), token("It begins "), token("and does not ")], 30, false);
+    browser.type_into(".composer-input", "", &format!("A long one?{}", Key::Enter));
+    browser.see(".answer-text", "and does not");
+    browser.click("button", "Stop the answer");
+    browser.see(".turn[data-state=stopped]", "Stopped");
+
+    let text = "Lunch is at noon. The cook is a former pilot.";
+    let citations =
+        [stubs::citation(text, "Lunch is at noon.", "The canteen opens at noon.", "supported"),
+         stubs::citation(text, "The cook is a former pilot.", "Pilots get lunch.", "unsupported")];
+    let mut events = vec![sources, token("Lunch is at noon. "), token("The cook is a former pilot.")];
+    events.extend(citations.iter().map(|citation| ("citation", json!({ "citation": citation }))));
+    events.push(("done", stubs::done(text, &citations)));
+    stubs::answer(browser, &events, 5, true);
+    browser.click("button", "Ask again");
+    browser.see(DONE, "Lunch is at noon");
+    // What nothing supports looks different, and says why.
+    let plain = "getComputedStyle(document.querySelector('.answer-text p'))";
+    let doubted = "getComputedStyle(document.querySelector('.answer-text .unsupported'))";
+    browser.until("document.querySelector('.answer-text.prose .unsupported')?.textContent.includes('former pilot')");
+    let differs = format!("['backgroundColor', 'textDecorationLine', 'color'].some((name) => {doubted}[name] !== {plain}[name])");
+    browser.until(&differs);
+    browser.hover(".answer-text .cite.doubt", "");
+    browser.see(".popover", "does not say this");
+    browser.see(".popover", "Pilots get lunch.");
+    browser.see(".answer-remark", "1 statement has no source");
+    browser.press(Key::Escape);
+
+    // A connection that breaks off is told, and the question is asked again.
+    stubs::answer(browser, &[token("Half of ")], 5, true);
+    browser.type_into(".composer-input", "", &format!("Half?{}", Key::Enter));
+    browser.see(".turn[data-state=failed]", "broke off");
+    browser.js("window.fetch = window.realFetch");
+    browser.click(".turn[data-state=failed] button", "Try again");
+    browser.see(".turn:last-child.not-found, .turn:last-child[data-state=done]", "");
+}
+
+pub fn by_keyboard(world: &World) {
+    let browser = &world.browser;
+    browser.open("/");
+    browser.see(".suggestion", "");
+    browser.js("document.querySelector('.brand').focus()");
+    browser.press("/");
+    browser.until("document.activeElement.matches('.composer-input')");
+    browser.press(format!("{QUESTION}{}", Key::Enter));
+    browser.see(".turn:last-child[data-state=done] .answer-text.prose", "30 days");
+    // Backwards from the box, the marks come after the buttons.
+    for _ in 0..60 {
+        browser.press(format!("{}{}", Key::Shift, Key::Tab));
+        if browser.js("return document.activeElement.matches('.answer-text button.cite')") == true {
+            break;
+        }
+    }
+    browser.see(".popover", "30 days");
+    let ring = "const style = getComputedStyle(document.activeElement); return style.outlineStyle + style.boxShadow";
+    assert_ne!(browser.js(ring), "nonenone", "the focus cannot be seen");
+    browser.press(Key::Enter);
+    browser.see(".source mark", "30 days");
+    browser.press(Key::Escape);
+    browser.gone(".source", "");
+    browser.until("document.activeElement.matches('.answer-text button.cite')");
+    browser.press("?");
+    browser.see("dialog", "new conversation");
+    browser.press(Key::Escape);
+    browser.gone("dialog", "");
+    browser.press(format!("{}n", Key::Alt));
+    browser.see(".welcome", "");
+}

@@ -1,0 +1,46 @@
+//! The page of the search.
+
+use fantoccini::key::Key;
+
+use crate::corpus::QUESTION;
+use crate::world::World;
+
+pub fn side_by_side(world: &World) {
+    let browser = &world.browser;
+    browser.open("/search");
+    browser.see(".empty", "Why is this a hit");
+    browser.type_into(".bench-query", "", &format!("{QUESTION}{}", Key::Enter));
+    browser.see(".hit", "Leave");
+    for score in ["Dense", "Lexical", "Fused"] {
+        browser.see(".hit .score", score);
+    }
+    browser.see(".score-bar", "Meaning gives");
+    browser.see(".terms", "vacation");
+    browser.click(".dropped-box summary", "dropped");
+    browser.see(".dropped-one", "");
+
+    browser.click("button", "Compare two settings");
+    browser.see(".side-b", "Setting B");
+    browser.see(".bench-results.two", "");
+    // The second side by words alone.
+    browser.fill(".side-b .weight-number", "0");
+    browser.see(".side-b .weights-yaml", "dense_weight: 0");
+    browser.until("new URLSearchParams(location.search).get('b')?.includes('\"dense_weight\":0')");
+    browser.until("document.querySelectorAll('.bench-results.two .results').length === 2");
+    let firsts = "[...document.querySelectorAll('.bench-results .results')].map((side) => side.querySelector('.score.fused .num').textContent)";
+    browser.until(&format!("(() => {{ const [a, b] = {firsts}; return a !== b; }})()"));
+    browser.see(".moved", "");
+    // The address holds the bench.
+    browser.reload();
+    browser.see(".bench-results.two .hit", "Leave");
+    browser.see(".side-b .weights-yaml", "dense_weight: 0");
+    browser.click(".side-b button", "Take A's");
+    browser.gone(".side-b .weights-yaml", "dense_weight: 0");
+    browser.click("button", "Compare two settings");
+    browser.gone(".side-b", "");
+
+    // A hit leads to its place in the document.
+    browser.click(".hit-name", "Leave");
+    browser.see(".doc-open .chunk-text", "30 days of vacation");
+    browser.see(".doc-open mark", "Munich");
+}

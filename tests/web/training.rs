@@ -1,0 +1,101 @@
+//! The page of trainings: from a configuration to a release that answers, and back.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::ask;
+use crate::corpus::QUESTION;
+use crate::world::World;
+
+const CONFIG: &str = "# what the test learns\nmodel_name_or_path: lore-nano\nstage: sft\nfinetuning_type: lora\nlora_rank: 4\n\
+    lora_target: all\ndataset: docs/questions/train.jsonl\ndataset_format: questions\nrag_documents: docs\n\
+    rag_no_answer_share: 0.5\nrag_variants: 2\ncutoff_len: 1024\nbatch_tokens: 1024\nmax_steps: 4\nlearning_rate: 1.0e-3\n\
+    logging_steps: 1\n";
+
+pub fn to_release_and_back(world: &World) {
+    let browser = &world.browser;
+    browser.open("/training");
+    browser.see(".notice", "No trainer is running");
+    browser.see(".empty", "No trainings yet");
+    browser.click(".empty button", "New training");
+    browser.see(".yaml-text", "");
+
+    // The YAML and the form say the same, whichever is changed.
+    browser.fill(".yaml-text", CONFIG);
+    browser.see(".problems", "The configuration is valid");
+    browser.see(".dataset", "docs/questions/train.jsonl");
+    browser.until("[...document.querySelectorAll('.dataset input:checked')].length === 1");
+    let field = |key: &str| {
+        let script = "const [key] = arguments;
+            const code = [...document.querySelectorAll('.compose-form label code')].find((code) => code.textContent === key);
+            return code?.closest('label').htmlFor ?? null";
+        browser.js_with(script, vec![json!(key)]).as_str().map(|id| format!("#{id}"))
+    };
+    let rank = field("lora_rank").expect("lora_rank has a field");
+    browser.fill(&rank, "8");
+    browser.until("document.querySelector('.yaml-text').value.includes('lora_rank: 8')");
+    browser.until("document.querySelector('.yaml-text').value.includes('# what the test learns')");
+    browser.fill(".yaml-text", &CONFIG.replace("lora_rank: 4", "lora_rank: many"));
+    browser.see(".problem", "lora_rank");
+    browser.fill(".yaml-text", CONFIG);
+    browser.see(".problems", "The configuration is valid");
+    browser.see(".memory-sum", "of memory at most");
+    browser.click("button", "Read the examples");
+    browser.see(".memory-sum", "on these examples");
+    browser.click("button", "Preview examples");
+    browser.see("dialog", "vacation");
+    browser.click("dialog button", "Close");
+
+    browser.fill(".compose-side .field input[type=text]", "first-try");
+    browser.click(".start-bar button", "Start");
+    browser.see(".run-head .badge", "waiting");
+    browser.see(".notice", "no trainer is running");
+    let since = Instant::now();
+    let trainer = world.house.run_on(&["trainer", "--log", "error"]);
+    browser.see(".run-head .badge", "running");
+    // The server answers meanwhile.
+    let asked = Instant::now();
+    world.server.ask(None, QUESTION);
+    println!("         an answer while it trains: {} ms", asked.elapsed().as_millis());
+    browser.see(".run-head .badge.good", "done");
+    println!("         from start to release: {:.1} s", since.elapsed().as_secs_f64());
+    browser.see(".run svg title, .run svg", "");
+    browser.until("[...document.querySelectorAll('.run svg')].length >= 3");
+    browser.until("document.querySelector('.run-progress').textContent.includes('4 / 4')");
+    drop(trainer);
+
+    browser.click("a", "see its evaluation");
+    browser.see(".release-detail h2", "first-try@");
+    browser.see(".release-detail", "Verdict");
+    browser.see(".release-detail .questions tr", QUESTION);
+    browser.see(".release-detail", "Answer F1");
+    browser.see(".release-detail", "Lineage");
+    if browser.sees(".release-detail button", "Promote by force") {
+        browser.click(".release-detail button", "Promote by force");
+        browser.see("dialog", "without proof");
+        browser.type_into("dialog input", "", "a test of the page");
+        browser.click("dialog button.primary", "Promote by force");
+    } else {
+        browser.click(".release-detail button", "Promote");
+        browser.click("dialog button.primary", "Promote");
+    }
+    browser.see(".toast", "writes now");
+    browser.see(".release-item .badge.good", "live");
+
+    browser.open("/");
+    browser.see(".state-words", "first-try");
+    ask::ask(browser, QUESTION);
+    browser.see(".turn:last-child .answer-meta", "first-try@");
+    browser.see(".turn:last-child .answer-text button.cite", "1");
+
+    browser.open("/training?tab=releases");
+    browser.click(".toolbar button", "Roll back");
+    browser.see("dialog", "Go back from first-try");
+    browser.click("dialog button.danger", "Roll back");
+    browser.see(".release-item .badge", "retired");
+    browser.see(".toast", "writes now");
+    browser.open("/");
+    ask::ask(browser, QUESTION);
+    browser.see(".turn:last-child .answer-meta", "lore-nano@");
+}
