@@ -7,7 +7,7 @@ export default {
   "settings.tab.configuration": "Configuration",
   "settings.time": "Time",
   "settings.figures.hours": "Hours shown",
-  "settings.figures.lastHours": "last {n} h",
+  "settings.figures.lastHours": "{n} h",
   "settings.figures.note": "Kept in memory since {since}, the start of the server; one point is {step}. Times are exact to {error}. Prometheus finds more at /metrics.",
   "settings.tile.questions": "Questions",
   "settings.tile.questions.hint": "{failed} failed, {cancelled} cancelled",

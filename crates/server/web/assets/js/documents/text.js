@@ -109,22 +109,23 @@ function fill(box, { start, total, points, chunks }, index, place) {
   };
   const from = index === 0 ? 0 : lineEnd(0);
   const to = start + WINDOW >= total ? points.length : lineEnd(WINDOW);
-  replace(box, stretches(chunks, start + from, start + to).map(({ from, to, within, opens }) => {
+  replace(box, stretches(chunks, start + from, start + to, place).map(({ from, to, within, opens }) => {
     const text = points.slice(from - start, to - start).join("");
     // Between two chunks there is often nothing but the empty line.
     if (within.length === 0 && text.trim() === "") return null;
     const found = place && from < place.end && to > place.start;
+    const inner = lines(text.replace(/^\n+/, "").trimEnd());
     return h("div", { class: ["chunk", within.length === 0 && "none", within.length > 1 && "shared", found && "found"] },
       opens.map(border),
       within.length > 1 && opens.length === 0 && h("div", { class: "chunk-note" }, t("documents.text.shared")),
-      h("div", { class: "chunk-text" }, lines(text.replace(/^\n+/, "").trimEnd())));
+      h("div", { class: "chunk-text" }, found ? h("mark", {}, inner) : inner));
   }));
 }
 
-/** The text between `from` and `to` cut where a chunk begins or ends. */
-function stretches(chunks, from, to) {
+/** The text between `from` and `to` cut where a chunk or the place that is looked for begins or ends. */
+function stretches(chunks, from, to, place) {
   const cuts = new Set([from, to]);
-  for (const { start, end } of chunks) for (const at of [start, end]) if (at > from && at < to) cuts.add(at);
+  for (const { start, end } of place ? [...chunks, place] : chunks) for (const at of [start, end]) if (at > from && at < to) cuts.add(at);
   const places = [...cuts].sort((a, b) => a - b);
   return places.slice(0, -1).map((start, index) => ({
     from: start,
