@@ -22,7 +22,7 @@ export default {
   "core.state.stopped": "stopped",
   "core.state.offline": "server not reached",
   "core.state.signedOut": "signed out",
-  "core.model.none": "no language model: quotes only",
+  "core.model.none": "no model: quotes only",
   "core.state.queue.one": "{n} question in progress",
   "core.state.queue.other": "{n} questions in progress",
   "core.messages": "Messages",

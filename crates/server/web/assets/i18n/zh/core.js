@@ -22,7 +22,7 @@ export default {
   "core.state.stopped": "已停止",
   "core.state.offline": "无法连接服务器",
   "core.state.signedOut": "已退出登录",
-  "core.model.none": "无语言模型：仅引用原文",
+  "core.model.none": "无模型：仅引用原文",
   "core.state.queue.other": "{n} 个问题处理中",
   "core.messages": "消息",
   "core.close": "关闭",
