@@ -139,7 +139,7 @@ fn figures_are_bounded_and_come_in_order() {
     let eval = TrainingFigure { step: 2, eval: true, figures: json!({"eval_loss": 2.0}) };
     let progress = TrainingProgress::default();
     catalog.report_training(&id, "t", &progress, &many[..3]).unwrap();
-    catalog.report_training(&id, "t", &progress, &[eval.clone()]).unwrap();
+    catalog.report_training(&id, "t", &progress, std::slice::from_ref(&eval)).unwrap();
     let after = |step| catalog.training_figures(&id, step, 9000).unwrap().unwrap();
     assert_eq!(
         after(None).iter().map(|f| (f.step, f.eval)).collect::<Vec<_>>(),
