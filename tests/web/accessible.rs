@@ -22,7 +22,10 @@ fn script() -> Option<String> {
         eprintln!("skipped: accessibility: LORE_TEST_AXE names no axe.min.js");
         return None;
     };
-    Some(std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("LORE_TEST_AXE: {}: {error}", path.display())))
+    Some(
+        std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("LORE_TEST_AXE: {}: {error}", path.display())),
+    )
 }
 
 /// A walk through pages, each looked at in both themes and both languages.
@@ -84,7 +87,9 @@ pub fn pages(world: &World) {
         });
     }
     for tab in ["compare", "releases"] {
-        walk.both(&format!("/training?tab={tab}"), |browser| show(browser, &format!("/training?tab={tab}"), "[role=tabpanel] .empty"));
+        walk.both(&format!("/training?tab={tab}"), |browser| {
+            show(browser, &format!("/training?tab={tab}"), "[role=tabpanel] .empty")
+        });
     }
     walk.both("an answer with its source", |browser| {
         browser.open("/");
@@ -106,7 +111,9 @@ pub fn pages(world: &World) {
         browser.see("dialog", "lunch.md");
     });
     walk.both("two searches", |browser| {
-        browser.open("/search?q=vacation&b=%7B%22fusion%22%3A%7B%22convex%22%3A%7B%22dense_weight%22%3A0%7D%7D%7D");
+        browser.open(
+            "/search?q=vacation&b=%7B%22fusion%22%3A%7B%22convex%22%3A%7B%22dense_weight%22%3A0%7D%7D%7D",
+        );
         browser.see(".bench-results.two .hit", "");
     });
     walk.both("narrow", |browser| {

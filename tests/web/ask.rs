@@ -39,7 +39,8 @@ fn highlighted(browser: &Browser) -> String {
     let inside = "(() => { const [m, b] = ['.source-text mark', '.source-text'].map((css) => document.querySelector(css).getBoundingClientRect());
         return m.top >= b.top && m.top < b.bottom; })()";
     browser.until(inside);
-    let all = "return [...document.querySelectorAll('.source-text mark')].map((mark) => mark.textContent).join('')";
+    let all =
+        "return [...document.querySelectorAll('.source-text mark')].map((mark) => mark.textContent).join('')";
     browser.js(all).as_str().unwrap().to_owned()
 }
 
@@ -75,7 +76,10 @@ pub fn streams_cites_and_opens(world: &World) {
             browser.js("document.querySelector('.turn:last-child .answer-text button.cite').focus()");
         }
         let card = browser.text(".popover");
-        assert!(card.contains("30 days of vacation") && card.contains("Leave") && card.contains("Vacation"), "{card}");
+        assert!(
+            card.contains("30 days of vacation") && card.contains("Leave") && card.contains("Vacation"),
+            "{card}"
+        );
         browser.press(Key::Escape);
         browser.gone(".popover", "");
     }
@@ -116,11 +120,17 @@ pub fn goes_on_and_judges(world: &World) {
     assert!(answer.contains("15 days"), "{answer}");
     assert!(browser.sees(".answer-remark", "Shanghai"), "what was looked for is told");
 
-    browser.cdp("Browser.grantPermissions", json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}));
+    browser.cdp(
+        "Browser.grantPermissions",
+        json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}),
+    );
     browser.click(".turn:last-child button", "Copy");
     browser.see(".toast", "Copied");
     let copied = browser.js("return navigator.clipboard.readText()");
-    assert!(copied.as_str().unwrap().contains("15 days") && copied.as_str().unwrap().contains("[^1]:"), "{copied}");
+    assert!(
+        copied.as_str().unwrap().contains("15 days") && copied.as_str().unwrap().contains("[^1]:"),
+        "{copied}"
+    );
 
     browser.click(".turn:last-child button", "Not helpful");
     browser.click(".feedback-form .chip", "incomplete");
@@ -176,7 +186,10 @@ pub fn conversations(world: &World) {
     let id = id.strip_prefix("/c/").unwrap();
     let export = format!("return fetch('/v1/conversations/{id}/export').then((answer) => answer.text())");
     let export = browser.js(&export);
-    assert!(export.as_str().unwrap().contains("[^1]:") && export.as_str().unwrap().contains("noon"), "{export}");
+    assert!(
+        export.as_str().unwrap().contains("[^1]:") && export.as_str().unwrap().contains("noon"),
+        "{export}"
+    );
 
     menu("Delete");
     browser.see("dialog", "cannot be undone");
@@ -206,7 +219,11 @@ pub fn finds_nothing_and_filters(world: &World) {
     browser.click(".source button", "Ask this document alone");
     browser.see(".filter-chips .chip", "Leave");
     browser.click(".source button", "Close the source");
-    browser.type_into(".composer-input", "", &format!("What does a lunch in the canteen cost?{}", Key::Enter));
+    browser.type_into(
+        ".composer-input",
+        "",
+        &format!("What does a lunch in the canteen cost?{}", Key::Enter),
+    );
     browser.see(".turn:last-child.not-found", "Only filtered documents were searched");
     browser.click(".turn:last-child button", "Ask all documents");
     browser.see(DONE, "6.50");
@@ -231,9 +248,10 @@ pub fn stops_and_doubts(world: &World) {
     browser.see(".turn[data-state=stopped]", "Stopped");
 
     let text = "Lunch is at noon. The cook is a former pilot.";
-    let citations =
-        [stubs::citation(text, "Lunch is at noon.", "The canteen opens at noon.", "supported"),
-         stubs::citation(text, "The cook is a former pilot.", "Pilots get lunch.", "unsupported")];
+    let citations = [
+        stubs::citation(text, "Lunch is at noon.", "The canteen opens at noon.", "supported"),
+        stubs::citation(text, "The cook is a former pilot.", "Pilots get lunch.", "unsupported"),
+    ];
     let mut events = vec![sources, token("Lunch is at noon. "), token("The cook is a former pilot.")];
     events.extend(citations.iter().map(|citation| ("citation", json!({ "citation": citation }))));
     events.push(("done", stubs::done(text, &citations)));
@@ -243,8 +261,12 @@ pub fn stops_and_doubts(world: &World) {
     // What nothing supports looks different, and says why.
     let plain = "getComputedStyle(document.querySelector('.answer-text p'))";
     let doubted = "getComputedStyle(document.querySelector('.answer-text .unsupported'))";
-    browser.until("document.querySelector('.answer-text.prose .unsupported')?.textContent.includes('former pilot')");
-    let differs = format!("['backgroundColor', 'textDecorationLine', 'color'].some((name) => {doubted}[name] !== {plain}[name])");
+    browser.until(
+        "document.querySelector('.answer-text.prose .unsupported')?.textContent.includes('former pilot')",
+    );
+    let differs = format!(
+        "['backgroundColor', 'textDecorationLine', 'color'].some((name) => {doubted}[name] !== {plain}[name])"
+    );
     browser.until(&differs);
     browser.hover(".answer-text .cite.doubt", "");
     browser.see(".popover", "does not say this");
@@ -278,7 +300,8 @@ pub fn by_keyboard(world: &World) {
         }
     }
     browser.see(".popover", "30 days");
-    let ring = "const style = getComputedStyle(document.activeElement); return style.outlineStyle + style.boxShadow";
+    let ring =
+        "const style = getComputedStyle(document.activeElement); return style.outlineStyle + style.boxShadow";
     assert_ne!(browser.js(ring), "nonenone", "the focus cannot be seen");
     browser.press(Key::Enter);
     browser.see(".source mark", "30 days");

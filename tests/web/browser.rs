@@ -46,7 +46,9 @@ impl Browser {
     fn run<T>(&self, work: impl AsyncFnOnce(&Client) -> Result<T, CmdError>) -> Result<T, CmdError> {
         let client = self.client.as_ref().unwrap();
         self.runtime.block_on(async {
-            tokio::time::timeout(COMMAND, work(client)).await.expect("a command of the browser takes too long")
+            tokio::time::timeout(COMMAND, work(client))
+                .await
+                .expect("a command of the browser takes too long")
         })
     }
 
@@ -96,7 +98,8 @@ impl Browser {
         loop {
             let found = self.run(async |client| client.execute(FIND, vec![json!(css), json!(words)]).await);
             // In the midst of a navigation there is no page.
-            let found = found.ok().and_then(|value| value.as_object()?.values().next()?.as_str().map(str::to_owned));
+            let found =
+                found.ok().and_then(|value| value.as_object()?.values().next()?.as_str().map(str::to_owned));
             if let Some(id) = found {
                 return Element::from_element_id(self.client.clone().unwrap(), ElementRef::from(id));
             }
@@ -133,7 +136,8 @@ impl Browser {
         let script = format!("return ({expression}) ?? null");
         let since = Instant::now();
         loop {
-            let value = self.run(async |client| client.execute(&script, Vec::new()).await).unwrap_or(Value::Null);
+            let value =
+                self.run(async |client| client.execute(&script, Vec::new()).await).unwrap_or(Value::Null);
             if !matches!(value, Value::Null | Value::Bool(false)) && value != json!(0) && value != json!("") {
                 return value;
             }
@@ -226,7 +230,8 @@ impl Browser {
 
     /// What was logged since the last look: `browser` is the console, `performance` the network.
     pub fn log(&self, kind: &'static str) -> Vec<Value> {
-        let found = self.run(async |client| client.issue_cmd(Own { path: "se/log", body: json!({"type": kind}) }).await);
+        let found = self
+            .run(async |client| client.issue_cmd(Own { path: "se/log", body: json!({"type": kind}) }).await);
         found.unwrap().as_array().unwrap().clone()
     }
 
@@ -248,10 +253,14 @@ impl Browser {
             let _ = std::fs::write(&picture, bytes);
         }
         let page = self.run(async |client| {
-            client.execute("return location.href + '\\n' + document.body.innerText.slice(0, 2500)", Vec::new()).await
+            client
+                .execute("return location.href + '\\n' + document.body.innerText.slice(0, 2500)", Vec::new())
+                .await
         });
-        let page = page.map_or_else(|error| error.to_string(), |page| page.as_str().unwrap_or_default().to_owned());
-        let console: Vec<String> = self.log("browser").iter().map(|line| line["message"].to_string()).collect();
+        let page =
+            page.map_or_else(|error| error.to_string(), |page| page.as_str().unwrap_or_default().to_owned());
+        let console: Vec<String> =
+            self.log("browser").iter().map(|line| line["message"].to_string()).collect();
         panic!("{why}\nat {page}\nconsole: {}\npicture: {}", console.join("\n"), picture.display());
     }
 }

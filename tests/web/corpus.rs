@@ -11,7 +11,8 @@ pub const LEAVE: &str = "# Leave\n\n## Vacation\n\nA new employee in Munich gets
     Parental leave is paid for 14 weeks.\n";
 pub const QUESTION: &str = "How many days of vacation does a new employee in Munich get?";
 pub const QUOTE: &str = "A new employee in Munich gets 30 days of vacation a year.";
-const CANTEEN: &str = "# Canteen\n\nThe canteen opens at noon and closes at 14:30.\n\nA lunch costs 6.50 euros.\n";
+const CANTEEN: &str =
+    "# Canteen\n\nThe canteen opens at noon and closes at 14:30.\n\nA lunch costs 6.50 euros.\n";
 const CHINESE: &str = "# 差旅报销\n\n出差结束后十四天内提交报销单。\n\n国内航班只报销经济舱。\n";
 
 /// A script that tells that it ran.
@@ -23,11 +24,15 @@ pub fn company(house: &House) {
     house.write("lunch.md", CANTEEN);
     house.write("zh/差旅报销.md", CHINESE);
     let filler = |n: usize| {
-        format!("## Section {n}\n\nMachine {n} of the northern hall is serviced every {} weeks by its own crew.\n\n", n + 3)
+        format!(
+            "## Section {n}\n\nMachine {n} of the northern hall is serviced every {} weeks by its own crew.\n\n",
+            n + 3
+        )
     };
     let long: String = (0..400).map(filler).collect();
     house.write("machines.md", &format!("# Machines\n\n{long}"));
-    let sheet = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs-corpus/documents/products/k110-data-sheet.pdf");
+    let sheet = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs-corpus/documents/products/k110-data-sheet.pdf");
     std::fs::copy(sheet, house.docs().join("k110-data-sheet.pdf")).unwrap();
 }
 
@@ -65,8 +70,10 @@ pub fn school(house: &House) {
     house.write("documents/leave.md", LEAVE);
     house.write("documents/lunch.md", CANTEEN);
     let line = |id: &str, question: &str, answer: Option<(&str, &str, &str)>| {
-        let sources: Vec<Value> =
-            answer.iter().map(|(_, name, quote)| json!({"document": format!("documents/{name}"), "quote": quote})).collect();
+        let sources: Vec<Value> = answer
+            .iter()
+            .map(|(_, name, quote)| json!({"document": format!("documents/{name}"), "quote": quote}))
+            .collect();
         json!({"id": id, "question": question, "answer": answer.map_or("", |(answer, _, _)| answer), "sources": sources,
             "answerable": answer.is_some(), "kind": "lookup", "lang": "en"})
         .to_string()
@@ -80,8 +87,16 @@ pub fn school(house: &House) {
     ];
     let test = [
         line("q1", QUESTION, Some(("30 days", "leave.md", QUOTE))),
-        line("q2", "How many days of vacation does a new employee in Shanghai get?", Some(("15 days", "leave.md", shanghai))),
-        line("q3", "When does the canteen close?", Some(("14:30", "lunch.md", "The canteen opens at noon and closes at 14:30."))),
+        line(
+            "q2",
+            "How many days of vacation does a new employee in Shanghai get?",
+            Some(("15 days", "leave.md", shanghai)),
+        ),
+        line(
+            "q3",
+            "When does the canteen close?",
+            Some(("14:30", "lunch.md", "The canteen opens at noon and closes at 14:30.")),
+        ),
         line("q4", "What does a coffee cost?", None),
     ];
     house.write("questions/train.jsonl", &train.join("\n"));

@@ -102,7 +102,11 @@ pub fn fails_and_tries_again(world: &World) {
 
 pub fn versions_and_tags(world: &World) {
     let browser = &world.browser;
-    let path = file(world, "parking.md", "# Parking\n\nEmployees park in the garage of house 9; a place costs 55 euros a month.\n");
+    let path = file(
+        world,
+        "parking.md",
+        "# Parking\n\nEmployees park in the garage of house 9; a place costs 55 euros a month.\n",
+    );
     browser.open("/documents");
     browser.see(".doc-row", "Parking");
     upload(browser, &path, "done");

@@ -35,8 +35,13 @@ impl Programs {
             (_, None) => "chromedriver",
         };
         let required = std::env::var("LORE_TEST_BROWSER").is_ok_and(|value| value == "required");
-        assert!(!required, "LORE_TEST_BROWSER=required, and there is no {missing}; Debian: chromium, chromium-driver");
-        eprintln!("skipped: {test}: there is no {missing}; Debian's packages are chromium and chromium-driver");
+        assert!(
+            !required,
+            "LORE_TEST_BROWSER=required, and there is no {missing}; Debian: chromium, chromium-driver"
+        );
+        eprintln!(
+            "skipped: {test}: there is no {missing}; Debian's packages are chromium and chromium-driver"
+        );
         None
     }
 }
@@ -74,7 +79,7 @@ impl Driver {
         // Read to its end, since a driver that cannot write waits.
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if let Some(port) = line.split(" on port ").nth(1) {
+                if let Some(port) = line.split("successfully on port ").nth(1) {
                     let _ = tell.send(port.trim_end_matches('.').to_owned());
                 }
             }

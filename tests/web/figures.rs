@@ -17,10 +17,8 @@ const FRAMES: &str = "window.frames_ = []; window.counting = true; let last = pe
 
 /// Longest frame and 95th percentile since [`FRAMES`] ran, and the longest piece of work, in ms.
 fn frames(browser: &Browser) -> (f64, f64, f64) {
-    let found = browser.js(
-        "window.counting = false; const all = [...window.frames_].sort((a, b) => a - b);
-         return [all.at(-1), all[Math.floor(all.length * 0.95)], Math.max(0, ...window.long_)]",
-    );
+    let found = browser.js("window.counting = false; const all = [...window.frames_].sort((a, b) => a - b);
+         return [all.at(-1), all[Math.floor(all.length * 0.95)], Math.max(0, ...window.long_)]");
     (found[0].as_f64().unwrap(), found[1].as_f64().unwrap(), found[2].as_f64().unwrap())
 }
 
@@ -41,7 +39,10 @@ fn memory(browser: &Browser) -> [f64; 3] {
 fn ten_thousand_documents() {
     let many = |house: &crate::house::House| {
         for n in 0..10_000 {
-            house.write(&format!("part-{}/note-{n}.md", n / 500), &format!("# Note {n}\n\nShelf {n} holds {} boxes.\n", n % 37));
+            house.write(
+                &format!("part-{}/note-{n}.md", n / 500),
+                &format!("# Note {n}\n\nShelf {n} holds {} boxes.\n", n % 37),
+            );
         }
     };
     let Some(world) = World::new("ten_thousand_documents", "many", "generator: none\n", many) else { return };
@@ -71,15 +72,27 @@ fn ten_thousand_documents() {
          })",
     );
     let (longest, p95, work) = frames(browser);
-    println!("scrolling 96,000 pixels: longest frame {longest:.0} ms, 95 of 100 within {p95:.1} ms, longest work {work:.0} ms");
+    println!(
+        "scrolling 96,000 pixels: longest frame {longest:.0} ms, 95 of 100 within {p95:.1} ms, longest work {work:.0} ms"
+    );
     browser.js("document.querySelector('.doc-body .virtual').scrollTop = 9990 * 54");
-    browser.until("!document.querySelector('.doc-skeleton') && document.querySelector('.doc-row[data-index=\"9999\"]')");
+    browser.until(
+        "!document.querySelector('.doc-skeleton') && document.querySelector('.doc-row[data-index=\"9999\"]')",
+    );
 }
 
 /// An answer of `tokens` words with a citation every twentieth.
 fn long_answer(tokens: usize) -> Vec<(&'static str, Value)> {
     let words: Vec<String> = (0..tokens)
-        .map(|n| if n % 20 == 19 { format!("w{n}.\n\n") } else if n % 7 == 0 { format!("**w{n}** ") } else { format!("w{n} ") })
+        .map(|n| {
+            if n % 20 == 19 {
+                format!("w{n}.\n\n")
+            } else if n % 7 == 0 {
+                format!("**w{n}** ")
+            } else {
+                format!("w{n} ")
+            }
+        })
         .collect();
     let text = words.concat();
     let mut events = vec![("sources", json!({"passages": []}))];
@@ -99,7 +112,10 @@ fn long_answer(tokens: usize) -> Vec<(&'static str, Value)> {
 #[test]
 #[ignore = "takes a minute; prints figures"]
 fn long_and_many_answers() {
-    let Some(world) = World::new("long_and_many_answers", "long", "generator: none\n", corpus::company) else { return };
+    let Some(world) = World::new("long_and_many_answers", "long", "generator: none\n", corpus::company)
+    else {
+        return;
+    };
     let browser = &world.browser;
     browser.open("/");
     browser.see(".composer-input", "");
@@ -108,7 +124,9 @@ fn long_and_many_answers() {
         browser.js(FRAMES);
         crate::ask::ask(browser, "A long answer?");
         let (longest, p95, work) = frames(browser);
-        println!("500 tokens, look {look}: longest frame {longest:.0} ms, 95 of 100 within {p95:.1} ms, longest work {work:.0} ms");
+        println!(
+            "500 tokens, look {look}: longest frame {longest:.0} ms, 95 of 100 within {p95:.1} ms, longest work {work:.0} ms"
+        );
     }
 
     browser.open("/");

@@ -64,7 +64,8 @@ pub fn first_load(world: &World) {
                 _ => {}
             }
         }
-        let paint = browser.js("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1");
+        let paint =
+            browser.js("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1");
         println!(
             "         {path}: {:.1} kB in {requests} requests, first paint {:.0} ms",
             bytes as f64 / 1000.0,
@@ -84,10 +85,20 @@ fn no_keys(browser: &Browser) {
         let start = format!("{area}.");
         let key = text.match_indices(&start).find(|(at, _)| {
             let before = text[..*at].chars().next_back();
-            let rest: String = text[at + start.len()..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
-            before.is_none_or(char::is_whitespace) && !rest.is_empty() && !["yaml", "md", "json", "start"].contains(&rest.as_str())
+            let rest: String = text[at + start.len()..]
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '.')
+                .collect();
+            before.is_none_or(char::is_whitespace)
+                && !rest.is_empty()
+                && !["yaml", "md", "json", "start"].contains(&rest.as_str())
         });
-        assert!(key.is_none(), "{}: a key instead of words: {:?}", browser.path(), key.map(|(at, _)| &text[at..text.len().min(at + 40)]));
+        assert!(
+            key.is_none(),
+            "{}: a key instead of words: {:?}",
+            browser.path(),
+            key.map(|(at, _)| &text[at..text.len().min(at + 40)])
+        );
     }
 }
 
@@ -118,8 +129,13 @@ pub fn languages(world: &World) {
                .filter((words) => /[a-z]{3}/i.test(words) && !/[\\u4e00-\\u9fff]/.test(words))",
         );
         let allowed = ["LoRA", "DoRA", "rsLoRA", "YAML", "Lore", "HTTP API", "English"];
-        let left: Vec<&str> =
-            left.as_array().unwrap().iter().filter_map(Value::as_str).filter(|words| !allowed.contains(words)).collect();
+        let left: Vec<&str> = left
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|words| !allowed.contains(words))
+            .collect();
         assert!(left.is_empty(), "{path} is not all Chinese: {left:?}");
     }
     browser.open("/");
@@ -142,7 +158,10 @@ pub fn themes(world: &World) {
     browser.see(".composer-input", "");
     let system = |dark: bool| {
         let value = if dark { "dark" } else { "light" };
-        browser.cdp("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": value}]}));
+        browser.cdp(
+            "Emulation.setEmulatedMedia",
+            json!({"features": [{"name": "prefers-color-scheme", "value": value}]}),
+        );
     };
     system(false);
     let light = ground(browser);

@@ -52,7 +52,9 @@ pub fn documents(world: &World) {
     let id = crane["documents"][0]["id"].as_str().unwrap();
     let url = format!("{}/v1/documents/{id}/content", world.server.url);
     let original = reqwest::blocking::get(url).unwrap();
-    let header = |name: &str| original.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let header = |name: &str| {
+        original.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
     let kept = header("content-disposition").starts_with("attachment");
     let boxed = header("content-security-policy").contains("sandbox");
     assert!(kept || boxed || !header("content-type").contains("html"), "{:?}", original.headers());
@@ -84,8 +86,11 @@ pub fn model(world: &World) {
     browser.size(360, 740);
     browser.open("/");
     browser.see(".composer-input", "");
-    let events: Vec<(&str, Value)> =
-        vec![("sources", json!({"passages": []})), ("token", json!({ "text": text })), ("done", stubs::done(&text, &[]))];
+    let events: Vec<(&str, Value)> = vec![
+        ("sources", json!({"passages": []})),
+        ("token", json!({ "text": text })),
+        ("done", stubs::done(&text, &[])),
+    ];
     stubs::answer(browser, &events, 5, true);
     ask::ask(browser, "<img src=x onerror=alert(1)>?");
     browser.see(".answer-text strong", "code");

@@ -35,7 +35,10 @@ pub fn made_used_revoked(world: &World) {
     sign_in(browser, admin);
     browser.see(".doc-row", "Leave");
     assert_eq!(browser.path(), "/documents?q=leave");
-    assert!(!browser.js("return document.cookie").as_str().unwrap().contains("lore_session"), "scripts see the session");
+    assert!(
+        !browser.js("return document.cookie").as_str().unwrap().contains("lore_session"),
+        "scripts see the session"
+    );
     assert!(browser.cookies().iter().any(|(name, _)| name == "lore_session"));
     // The cookie alone changes nothing: another site's form has it, too.
     let forged = "return fetch('/v1/keys', {method: 'POST', headers: {'Content-Type': 'application/json'}, \

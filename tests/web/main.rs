@@ -29,7 +29,8 @@ use world::World;
 /// The pages of a server that everybody on this machine may use.
 #[test]
 fn people_ask_read_and_keep_documents() {
-    let Some(world) = World::new("people_ask_read_and_keep_documents", "open", "generator: none\n", corpus::company)
+    let Some(world) =
+        World::new("people_ask_read_and_keep_documents", "open", "generator: none\n", corpus::company)
     else {
         return;
     };
@@ -50,10 +51,12 @@ fn people_ask_read_and_keep_documents() {
 /// What holds for each page: languages, themes, sizes, hosts, accessibility; and documents that attack.
 #[test]
 fn every_page_is_whole_and_nothing_foreign_runs() {
-    let Some(world) = World::new("every_page_is_whole_and_nothing_foreign_runs", "frame", "generator: none\n", |house| {
-        corpus::company(house);
-        corpus::hostile(house);
-    }) else {
+    let Some(world) =
+        World::new("every_page_is_whole_and_nothing_foreign_runs", "frame", "generator: none\n", |house| {
+            corpus::company(house);
+            corpus::hostile(house);
+        })
+    else {
         return;
     };
     world.go("first load", frame::first_load);
@@ -70,7 +73,9 @@ fn every_page_is_whole_and_nothing_foreign_runs() {
 #[test]
 fn keys_let_people_in_and_out() {
     let settings = "generator: none\nhttp: {require_keys: true}\n";
-    let Some(world) = World::new("keys_let_people_in_and_out", "keys", settings, corpus::company) else { return };
+    let Some(world) = World::new("keys_let_people_in_and_out", "keys", settings, corpus::company) else {
+        return;
+    };
     world.go("keys", keys::made_used_revoked);
     world.go("settings", keys::settings);
     world.go("accessibility", accessible::sign_in);

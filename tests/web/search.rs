@@ -41,6 +41,11 @@ pub fn side_by_side(world: &World) {
 
     // A hit leads to its place in the document.
     browser.click(".hit-name", "Leave");
-    browser.see(".doc-open .chunk-text", "30 days of vacation");
-    browser.see(".doc-open mark", "Munich");
+    browser.see(".doc-open .chunk.wanted", "30 days of vacation");
+    browser.open("/search?q=machine%20311%20of%20the%20northern%20hall&mode=lexical");
+    browser.click(".hit-name", "Machines");
+    browser.see(".doc-open .chunk.wanted", "Machine 311");
+    let inside = "(() => { const [c, b] = ['.chunk.wanted', '.doc-content'].map((css) => document.querySelector(css).getBoundingClientRect());
+        return c.top >= b.top - 1 && c.top < b.bottom; })()";
+    browser.until(inside);
 }
