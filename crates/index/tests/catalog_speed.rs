@@ -109,7 +109,9 @@ fn lists_of_documents() {
         eprintln!("{who}, facets: {:?}", median(|_| assert!(catalog.facets(&access).unwrap().documents > 0)));
     }
     let documents = catalog.live_documents().unwrap();
-    let gone = median(|n| drop(catalog.delete_for(documents[n], Duration::from_secs(60)).unwrap().unwrap()));
+    let gone = median(|n| {
+        catalog.delete_for(documents[n], Duration::from_secs(60)).unwrap().unwrap();
+    });
     let back = median(|n| drop(catalog.restore(documents[n]).unwrap().unwrap()));
     eprintln!("delete with undo: {gone:?}, restore: {back:?}");
 }
