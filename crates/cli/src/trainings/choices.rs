@@ -46,7 +46,9 @@ pub fn choices(settings: &Settings, catalog: &Catalog, roots: &Roots) -> anyhow:
     let pairs = feedback::renew(&settings.data_dir, catalog)?;
     let mut walk =
         Walk { base: roots.base().to_owned(), left: ENTRIES, models: Vec::new(), files: Vec::new() };
-    walk.folder(&PathBuf::new(), DEPTH);
+    if roots.is_bounded() {
+        walk.folder(&PathBuf::new(), DEPTH);
+    }
     walk.models.sort();
     walk.files.sort();
     let mut datasets: Vec<DatasetChoice> = Vec::new();
