@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
     }
 
     fn end(self) {
-        println!("         {} looks", self.looks);
+        eprintln!("         {} looks", self.looks);
         assert!(self.found.is_empty(), "{} violations:\n{}", self.found.len(), self.found.join("\n"));
     }
 }

@@ -66,7 +66,7 @@ pub fn first_load(world: &World) {
         }
         let paint =
             browser.js("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1");
-        println!(
+        eprintln!(
             "         {path}: {:.1} kB in {requests} requests, first paint {:.0} ms",
             bytes as f64 / 1000.0,
             paint.as_f64().unwrap()

@@ -57,9 +57,9 @@ pub fn to_release_and_back(world: &World) {
     // The server answers meanwhile.
     let asked = Instant::now();
     world.server.ask(None, QUESTION);
-    println!("         an answer while it trains: {} ms", asked.elapsed().as_millis());
+    eprintln!("         an answer while it trains: {} ms", asked.elapsed().as_millis());
     browser.see(".run-head .badge.good", "done");
-    println!("         from start to release: {:.1} s", since.elapsed().as_secs_f64());
+    eprintln!("         from start to release: {:.1} s", since.elapsed().as_secs_f64());
     browser.see(".run svg title, .run svg", "");
     browser.until("[...document.querySelectorAll('.run svg')].length >= 3");
     browser.until("document.querySelector('.run-progress').textContent.includes('4 / 4')");

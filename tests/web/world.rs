@@ -38,7 +38,7 @@ impl World {
             eprintln!("failed: {what}");
             resume_unwind(panic);
         }
-        println!("{:6.1} s  {what}", since.elapsed().as_secs_f64());
+        eprintln!("{:6.1} s  {what}", since.elapsed().as_secs_f64());
     }
 
     /// Nothing went wrong in the console: no script failed, and the content security policy had nothing to refuse.
