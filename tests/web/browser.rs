@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use crate::driver::Driver;
 
 /// Longest that something may take to come.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(40);
 /// Longest that one command may take.
@@ -254,7 +254,7 @@ impl Browser {
         }
         let page = self.run(async |client| {
             client
-                .execute("return location.href + '\\n' + document.body.innerText.slice(0, 2500)", Vec::new())
+                .execute("return location.href + '\\n' + document.body.innerText.slice(0, 900)", Vec::new())
                 .await
         });
         let page =

@@ -4,7 +4,7 @@
 //! unless `LORE_TEST_BROWSER=required` is set. `LORE_TEST_AXE` names axe-core's `axe.min.js`, for the accessibility rules
 //! (WCAG 2.2, A and AA); without it they are skipped. What is measured and not asserted is printed; so are the figures of
 //! long lists and long answers: `cargo test -p lore-cli --test web -- --ignored --nocapture --test-threads 1`.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::result_large_err, reason = "tests")]
 
 mod accessible;
 mod ask;
@@ -45,7 +45,8 @@ fn people_ask_read_and_keep_documents() {
     world.go("versions, tags", documents::versions_and_tags);
     world.go("delete and undo", documents::deletes_and_undoes);
     world.go("two searches side by side", search::side_by_side);
-    world.quiet();
+    world.go("a quiet console", World::quiet);
+    world.end();
 }
 
 /// What holds for each page: languages, themes, sizes, hosts, accessibility; and documents that attack.
@@ -65,8 +66,9 @@ fn every_page_is_whole_and_nothing_foreign_runs() {
     world.go("widths", frame::widths);
     world.go("hostile documents", hostile::documents);
     world.go("a hostile model", hostile::model);
-    world.quiet();
+    world.go("a quiet console", World::quiet);
     world.go("accessibility", accessible::pages);
+    world.end();
 }
 
 /// A server that asks for keys.
@@ -79,6 +81,7 @@ fn keys_let_people_in_and_out() {
     world.go("keys", keys::made_used_revoked);
     world.go("settings", keys::settings);
     world.go("accessibility", accessible::sign_in);
+    world.end();
 }
 
 /// From a configuration to a release that answers, and back.
@@ -89,4 +92,5 @@ fn a_training_becomes_a_release_and_goes_back() {
     let Some(world) = World::new(name, "training", settings, corpus::school) else { return };
     world.go("training", training::to_release_and_back);
     world.go("accessibility", accessible::training);
+    world.end();
 }

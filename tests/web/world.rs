@@ -1,6 +1,7 @@
 //! A server with its documents, and a browser on it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::browser::Browser;
@@ -15,6 +16,7 @@ pub struct World {
     pub browser: Browser,
     pub server: Server,
     pub house: House,
+    failed: RefCell<Vec<String>>,
 }
 
 impl World {
@@ -28,17 +30,25 @@ impl World {
         house.ingest();
         let server = house.serve();
         let browser = Browser::new(driver, &server.url, name);
-        Some(Self { browser, server, house })
+        Some(Self { browser, server, house, failed: RefCell::default() })
     }
 
-    /// One journey; says how long it took, or which one failed.
+    /// One journey; says how long it took. After one that fails the others go on.
     pub fn go(&self, what: &str, journey: fn(&Self)) {
         let since = Instant::now();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| journey(self))) {
-            eprintln!("failed: {what}");
-            resume_unwind(panic);
+        self.browser.size(1280, 800);
+        let ended = catch_unwind(AssertUnwindSafe(|| journey(self)));
+        if ended.is_err() {
+            self.failed.borrow_mut().push(what.to_owned());
         }
-        eprintln!("{:6.1} s  {what}", since.elapsed().as_secs_f64());
+        let how = if ended.is_ok() { "" } else { " FAILED" };
+        eprintln!("{:6.1} s  {what}{how}", since.elapsed().as_secs_f64());
+    }
+
+    /// All journeys went well.
+    pub fn end(self) {
+        let failed = self.failed.borrow();
+        assert!(failed.is_empty(), "failed: {}", failed.join("; "));
     }
 
     /// Nothing went wrong in the console: no script failed, and the content security policy had nothing to refuse.
