@@ -1,5 +1,6 @@
 //! What a person does with a page, and what he sees there. Everything waits for a while and then says what is missing.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ pub struct Browser {
     client: Option<Client>,
     base: String,
     name: &'static str,
+    failures: Cell<u32>,
     _driver: Driver,
 }
 
@@ -38,7 +40,8 @@ impl Browser {
     pub fn new(driver: Driver, base: &str, name: &'static str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = Some(runtime.block_on(driver.session()));
-        let browser = Self { runtime, client, base: base.to_owned(), name, _driver: driver };
+        let browser =
+            Self { runtime, client, base: base.to_owned(), name, failures: Cell::new(0), _driver: driver };
         browser.size(1280, 800);
         browser
     }
@@ -158,8 +161,13 @@ impl Browser {
                 Err(error) if since.elapsed() > PATIENCE => {
                     self.fail(&format!("{css} with `{words}` cannot be clicked: {error}"))
                 }
-                // Drawn anew, or moved, or a message is over it.
-                Err(_) => std::thread::park_timeout(LOOK),
+                // Drawn anew, or moved, or something sticks over it: a person scrolls.
+                Err(_) => {
+                    let script = "arguments[0].scrollIntoView({block: 'center'})";
+                    let element = serde_json::to_value(&element).unwrap();
+                    let _ = self.run(async |client| client.execute(script, vec![element]).await);
+                    std::thread::park_timeout(LOOK);
+                }
             }
         }
     }
@@ -248,7 +256,11 @@ impl Browser {
 
     /// Ends the test with what the page looks like.
     pub fn fail(&self, why: &str) -> ! {
-        let picture = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("web-{}.png", self.name));
+        let picture = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "web-{}-{}.png",
+            self.name,
+            self.failures.replace(self.failures.get() + 1)
+        ));
         if let Ok(bytes) = self.run(async |client| client.screenshot().await) {
             let _ = std::fs::write(&picture, bytes);
         }

@@ -43,6 +43,7 @@ pub fn no_wider_than(browser: &Browser, width: u64) {
 pub fn first_load(world: &World) {
     let browser = &world.browser;
     browser.cdp("Network.setCacheDisabled", json!({"cacheDisabled": true}));
+    browser.open("/nothing");
     for (path, whole) in PAGES {
         browser.log("performance");
         show(browser, path, whole);
@@ -55,7 +56,8 @@ pub fn first_load(world: &World) {
             match method {
                 "Network.requestWillBeSent" => {
                     let url = told["request"]["url"].as_str().unwrap();
-                    if !url.starts_with("data:") && !url.starts_with("blob:") {
+                    // What stands in the page, and the browser's own first page, are no requests.
+                    if !["data:", "blob:", "chrome:"].iter().any(|own| url.starts_with(own)) {
                         requests += 1;
                         hosts.insert(url.split('/').take(3).collect::<Vec<_>>().join("/"));
                     }

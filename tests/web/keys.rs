@@ -98,7 +98,7 @@ pub fn settings(world: &World) {
     let browser = &world.browser;
     browser.open("/settings");
     browser.see(".tile", "Questions");
-    browser.see(".charts svg title", "");
+    browser.until("document.querySelectorAll('.charts svg').length === 6");
     browser.until("[...document.querySelectorAll('.charts svg')].every((svg) => svg.querySelector('title') && svg.querySelector('desc'))");
     browser.click(".chip", "24 h");
     browser.see(".chip[aria-pressed=true]", "24 h");

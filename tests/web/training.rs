@@ -60,7 +60,6 @@ pub fn to_release_and_back(world: &World) {
     eprintln!("         an answer while it trains: {} ms", asked.elapsed().as_millis());
     browser.see(".run-head .badge.good", "done");
     eprintln!("         from start to release: {:.1} s", since.elapsed().as_secs_f64());
-    browser.see(".run svg title, .run svg", "");
     browser.until("[...document.querySelectorAll('.run svg')].length >= 3");
     browser.until("document.querySelector('.run-progress').textContent.includes('4 / 4')");
     drop(trainer);

@@ -35,6 +35,7 @@ const PRESETS: [(&str, &str); 8] = [
     ("freeze-sft", include_str!("../../../../configs/train/freeze-sft.yaml")),
     ("full-sft", include_str!("../../../../configs/train/full-sft.yaml")),
     ("pretrain", include_str!("../../../../configs/train/pretrain.yaml")),
+    ("pretrain-nano-text", include_str!("../../../../configs/train/pretrain-nano-text.yaml")),
     ("pretrain-nano", include_str!("../../../../configs/train/pretrain-nano.yaml")),
 ];
 
