@@ -27,7 +27,7 @@ const COUNTED: u64 = 64 << 20;
 const LINE: u64 = 1 << 20;
 
 /// The files of configs/train.
-const PRESETS: [(&str, &str); 8] = [
+const PRESETS: [(&str, &str); 9] = [
     ("lora-nano", include_str!("../../../../configs/train/lora-nano.yaml")),
     ("lora-sft", include_str!("../../../../configs/train/lora-sft.yaml")),
     ("qlora-sft", include_str!("../../../../configs/train/qlora-sft.yaml")),
