@@ -4,7 +4,7 @@
 //! unless `LORE_TEST_BROWSER=required` is set. `LORE_TEST_AXE` names axe-core's `axe.min.js`, for the accessibility rules
 //! (WCAG 2.2, A and AA); without it they are skipped. What is measured and not asserted is printed; so are the figures of
 //! long lists and long answers: `cargo test -p lore-cli --test web -- --ignored --nocapture --test-threads 1`.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::result_large_err, reason = "tests")]
 
 mod accessible;
 mod ask;
