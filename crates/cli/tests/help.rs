@@ -32,7 +32,7 @@ fn help_of_every_command() {
     let top = help(&[]);
     insta::assert_snapshot!("lore", top);
     let commands = listed(&top);
-    assert_eq!(commands.len(), 20, "{commands:?}");
+    assert_eq!(commands.len(), 21, "{commands:?}");
     for command in &commands {
         let text = help(&[command]);
         insta::assert_snapshot!(format!("lore-{command}"), text);

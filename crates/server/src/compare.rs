@@ -302,6 +302,32 @@ mod tests {
     }
 
     #[test]
+    fn no_two_texts_take_long() {
+        let lines = |seed: u32, count: u32, kinds: u32| -> String {
+            let mut at = seed;
+            let mut next = || {
+                at = at.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (at >> 16) % kinds
+            };
+            (0..count).map(|_| format!("{}.\n", next())).collect()
+        };
+        let words = |seed: u32| lines(seed, 200_000, 50_000).replace(".\n", " ");
+        for (old, new) in [
+            (lines(1, 300_000, 2), lines(2, 300_000, 2)),
+            (lines(1, 300_000, 1_000), lines(2, 300_000, 1_000)),
+            (lines(1, 300_000, u32::MAX), lines(2, 300_000, u32::MAX)),
+            ("\n".repeat(1_000_000), "\n".repeat(999_000)),
+            (words(1), words(2)),
+            ("a.\n\n".repeat(200_000), "\nb.\na.\n".repeat(200_000)),
+        ] {
+            let began = Instant::now();
+            compare(&old, &new);
+            let took = began.elapsed();
+            assert!(took < 5 * TIME, "{took:?} for {:?} and {:?}", &old[..20], &new[..20]);
+        }
+    }
+
+    #[test]
     fn pieces_and_words_make_the_text_again() {
         let text = "One. Two!  Three?\n\n# Head\n| a | b |\n手册。说明！ end v1.2.3 no";
         assert_eq!(pieces(text).concat(), text);

@@ -30,6 +30,7 @@ pub mod limits;
 pub mod metrics;
 pub mod openapi;
 mod patient;
+mod percent;
 pub mod record;
 pub mod releases;
 pub mod request;

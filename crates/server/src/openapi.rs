@@ -1,5 +1,7 @@
 //! The description of the API.
 
+use std::sync::LazyLock;
+
 use lore_core::AnswerEvent;
 use lore_index::DocumentOrder;
 use serde::Serialize;
@@ -150,7 +152,13 @@ pub struct Row {
 }
 
 /// Every operation.
-pub fn rows() -> Vec<Row> {
+pub fn rows() -> &'static [Row] {
+    // The page is for everybody, and the description takes a while to make.
+    static ROWS: LazyLock<Vec<Row>> = LazyLock::new(made);
+    &ROWS
+}
+
+fn made() -> Vec<Row> {
     let mut rows = Vec::new();
     for (path, item) in &document().paths.paths {
         for (method, operation) in operations(item) {

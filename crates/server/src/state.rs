@@ -16,6 +16,8 @@ use crate::trainings::TrainingDesk;
 
 /// What [`Lifecycle::trouble`] calls the model that writes.
 pub const WRITER: &str = "writer";
+/// Versions that are compared at once: each takes a core for seconds at worst.
+const COMPARISONS: usize = 2;
 
 /// What answers questions; it may come later than the server.
 #[derive(Clone, Debug)]
@@ -90,6 +92,7 @@ struct Inner {
     metrics: Metrics,
     questions: Gate,
     uploads: Gate,
+    comparisons: Gate,
     switching: Arc<tokio::sync::Mutex<()>>,
     removing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -113,6 +116,7 @@ impl AppState {
                 metrics: Metrics::install(&options.version),
                 questions: Gate::new("questions", at_once, at_once),
                 uploads: Gate::new("uploads", uploads, uploads.saturating_mul(4)),
+                comparisons: Gate::new("comparisons of versions", COMPARISONS, 8 * COMPARISONS),
                 switching: Arc::default(),
                 removing: Arc::default(),
                 options,
@@ -286,5 +290,10 @@ impl AppState {
     /// Who may upload now.
     pub fn uploads(&self) -> &Gate {
         &self.inner.uploads
+    }
+
+    /// Who may have versions compared now.
+    pub fn comparisons(&self) -> &Gate {
+        &self.inner.comparisons
     }
 }

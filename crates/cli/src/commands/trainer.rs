@@ -24,6 +24,8 @@ mod report;
 
 /// How often the queue is looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often the end of a training is told to a catalog that cannot be written; hours of work hang on it.
+const TELLS: u32 = 10;
 
 /// Do the trainings that were queued on the web page or over HTTP, one at a time
 #[derive(Debug, Args)]
@@ -123,12 +125,28 @@ async fn one(
         }
     };
     tracing::info!(training = id, ?end, "a training ended");
-    let (ending, trainer) = (catalog.clone(), name.to_owned());
-    let own = open::blocking(move || ending.end_training(&id, &trainer, &end)).await?;
-    if !own {
+    if !tell_end(catalog, &id, name, end).await? {
         tracing::warn!("the training was deleted, or another trainer has taken it");
     }
     Ok(())
+}
+
+/// Notes in the catalog what a training came to; false where this trainer has it no more.
+async fn tell_end(catalog: &Catalog, id: &str, name: &str, end: TrainingEnd) -> anyhow::Result<bool> {
+    let mut tried = 0;
+    loop {
+        let (ending, end) = (catalog.clone(), end.clone());
+        let (id, trainer) = (id.to_owned(), name.to_owned());
+        let told = open::blocking(move || ending.end_training(&id, &trainer, &end)).await;
+        tried += 1;
+        match told {
+            Err(error) if tried < TELLS => {
+                tracing::warn!(error = print::chain(&error), "the end could not be noted; it is tried again");
+                tokio::time::sleep(LOOK).await;
+            }
+            told => return told,
+        }
+    }
 }
 
 /// Runs a training, makes its release and proves it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lore_server::trainings::{ConfigProblem, DeskError, PreviewExample, TrainingPreview};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
 use super::config::FILE;
@@ -15,6 +16,8 @@ use crate::settings::Settings;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Most bytes of what it prints that are taken.
 const MOST: usize = 16 << 20;
+/// Most bytes of what it says beside.
+const TOLD: usize = 1 << 20;
 
 /// What a training would do, and what is to be told of it; or why it cannot.
 pub async fn plan(
@@ -27,7 +30,7 @@ pub async fn plan(
         _ => return Ok(Err(said.problem())),
     };
     let parts = ["weights", "values", "gradients", "moments", "activations", "logits"];
-    let total = parts.iter().filter_map(|part| plan["memory"][part].as_u64()).sum();
+    let total = parts.iter().filter_map(|part| plan["memory"][part].as_u64()).fold(0, u64::saturating_add);
     plan["memory"] = with_total(plan["memory"].take(), total);
     Ok(Ok((plan, said.notes())))
 }
@@ -73,28 +76,41 @@ async fn run(settings: &Settings, text: &str, more: &[&str]) -> Result<Said, Des
         command.args(settings.flags());
         let output = folder(&settings.data_dir, "new").display().to_string();
         command.arg(format!("output_dir={}", Value::String(output)));
-        command.stdin(Stdio::null()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         anyhow::Ok((place, command))
     };
     let (_place, mut command) = make().map_err(failed)?;
-    let output = tokio::time::timeout(PATIENCE, command.output()).await;
-    let Ok(output) = output else {
+    let mut child = command.spawn().map_err(|error| failed(error.into()))?;
+    let (printed, told) = (child.stdout.take(), child.stderr.take());
+    // One that prints more ends by itself, since nobody reads it.
+    let ended = async { tokio::try_join!(taken(printed, MOST + 1), taken(told, TOLD), child.wait()) };
+    let ended = tokio::time::timeout(PATIENCE, ended).await;
+    let Ok(ended) = ended else {
         let seconds = PATIENCE.as_secs();
         return Err(DeskError::Refused(format!(
             "reading the examples took more than {seconds} s; bound them with max_samples"
         )));
     };
-    let output = output.map_err(|error| failed(error.into()))?;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !output.status.success() {
-        tracing::debug!(status = %output.status, told, "reading examples failed");
-    }
-    if output.stdout.len() > MOST {
+    let (printed, told, status) = ended.map_err(|error| failed(error.into()))?;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    if printed.len() > MOST {
         return Err(DeskError::Refused(
             "the examples are too long to be shown; set a smaller cutoff_len".into(),
         ));
     }
-    let printed = String::from_utf8_lossy(&output.stdout);
+    if !status.success() {
+        tracing::debug!(%status, told, "reading examples failed");
+    }
+    let printed = String::from_utf8_lossy(&printed);
     let printed = printed.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect();
     Ok(Said { printed, told })
+}
+
+/// The first `most` bytes of what a process prints.
+async fn taken(from: Option<impl AsyncRead + Unpin>, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut taken = Vec::new();
+    if let Some(from) = from {
+        from.take(most as u64).read_to_end(&mut taken).await?;
+    }
+    Ok(taken)
 }

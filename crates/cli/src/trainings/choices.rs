@@ -27,7 +27,7 @@ const COUNTED: u64 = 64 << 20;
 const LINE: u64 = 1 << 20;
 
 /// The files of configs/train.
-const PRESETS: [(&str, &str); 8] = [
+const PRESETS: [(&str, &str); 9] = [
     ("lora-nano", include_str!("../../../../configs/train/lora-nano.yaml")),
     ("lora-sft", include_str!("../../../../configs/train/lora-sft.yaml")),
     ("qlora-sft", include_str!("../../../../configs/train/qlora-sft.yaml")),
@@ -35,6 +35,7 @@ const PRESETS: [(&str, &str); 8] = [
     ("freeze-sft", include_str!("../../../../configs/train/freeze-sft.yaml")),
     ("full-sft", include_str!("../../../../configs/train/full-sft.yaml")),
     ("pretrain", include_str!("../../../../configs/train/pretrain.yaml")),
+    ("pretrain-nano-text", include_str!("../../../../configs/train/pretrain-nano-text.yaml")),
     ("pretrain-nano", include_str!("../../../../configs/train/pretrain-nano.yaml")),
 ];
 
@@ -46,7 +47,9 @@ pub fn choices(settings: &Settings, catalog: &Catalog, roots: &Roots) -> anyhow:
     let pairs = feedback::renew(&settings.data_dir, catalog)?;
     let mut walk =
         Walk { base: roots.base().to_owned(), left: ENTRIES, models: Vec::new(), files: Vec::new() };
-    walk.folder(&PathBuf::new(), DEPTH);
+    if roots.is_bounded() {
+        walk.folder(&PathBuf::new(), DEPTH);
+    }
     walk.models.sort();
     walk.files.sort();
     let mut datasets: Vec<DatasetChoice> = Vec::new();

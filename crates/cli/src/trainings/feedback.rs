@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use lore_core::{Access, DocumentId};
 use lore_index::{Catalog, Feedback, Rating};
 use lore_query::eval::EvalQuestion;
 use lore_query::training::marks;
@@ -22,13 +23,17 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FOLDER).join(FILE)
 }
 
-/// Writes the file anew; gives the number of pairs, and removes the file where there is none.
+/// Writes the file anew; gives the number of pairs, and removes the file where there is none. Quotes of documents that were
+/// deleted are left out.
 ///
 /// # Errors
 /// Fails where the catalog does, and where the file cannot be written.
 pub fn renew(data_dir: &Path, catalog: &Catalog) -> anyhow::Result<u64> {
+    let given = catalog.feedback(MOST)?;
+    let cited = given.iter().flat_map(|one| &one.feedback.citations).filter_map(document).collect();
+    let there = catalog.readable_documents(&cited, &Access::All)?;
     let lines: Vec<String> =
-        catalog.feedback(MOST)?.iter().filter_map(pair).map(|pair| pair.to_string()).collect();
+        given.iter().filter_map(|one| pair(one, &there)).map(|pair| pair.to_string()).collect();
     let path = path(data_dir);
     let write = || {
         let folder = path.parent().unwrap_or(data_dir);
@@ -86,8 +91,14 @@ fn id(feedback: &Feedback) -> String {
     format!("feedback-{}", feedback.id)
 }
 
-/// A question with its answer and sources, as our own question files have them; `None` where nothing can be learned from it.
-fn pair(feedback: &Feedback) -> Option<Value> {
+/// The document that a citation names.
+fn document(citation: &Value) -> Option<DocumentId> {
+    citation["document"].as_str()?.parse().ok()
+}
+
+/// A question with its answer and sources, as our own question files have them, sources in documents that are `there`; `None`
+/// where nothing can be learned from it.
+fn pair(feedback: &Feedback, there: &BTreeSet<DocumentId>) -> Option<Value> {
     let said = &feedback.feedback;
     let better = said.better_answer.as_deref().map(str::trim).filter(|answer| !answer.is_empty());
     let answer = match (better, said.rating) {
@@ -98,6 +109,7 @@ fn pair(feedback: &Feedback) -> Option<Value> {
     let sources: Vec<Value> = said
         .citations
         .iter()
+        .filter(|citation| document(citation).is_some_and(|id| there.contains(&id)))
         .filter_map(|citation| {
             let text = |key: &str| citation[key].as_str().map(str::trim).filter(|text| !text.is_empty());
             Some(json!({"document": text("name")?, "quote": text("quote")?}))
@@ -137,7 +149,8 @@ fn without_markers(answer: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use lore_index::NewFeedback;
+    use lore_core::{DocumentMeta, Format};
+    use lore_index::{AclChoice, NewDocument, NewFeedback};
     use lore_query::eval::dataset::own_questions;
 
     use super::*;
@@ -164,11 +177,25 @@ mod tests {
             };
             catalog.add_feedback("local", &new, 100).unwrap()
         };
-        let cited = || vec![json!({"name": "a.md", "quote": "30 days of vacation"})];
+        let document = |name: &str| {
+            let new = NewDocument {
+                source: format!("upload:{name}"),
+                name: name.to_owned(),
+                format: Format::Md,
+                meta: DocumentMeta::default(),
+                acl: AclChoice::Keep,
+            };
+            catalog.commit_failure(&new, None, "unreadable", "test").unwrap()
+        };
+        let (kept, gone) = (document("a.md"), document("b.md"));
+        let cited = || vec![json!({"document": kept, "name": "a.md", "quote": "30 days of vacation"})];
         let up = add(Rating::Up, None, cited());
         add(Rating::Down, None, cited());
         add(Rating::Down, Some("31"), cited());
         add(Rating::Up, None, Vec::new());
+        add(Rating::Up, None, vec![json!({"document": gone, "name": "b.md", "quote": "no longer there"})]);
+        assert_eq!(renew(folder.path(), &catalog).unwrap(), 3);
+        catalog.delete(gone).unwrap();
         assert_eq!(renew(folder.path(), &catalog).unwrap(), 2);
         let read = own_questions(&path(folder.path())).unwrap();
         assert_eq!(read.iter().map(|q| q.answers[0][0].as_str()).collect::<Vec<_>>(), ["31", "30"]);

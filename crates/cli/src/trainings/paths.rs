@@ -43,7 +43,13 @@ impl Roots {
     /// The folders, for a person.
     pub fn folders(&self) -> Vec<PathBuf> {
         let of_data = OF_DATA.iter().map(|name| self.data.join(name));
-        std::iter::once(self.base.clone()).chain(of_data).collect()
+        self.is_bounded().then(|| self.base.clone()).into_iter().chain(of_data).collect()
+    }
+
+    /// Whether the base is a folder of its own. A service manager starts programs in `/` unless it is told otherwise, and
+    /// nobody means by that that trainings may read the whole machine.
+    pub fn is_bounded(&self) -> bool {
+        self.base.parent().is_some()
     }
 
     /// Refuses `path` of the key `key` where it lies elsewhere, links followed.
@@ -69,7 +75,7 @@ impl Roots {
             return if first.is_some_and(|first| OF_DATA.contains(&first)) { Ok(()) } else { refuse() };
         }
         match whole.strip_prefix(&self.base) {
-            Ok(inner) if !hidden(inner) => Ok(()),
+            Ok(inner) if self.is_bounded() && !hidden(inner) => Ok(()),
             _ => refuse(),
         }
     }
@@ -81,11 +87,9 @@ impl Roots {
     pub fn check_all(&self, keys: &Map<String, Value>) -> Result<(), (&'static str, String)> {
         for key in PATHS {
             for value in words(keys.get(key)) {
-                // A name on the hub, or of the model that comes with the program, is no path here.
-                let is_name =
-                    key == "model_name_or_path" && !is_path(&value) && !self.base.join(&value).exists();
-                let is_flag = key == "resume_from_checkpoint" && !is_path(&value);
-                if !is_name && !is_flag {
+                // A name on the hub, or of the model that comes with the program, is no path here, nor is `true`.
+                let is_word = !is_path(&value) && !self.base.join(&value).exists();
+                if !is_word || !["model_name_or_path", "resume_from_checkpoint"].contains(&key) {
                     self.check(key, Path::new(&value)).map_err(|message| (key, message))?;
                 }
             }
@@ -197,6 +201,17 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_was_started_in_the_root_opens_its_data_folder_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().canonicalize().unwrap();
+        let roots = Roots::new(Path::new("/"), &data);
+        assert!(roots.check("dataset", Path::new("/etc/passwd")).is_err());
+        assert!(roots.check("dataset", Path::new("etc")).is_err());
+        assert!(roots.check("dataset", &data.join("datasets/a.jsonl")).is_ok());
+        assert_eq!(roots.folders(), OF_DATA.map(|name| data.join(name)));
+    }
+
+    #[test]
     fn every_key_with_a_path_is_looked_at() {
         let place = tempfile::tempdir().unwrap();
         let roots = Roots::new(place.path(), &place.path().join("data"));
@@ -221,5 +236,6 @@ mod tests {
             "it would be found in the folder data"
         );
         assert_eq!(refused(json!({"resume_from_checkpoint": "true"})), None);
+        assert_eq!(refused(json!({"resume_from_checkpoint": "data"})), Some("resume_from_checkpoint"));
     }
 }

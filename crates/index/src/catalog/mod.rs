@@ -9,7 +9,7 @@
 //! `deleted` (what can be brought back), `retry` (what failed), `access` (who may read them), `commit`
 //! (versions going live), `current` (what needs no reading), `text` (parsed text, chunks, hits), `outlines` (labels and
 //! headings of them all), `changes`, `jobs`,
-//! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `groups`, `releases`, `trainings`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
+//! `originals`, `vectors`, `feedback`, `keys`, `sessions`, `groups`, `releases`, `trainings` and `trainers`, `conversations` (kept) and `reread` (shown again), `upkeep`; below them `schema`, `db` (connections) and `rows` (conversions).
 
 mod access;
 mod changes;
@@ -37,6 +37,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trainers;
 mod training_types;
 mod trainings;
 mod types;
@@ -119,7 +120,10 @@ impl Catalog {
         let catalog = Self {
             inner: Arc::new(Inner { folder: folder.to_owned(), db, texts: Mutex::new(TextCache::new()) }),
         };
-        catalog.remove_expired()?;
+        if let Err(error) = catalog.remove_expired() {
+            // Another process may be writing for long; nothing of it answers meanwhile.
+            tracing::warn!(%error, "deleted documents could not be removed yet; the next start tries again");
+        }
         if catalog.has_garbage()? {
             catalog.sweep_or_warn();
         }

@@ -57,22 +57,21 @@ impl Catalog {
         values.push(Value::Integer(rows::signed(most as u64)));
         let columns = rows::DOCUMENT;
         let sql = format!(
-            "SELECT {columns}, (SELECT v.structure FROM versions v WHERE v.document = d.pk AND v.version = d.version
-                 AND length(v.structure) <= {STRUCTURE_BYTES})
+            "SELECT (SELECT v.structure FROM versions v WHERE v.document = d.pk AND v.version = d.version
+                 AND length(v.structure) <= {STRUCTURE_BYTES}), {columns}
              FROM documents d WHERE d.pk IN (SELECT d.pk FROM documents d WHERE {readable} AND d.superseded_by IS NULL
                  ORDER BY d.updated_at DESC, d.pk DESC LIMIT ?)
              ORDER BY d.updated_at DESC, d.pk DESC"
         );
-        let structure_at = columns.split(',').count();
         self.read(|tx| {
             let mut statement = tx.prepare_cached(&sql)?;
             let mut found = statement.query(params_from_iter(&values))?;
             let mut out = Vec::new();
             while let Some(row) = found.next()? {
-                let structure: Option<String> = row.get(structure_at)?;
+                let structure: Option<String> = row.get(0)?;
                 let headings =
                     structure.map(|stored| text::headings(&stored)).transpose()?.unwrap_or_default();
-                let document = rows::document(row, 0)?;
+                let document = rows::document(row, 1)?;
                 let titles = headings.into_iter().map(|heading| heading.title);
                 let titles = titles.filter(|title| *title != document.title).collect();
                 out.push((document, titles));

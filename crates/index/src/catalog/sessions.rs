@@ -77,8 +77,18 @@ impl Catalog {
 
     /// Ends a session; one that is not there has ended.
     pub fn close_session(&self, token: &str) -> Result<()> {
+        let hash = hash(token);
+        // Anybody can send a cookie; the write lock is for those who have a session.
+        let there: bool = self.read(|tx| {
+            Ok(tx
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM sessions WHERE token_hash = ?1)")?
+                .query_row([hash], |row| row.get(0))?)
+        })?;
+        if !there {
+            return Ok(());
+        }
         self.write(|tx| {
-            tx.prepare_cached("DELETE FROM sessions WHERE token_hash = ?1")?.execute([hash(token)])?;
+            tx.prepare_cached("DELETE FROM sessions WHERE token_hash = ?1")?.execute([hash])?;
             Ok(())
         })
     }

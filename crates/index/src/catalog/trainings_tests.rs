@@ -2,7 +2,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::catalog::training_types::TrainingOutcome;
+use crate::catalog::training_types::{NewTraining, TrainingControl, TrainingOutcome};
 
 fn catalog() -> (tempfile::TempDir, Catalog) {
     let folder = tempfile::tempdir().unwrap();
@@ -131,6 +131,41 @@ fn report_of(catalog: &Catalog, id: &str) -> TrainerOrder {
 }
 
 #[test]
+fn a_person_can_have_done_with_a_training_whose_trainer_died() {
+    let (_folder, catalog) = catalog();
+    let (stopped, deleted) = (add(&catalog, "a"), add(&catalog, "b"));
+    for trainer in ["t", "u"] {
+        catalog.claim_training(trainer).unwrap().unwrap();
+    }
+    silence(&catalog, &stopped);
+    silence(&catalog, &deleted);
+    let after = catalog.control_training(&stopped, TrainingControl::Stop).unwrap().unwrap();
+    assert_eq!(after.state, TrainingState::Stopped);
+    assert!(catalog.delete_training(&deleted).unwrap());
+    let progress = TrainingProgress::default();
+    for (id, trainer) in [(&stopped, "t"), (&deleted, "u")] {
+        assert_eq!(catalog.report_training(id, trainer, &progress, &[]).unwrap(), TrainerOrder::Lost);
+    }
+}
+
+#[test]
+fn many_evaluations_take_no_steps_away() {
+    let (_folder, catalog) = catalog();
+    let id = add(&catalog, "a");
+    catalog.claim_training("t").unwrap().unwrap();
+    let count = FIGURES as u64 + 1;
+    let evals = (1..=count).map(|step| TrainingFigure { step, eval: true, figures: json!({}) });
+    let progress = TrainingProgress::default();
+    catalog.report_training(&id, "t", &progress, &evals.collect::<Vec<_>>()).unwrap();
+    for step in 1..=3 {
+        catalog.report_training(&id, "t", &progress, &[figure(step)]).unwrap();
+    }
+    let kept = catalog.training_figures(&id, None, 9000).unwrap().unwrap();
+    let (evals, steps): (Vec<_>, Vec<_>) = kept.iter().partition(|figure| figure.eval);
+    assert_eq!((evals.len(), steps.len()), (FIGURES / 2 + 1, 3));
+}
+
+#[test]
 fn figures_are_bounded_and_come_in_order() {
     let (_folder, catalog) = catalog();
     let id = add(&catalog, "a");
@@ -139,7 +174,7 @@ fn figures_are_bounded_and_come_in_order() {
     let eval = TrainingFigure { step: 2, eval: true, figures: json!({"eval_loss": 2.0}) };
     let progress = TrainingProgress::default();
     catalog.report_training(&id, "t", &progress, &many[..3]).unwrap();
-    catalog.report_training(&id, "t", &progress, &[eval.clone()]).unwrap();
+    catalog.report_training(&id, "t", &progress, std::slice::from_ref(&eval)).unwrap();
     let after = |step| catalog.training_figures(&id, step, 9000).unwrap().unwrap();
     assert_eq!(
         after(None).iter().map(|f| (f.step, f.eval)).collect::<Vec<_>>(),

@@ -1,6 +1,5 @@
 //! `/v1/documents/{id}/content` and `/text`: a document's original, and its parsed text.
 
-use std::fmt::Write as _;
 use std::io::ErrorKind;
 
 use axum::Json;
@@ -18,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::auth::Authenticated;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{ApiQuery, DocumentPath};
+use crate::percent::encoded;
 use crate::routes::readable;
 use crate::state::AppState;
 
@@ -110,14 +110,7 @@ fn disposition(document: &Document) -> HeaderValue {
         .chars()
         .map(|c| if c == ' ' || (c.is_ascii_graphic() && !"\"\\%".contains(c)) { c } else { '_' })
         .collect();
-    let mut encoded = String::with_capacity(name.len() * 3);
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-            encoded.push(byte as char);
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
+    let encoded = encoded(name, b"!#$&+-.^_`|~");
     HeaderValue::from_str(&format!("inline; filename=\"{plain}\"; filename*=UTF-8''{encoded}"))
         .unwrap_or(HeaderValue::from_static("inline"))
 }

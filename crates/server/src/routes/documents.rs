@@ -20,6 +20,8 @@ use crate::state::AppState;
 
 /// Most documents on a page.
 const PAGE: usize = 200;
+/// Most words that a name or title is looked for by.
+const WORDS: usize = 32;
 
 /// Which documents to list.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -73,6 +75,9 @@ impl ListQuery {
             && !matches!(wanted.as_str(), "live" | "pending" | "failed")
         {
             return Err(ApiError::invalid("bad_state", "state must be live, pending or failed"));
+        }
+        if self.q.as_deref().is_some_and(|q| q.split_whitespace().nth(WORDS).is_some()) {
+            return Err(ApiError::invalid("too_many_words", format!("q takes at most {WORDS} words")));
         }
         if self.after.is_some() && self.offset.is_some() {
             return Err(ApiError::invalid("bad_offset", "give either after or offset"));

@@ -130,12 +130,17 @@ pub async fn changes(
     let before = versions.iter().map(|kept| kept.version).filter(|version| *version < to).max();
     let from = query.from.or(before).ok_or_else(|| ApiError::not_found("version of the document before"))?;
     let (_, from, _) = readable(&state, &caller, id, Some(from)).await?;
+    let permit = state.comparisons().enter().await?;
     let texts =
         state.catalog(move |catalog| Ok((catalog.parsed(id, from)?, catalog.parsed(id, to)?))).await?;
     let (Some(old), Some(new)) = texts else {
         return Err(ApiError::not_found("version of the document"));
     };
-    // Two long texts take a moment; what runs beside it must not wait.
-    let comparison = tokio::task::spawn_blocking(move || compare(&old.text, &new.text)).await?;
+    // Two long texts take a moment; what runs beside it must not wait. It goes on where the caller went away.
+    let comparing = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        compare(&old.text, &new.text)
+    });
+    let comparison = comparing.await?;
     Ok(Json(Changes { document: id, from, to, comparison }))
 }

@@ -92,7 +92,8 @@ impl Marks {
 
     /// The first place after `from`, up to `to`, where something begins or ends.
     pub fn cut(&self, from: usize, to: usize) -> usize {
-        let citation = self.citations[self.shown..].iter().map(|(end, _)| *end).find(|end| *end > from);
+        let next = self.citations.partition_point(|(end, _)| *end <= from).max(self.shown);
+        let citation = self.citations.get(next).map(|(end, _)| *end);
         let at = self.spans.partition_point(|(_, end, ..)| *end <= from);
         let span = self.spans.get(at).map(|(start, end, ..)| if *start > from { *start } else { *end });
         [citation, span].into_iter().flatten().fold(to, usize::min)

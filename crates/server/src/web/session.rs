@@ -88,14 +88,12 @@ pub async fn sign_in(
     auth::from_own_page(&parts)?;
     let old = cookie(&parts.headers, COOKIE).map(str::to_owned);
     let opened = state.catalog(move |catalog| {
+        let Some(key) = catalog.authenticate(&key)? else { return Ok(None) };
         // Whoever signs in anew leaves the session that this browser had.
         if let Some(old) = old {
             catalog.close_session(&old)?;
         }
-        match catalog.authenticate(&key)? {
-            Some(key) => catalog.open_session(&key.id),
-            None => Ok(None),
-        }
+        catalog.open_session(&key.id)
     });
     let token = opened.await?.ok_or_else(|| ApiError::unauthorized("the key is unknown or was revoked"))?;
     set(&format!("{token}; Max-Age={AGE}"), &parts.headers)

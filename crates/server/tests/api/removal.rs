@@ -40,6 +40,7 @@ async fn lists_are_filtered_and_ordered() {
         ("tag=team", 422, "bad_tag"),
         ("after=x&offset=1", 422, "bad_offset"),
         ("after=x", 422, "invalid"),
+        (&format!("q={}", "a+".repeat(1500)), 422, "too_many_words"),
         ("sort=colour", 400, "bad_query"),
         ("format=exe", 400, "bad_query"),
     ] {

@@ -171,6 +171,9 @@ async fn signing_in_anew_ends_the_session_before() {
     let mut person = browser(&world);
     person.sign_in(&first).await.expect(204);
     let old = person.cookie.clone();
+    // A mistake ends nothing.
+    person.sign_in("lore_nobody_nothing").await.expect(401);
+    person.call("GET", "/v1/documents", &NOTHING).await.expect(200);
     person.sign_in(&second).await.expect(204);
     assert_ne!(old, person.cookie);
     person.call("GET", "/v1/keys", &NOTHING).await.expect(200);

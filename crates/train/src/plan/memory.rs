@@ -54,7 +54,9 @@ impl Memory {
     /// All of it, as configured.
     pub fn total(&self) -> u64 {
         let Self { weights, values, gradients, moments, activations, logits, .. } = self;
-        weights + values + gradients + moments + activations + logits
+        [*weights, *values, *gradients, *moments, *activations, *logits]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// Most tokens of a batch under `limit` bytes in all.
@@ -100,6 +102,29 @@ impl Activations {
     }
 
     fn bytes(&self, tokens: usize) -> u64 {
-        tokens as u64 * (self.layer * self.layers + self.passing)
+        // A configuration may say any number of tokens; what no machine has is told as such.
+        (tokens as u64).saturating_mul(self.layer * self.layers + self.passing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_machine_has_is_told_as_such() {
+        let activations = Activations { layer: 1 << 16, layers: 32, passing: 1 << 16 };
+        assert_eq!(activations.bytes(1_000_000_000 * 1_000_000_000), u64::MAX);
+        let memory = Memory {
+            weights: 1,
+            values: 1,
+            gradients: 1,
+            moments: 2,
+            activations: u64::MAX,
+            activations_kept: u64::MAX,
+            activations_checkpointed: u64::MAX,
+            logits: 1,
+        };
+        assert_eq!(memory.total(), u64::MAX);
     }
 }

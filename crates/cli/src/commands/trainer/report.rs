@@ -54,6 +54,14 @@ impl Shared {
         (state.progress.clone(), std::mem::take(&mut state.figures))
     }
 
+    /// Puts figures back that could not be said.
+    fn put_back(&self, mut figures: Vec<TrainingFigure>) {
+        let mut state = self.state();
+        figures.append(&mut state.figures);
+        state.figures = figures;
+        state.bound();
+    }
+
     /// Who hears the run of a net with so many values; `forget` hears the step that the run goes on from.
     pub fn observer(self, values: usize, forget: impl FnOnce(u64)) -> impl Observer {
         let mut forget = Some(forget);
@@ -110,9 +118,15 @@ impl Shared {
             }
             Event::Ended(_) => progress.left = None,
         }
-        // Where the catalog cannot be written for long; the run's own file has them all.
-        let over = figures.len().saturating_sub(WAITING);
-        figures.drain(..over);
+        state.bound();
+    }
+}
+
+impl State {
+    /// Lets the oldest figures go where the catalog cannot be written for long; the run's own file has them all.
+    fn bound(&mut self) {
+        let over = self.figures.len().saturating_sub(WAITING);
+        self.figures.drain(..over);
     }
 }
 
@@ -137,9 +151,10 @@ impl Reporter {
         let saying = tokio::spawn(async move {
             loop {
                 let (progress, figures) = shared.take();
-                match own.say(progress, figures).await {
+                match own.say(progress, figures.clone()).await {
                     Some(TrainerOrder::End | TrainerOrder::Lost) => halt.store(true, Ordering::Relaxed),
-                    Some(TrainerOrder::GoOn) | None => {}
+                    Some(TrainerOrder::GoOn) => {}
+                    None => shared.put_back(figures),
                 }
                 if *ended.borrow() {
                     return;

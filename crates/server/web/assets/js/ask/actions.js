@@ -1,10 +1,9 @@
 // What can be done with an answer: copy it, have it written again, say what it was worth.
 
 import { h } from "../core/dom.js";
-import { copyText } from "../core/format.js";
 import { duration, number, percent, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { announce, toast } from "../core/ui.js";
+import { copied } from "../core/ui.js";
 import { feedbackButtons } from "./feedback.js";
 import { withFootnotes } from "./text.js";
 
@@ -43,9 +42,7 @@ function details({ confidence, timings, usage, answered }) {
 }
 
 /** Puts the answer on the clipboard, its sources as footnotes. */
-export async function copy(turn) {
+export function copy(turn) {
   const words = { noSource: t("ask.noSource"), page: (n) => t("ask.page", { n }) };
-  const done = await copyText(withFootnotes(turn.summary, words));
-  if (done) announce(t("ask.copied"));
-  toast(t(done ? "ask.copied" : "ask.copyFailed"), { kind: done ? "good" : "bad" });
+  return copied(withFootnotes(turn.summary, words), t("ask.copied"));
 }

@@ -8,9 +8,10 @@
 
 import { api } from "../core/api.js";
 import { h, replace, trusted } from "../core/dom.js";
+import { shorten } from "../core/format.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { announce, popover } from "../core/ui.js";
+import { announce, errorWords, popover } from "../core/ui.js";
 import { actions } from "./actions.js";
 import { adopt, citationMark, doubtCard, doubtMark, quoteCard } from "./marks.js";
 import { nearest, passages, sourceList } from "./sources.js";
@@ -41,8 +42,10 @@ export class Turn {
       h("div", { class: "question-row" }, this.heading, edit),
       h("div", { class: "answer" }, this.status, this.text, this.notes, this.foot));
     this.stream = new StreamText(this.text, () => page.follow());
-    /** Numbers of the sources so far: by document and place. */
+    /** The citations so far. */
     this.seen = [];
+    /** Whether the marks are those of the whole answer. */
+    this.whole = false;
   }
 
   /** One event of the stream; true for the last. */
@@ -82,7 +85,8 @@ export class Turn {
     this.stream.flush();
     this.#state("failed");
     this.status.remove();
-    const words = error.status === 0 ? t(error.code === "broken_off" ? "ask.brokenOff" : "core.offline") : error.message;
+    const own = { broken_off: "ask.brokenOff", overloaded: "ask.overloaded" }[error.code];
+    const words = own ? t(own) : errorWords(error);
     const box = this.#ended("notice bad", words, t("core.retry"));
     box.setAttribute("role", "alert");
     replace(this.notes, box);
@@ -139,8 +143,7 @@ export class Turn {
   #done(summary) {
     this.stream.flush();
     this.#end(summary, "done");
-    const words = summary.answer.length > READ_CHARS ? `${summary.answer.slice(0, READ_CHARS)}…` : summary.answer;
-    announce(t("ask.ready", { answer: words }));
+    announce(t("ask.ready", { answer: shorten(summary.answer, READ_CHARS) }));
   }
 
   /** Shows a whole answer. */
@@ -162,6 +165,7 @@ export class Turn {
   #plain() {
     this.#dropPopovers();
     this.stream.stop();
+    this.whole = true;
     replace(this.text);
     this.stream = new StreamText(this.text, null);
     this.stream.append(this.summary.answer);
@@ -186,6 +190,7 @@ export class Turn {
     this.#dropPopovers();
     this.stream.stop();
     this.stream.pieces = [];
+    this.whole = true;
     this.text.className = "answer-text prose";
     replace(this.text, fragment);
     this.#cards();
@@ -239,7 +244,7 @@ export class Turn {
   source(mark) {
     const { cite, doubt } = mark.dataset;
     if (cite !== undefined) return this.summary?.citations[cite] ?? this.seen[cite];
-    // While it is written, a doubt's index is that of its citation.
-    return this.summary ? this.doubts[doubt]?.citation : this.seen[doubt];
+    // Until the whole answer is shown, a doubt's index is that of its citation.
+    return this.whole ? this.doubts[doubt]?.citation : this.seen[doubt];
   }
 }

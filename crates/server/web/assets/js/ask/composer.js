@@ -2,6 +2,7 @@
 //
 //   const composer = new Composer({onSend, onStop, filters})   .element
 //   composer.running(bool)   composer.fill(text)   composer.replacing(cancel or null)   composer.focus()
+//   composer.keep(key)   composer.recall(key): what is in the box, for this tab
 
 import { h, replace } from "../core/dom.js";
 import { charLength } from "../core/format.js";
@@ -69,6 +70,27 @@ export class Composer {
 
   focus() {
     this.input.focus();
+  }
+
+  /** Keeps what is in the box. */
+  keep(key) {
+    try {
+      if (this.input.value.trim()) sessionStorage.setItem(key, this.input.value);
+      else sessionStorage.removeItem(key);
+    } catch {
+      // Without storage it is not kept.
+    }
+  }
+
+  /** Puts back what was kept. */
+  recall(key) {
+    let kept = null;
+    try {
+      kept = sessionStorage.getItem(key);
+    } catch {
+      // As above.
+    }
+    if (kept && this.input.value === "") this.fill(kept);
   }
 
   #submit() {

@@ -102,14 +102,14 @@ export class Conversations {
   entries(conversation) {
     return [
       { label: t("ask.conversations.rename"), icon: "edit", run: () => this.#rename(conversation) },
-      { label: t("ask.conversations.export"), icon: "download", run: () => location.assign(`/v1/conversations/${conversation.id}/export`) },
+      { label: t("ask.conversations.export"), icon: "download", run: () => h("a", { href: `/v1/conversations/${conversation.id}/export`, download: "" }).click() },
       "-",
       { label: t("ask.conversations.delete"), icon: "trash", danger: true, run: () => this.#remove(conversation) },
     ];
   }
 
   async #rename({ id, title }) {
-    const wanted = await promptDialog({ title: t("ask.conversations.rename"), label: t("ask.conversations.title"), value: title, confirm: t("ask.conversations.save"), maxLength: TITLE_CHARS });
+    const wanted = await promptDialog({ title: t("ask.conversations.rename"), label: t("ask.conversations.title"), value: title, confirm: t("core.save"), maxLength: TITLE_CHARS });
     if (wanted === null || !wanted.trim() || wanted === title) return;
     try {
       const renamed = await api.patch(`/v1/conversations/${id}`, { title: wanted.trim() });

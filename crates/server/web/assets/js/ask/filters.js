@@ -5,22 +5,12 @@
 
 import { api } from "../core/api.js";
 import { h, replace, uid } from "../core/dom.js";
-import { lang, t } from "../core/i18n.js";
+import { day, languageName, number, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
 import { errorState, skeleton } from "../core/ui.js";
 
 /** Most values of a tag that are shown as chips. */
 const SHOWN = 40;
-
-const languages = new Intl.DisplayNames([lang], { type: "language" });
-
-function languageName(code) {
-  try {
-    return languages.of(code) ?? code;
-  } catch {
-    return code;
-  }
-}
 
 /** The filters of the questions to come. */
 export class Filters {
@@ -126,7 +116,7 @@ export class Filters {
       const element = event.currentTarget;
       element.setAttribute("aria-pressed", String(element.getAttribute("aria-pressed") !== "true"));
       toggle();
-    } }, label, h("span", { class: "dim num" }, String(count)));
+    } }, label, h("span", { class: "dim num" }, number(count)));
   }
 
   #toggleTag(key, value) {
@@ -161,8 +151,8 @@ export class Filters {
     if (this.document) chip(this.document.title, () => (this.document = null));
     for (const [key, values] of this.tags) for (const value of values) chip(`${key}: ${value}`, () => this.#drop(key, value));
     for (const code of this.languages) chip(languageName(code), () => this.languages.delete(code));
-    if (this.from) chip(t("ask.filters.since", { day: this.from }), () => (this.from = ""));
-    if (this.to) chip(t("ask.filters.until", { day: this.to }), () => (this.to = ""));
+    if (this.from) chip(t("ask.filters.since", { day: day(this.from) }), () => (this.from = ""));
+    if (this.to) chip(t("ask.filters.until", { day: day(this.to) }), () => (this.to = ""));
     this.count.hidden = chips.length === 0;
     this.count.textContent = String(chips.length);
     if (chips.length > 1) chips.push(iconButton("close", t("ask.filters.clear"), { class: "small", onClick: () => this.clear() }));

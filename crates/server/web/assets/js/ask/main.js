@@ -24,6 +24,9 @@ const refreshMe = () => import("../core/frame.js").then((frame) => frame.refresh
 
 const WIDE = matchMedia("(min-width: 1100px)");
 
+/** Keeps what is being written while the page is loaded anew: for another language, or to sign in. */
+const DRAFT = "lore.ask.draft";
+
 /** What is open: the conversation's id and title, its turns, and the question that is being answered. */
 const open = { id: null, title: "", turns: [], running: null };
 
@@ -177,6 +180,8 @@ async function ask(question, { replace: replaces = false } = {}) {
   } catch (error) {
     if (abort.signal.aborted) turn.stopped();
     else turn.failed(error);
+    // The sign-in page comes; the question is there again afterwards.
+    if (error.status === 401) composer.fill(question);
   }
   if (open.running?.turn === turn) {
     open.running = null;
@@ -200,7 +205,7 @@ function settle(id, turn) {
   if (open.id !== id) {
     open.id = id;
     name(turn.question);
-    history.pushState(null, "", `/c/${id}`);
+    visit(`/c/${id}`);
   }
   moreButton.hidden = false;
   conversations.selected = id;
@@ -234,13 +239,21 @@ function leave() {
 /** The box takes the focus, except where that would bring up a keyboard over the page. */
 const ready = () => matchMedia("(hover: hover)").matches && composer.focus();
 
+/** The path that is shown. */
+let path = location.pathname;
+
+function visit(next) {
+  path = next;
+  history.pushState(null, "", next);
+}
+
 /** An empty page. */
 function begin({ push = true } = {}) {
   leave();
   name("");
   conversations.select(null);
   replace(thread, welcome((question) => ask(question)));
-  if (push && location.pathname !== "/") history.pushState(null, "", "/");
+  if (push && path !== "/") visit("/");
   latest.hidden = true;
   ready();
 }
@@ -252,7 +265,7 @@ async function show(id, { push = true } = {}) {
   if (push && id === open.id) return drawer(false);
   leave();
   const mine = ++shows;
-  if (push) history.pushState(null, "", `/c/${id}`);
+  if (push) visit(`/c/${id}`);
   open.id = id;
   name(conversations.title(id) ?? "");
   conversations.select(id);
@@ -262,6 +275,7 @@ async function show(id, { push = true } = {}) {
     detail = await api.get(`/v1/conversations/${encodeURIComponent(id)}`);
   } catch (error) {
     if (mine !== shows || open.id !== id) return undefined;
+    if (open.turns.length > 0) return undefined;
     open.id = null;
     replace(thread, error.status === 404 ? missing() : errorState(error, () => show(id, { push: false })));
     return undefined;
@@ -269,12 +283,14 @@ async function show(id, { push = true } = {}) {
   if (mine !== shows || open.id !== id) return undefined;
   name(detail.title);
   moreButton.hidden = false;
-  open.turns = detail.history.map((kept) => {
+  const earlier = detail.history.map((kept) => {
     const turn = new Turn(kept.question, page);
     turn.kept = true;
     turn.restore(kept);
     return turn;
   });
+  // What was asked while they came stands behind them.
+  open.turns = [...earlier, ...open.turns];
   replace(thread, open.turns.map((turn) => turn.element));
   toEnd();
   ready();
@@ -299,7 +315,6 @@ function route() {
 shortcuts({
   focus: () => composer.focus(),
   begin: () => begin(),
-  stop,
   escape: () => {
     if (frame.classList.contains("with-drawer")) {
       drawer(false);
@@ -310,7 +325,13 @@ shortcuts({
 });
 
 replace($("#ask"), frame);
-addEventListener("popstate", route);
+addEventListener("popstate", () => {
+  // A link to a place in the page, such as the one past the header, leads nowhere else.
+  if (location.pathname === path) return;
+  path = location.pathname;
+  route();
+});
+addEventListener("pagehide", () => composer.keep(DRAFT));
 conversations.refresh();
 await route();
 const asked = new URLSearchParams(location.search);
@@ -319,3 +340,4 @@ if (asked.get("document")) {
   api.get(`/v1/documents/${encodeURIComponent(asked.get("document"))}`).then((found) => filters.only({ document: found.id, title: found.title }), () => {});
 }
 if (asked.get("q")) composer.fill(asked.get("q"));
+else composer.recall(DRAFT);

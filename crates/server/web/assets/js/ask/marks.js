@@ -6,6 +6,7 @@
 //   quoteCard(citation)  doubtCard(doubt)   what shows beside a mark
 
 import { h } from "../core/dom.js";
+import { shorten } from "../core/format.js";
 import { t } from "../core/i18n.js";
 
 /** Longest quote in a card, in characters; the source beside it shows all. */
@@ -45,14 +46,12 @@ export function whereabouts(citation) {
   return parts.join(" · ");
 }
 
-const short = (text) => (text.length > QUOTE_CHARS ? `${text.slice(0, QUOTE_CHARS).trimEnd()}…` : text);
-
 /** The quote with its document, page and heading. */
 export function quoteCard(citation) {
   const place = whereabouts(citation);
   const quote = citation.quote.trim();
   return h("div", { class: "quote-card" },
-    quote ? h("blockquote", {}, short(quote)) : h("p", { class: "dim" }, t("ask.quote.gone")),
+    quote ? h("blockquote", {}, shorten(quote, QUOTE_CHARS)) : h("p", { class: "dim" }, t("ask.quote.gone")),
     h("p", { class: "quote-title" }, citation.title || citation.name),
     place && h("p", { class: "quote-place" }, place),
     h("p", { class: "quote-hint" }, t("ask.quote.hint")));
@@ -62,7 +61,7 @@ export function quoteCard(citation) {
 export function doubtCard({ citation }) {
   return h("div", { class: "quote-card" },
     h("p", { class: "doubt-why" }, citation ? t("ask.doubt.near") : t("ask.doubt.none")),
-    citation?.quote.trim() && h("blockquote", {}, short(citation.quote.trim())),
+    citation?.quote.trim() && h("blockquote", {}, shorten(citation.quote.trim(), QUOTE_CHARS)),
     citation && h("p", { class: "quote-title" }, citation.title || citation.name),
     citation && h("p", { class: "quote-place" }, whereabouts(citation)),
     citation && h("p", { class: "quote-hint" }, t("ask.quote.hint")));

@@ -23,9 +23,9 @@ export function request(turn, target) {
 function siblings(turn, { document, version }) {
   const places = [];
   for (const one of turn.summary?.citations ?? turn.seen) {
-    const { start, end } = one.source_span;
+    const { page, source_span: { start, end } } = one;
     const known = places.some((place) => place.start === start && place.end === end);
-    if (one.document === document && one.version === version && !known) places.push({ start, end });
+    if (one.document === document && one.version === version && !known) places.push({ start, end, page });
   }
   return places.sort((one, other) => one.start - other.start || one.end - other.end);
 }

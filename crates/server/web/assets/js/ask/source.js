@@ -7,7 +7,7 @@
 import { ApiError, api } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
 import { debounce } from "../core/format.js";
-import { date, percent, t } from "../core/i18n.js";
+import { day, percent, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
 import { errorState } from "../core/ui.js";
 import { SourceText } from "./source-text.js";
@@ -107,7 +107,8 @@ export class SourcePanel {
     const go = (step) => {
       now = (now + step + places.length) % places.length;
       show();
-      this.shown.span = places[now];
+      Object.assign(this.shown, { span: places[now], page: places[now].page });
+      this.original.href = original(this.shown);
       this.#show(places[now]);
     };
     const show = () => replace(count, t("ask.source.place", { n: now + 1, all: places.length }));
@@ -154,7 +155,7 @@ export class SourcePanel {
       return; // The text says what is wrong, if it is.
     }
     if (signal.aborted) return;
-    const facts = [found.title === found.name ? null : found.name, found.date ? date(`${found.date}T12:00:00`) : null, found.format.toUpperCase()];
+    const facts = [found.title === found.name ? null : found.name, found.date ? day(found.date) : null, found.format.toUpperCase()];
     replace(this.facts, facts.filter(Boolean).join(" · "));
     if (!wanted.title && !wanted.name) replace(this.title, found.title);
     const notes = [];

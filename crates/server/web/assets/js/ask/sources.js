@@ -1,6 +1,7 @@
 // Below an answer: the sources that it cites, the passages that were read, the documents that came near.
 
 import { h } from "../core/dom.js";
+import { shorten } from "../core/format.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { below, whereabouts } from "./marks.js";
@@ -44,7 +45,7 @@ export function passages(turn) {
         h("button", { type: "button", class: "passage", dataset: { passage: index } },
           h("span", { class: "passage-title" }, passage.title || passage.name),
           h("span", { class: "passage-place" }, placeOf(passage)),
-          h("span", { class: "passage-text" }, passage.text.slice(0, 240))))));
+          h("span", { class: "passage-text" }, shorten(passage.text, 240))))));
   };
   return h("details", { class: "passages", onToggle: fill }, h("summary", {}, plural("ask.passages", turn.sources.length)), list);
 }

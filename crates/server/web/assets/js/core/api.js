@@ -7,6 +7,7 @@
 //                                        fields: {tag: ["a=b"], acl: "x,y"}; onProgress(sentBytes, allBytes);
 //                                        path is /v1/documents where it is left out; file.relativeName, if set, is its name
 //   api.raw(method, path, {body, headers, signal})   the Response itself, refused ones thrown
+//   {quiet: true} beside signal    401 is thrown as well, and leads nowhere: for what runs by itself
 //
 // Answers are parsed JSON (null for 204). What is refused is thrown as ApiError {status, code, message, requestId}; a
 // server that cannot be reached has status 0 and code "offline"; an aborted call throws the AbortError of fetch.
@@ -23,29 +24,30 @@ export class ApiError extends Error {
   }
 }
 
-/** Leads to the sign-in page, which leads back here. */
-export function signIn() {
-  const { pathname, search, hash } = location;
-  if (pathname !== "/signin") location.assign(`/signin?next=${encodeURIComponent(pathname + search + hash)}`);
+/** The sign-in page, which leads back here. */
+export const signInPath = () => `/signin?next=${encodeURIComponent(location.pathname + location.search + location.hash)}`;
+
+function signIn() {
+  if (location.pathname !== "/signin") location.assign(signInPath());
 }
 
 /** The ApiError that a refused response stands for. */
-export async function refusal(response) {
+async function refusal(response, quiet) {
   let error = null;
   try {
     error = (await response.json()).error;
   } catch {
     // A proxy's own page is no JSON; the status says what there is to say.
   }
-  return failure(response.status, error, response.headers.get("x-request-id"));
+  return failure(response.status, error, response.headers.get("x-request-id"), quiet);
 }
 
-function failure(status, error, requestId) {
-  if (status === 401) signIn();
+function failure(status, error, requestId, quiet = false) {
+  if (status === 401 && !quiet) signIn();
   return new ApiError(status, error?.code ?? "http", error?.message ?? `HTTP ${status}`, requestId);
 }
 
-async function raw(method, path, { body, headers = {}, signal } = {}) {
+async function raw(method, path, { body, headers = {}, signal, quiet = false } = {}) {
   const sent = { "X-Lore-Web": "1", ...headers };
   let response;
   try {
@@ -54,15 +56,21 @@ async function raw(method, path, { body, headers = {}, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "offline", "the server cannot be reached; is it running?");
   }
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await refusal(response, quiet);
   return response;
 }
 
-async function json(method, path, body, { signal } = {}) {
+async function json(method, path, body, options = {}) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await raw(method, path, { body: body === undefined ? undefined : JSON.stringify(body), headers, signal });
-  return response.status === 204 ? null : response.json();
+  const response = await raw(method, path, { ...options, body: body === undefined ? undefined : JSON.stringify(body), headers });
+  if (response.status === 204) return null;
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "broken_off", "the connection to the server broke off");
+  }
 }
 
 /** The path with its query string. */

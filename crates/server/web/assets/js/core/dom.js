@@ -3,7 +3,7 @@
 //   h(tag, props?, ...children)    an HTML element; children: nodes, strings, numbers, arrays; null and false are skipped
 //   svg(tag, props?, ...children)  the same for SVG
 //   replace(node, ...children)     the node with these children alone
-//   $(selector, root?)             the first match, or null;  $$(selector, root?)  all matches as an array
+//   $(selector, root?)             the first match, or null
 //   trusted(html)                  a fragment of HTML that this server made safe (answers of /web/render, nothing else)
 //   uid(prefix?)                   an id that no other element of the page has
 //
@@ -23,9 +23,6 @@ export const svg = (tag, ...rest) => build(document.createElementNS(SVG, tag), r
 
 /** The first element that the selector finds below `root`, or null. */
 export const $ = (selector, root = document) => root.querySelector(selector);
-
-/** All elements that the selector finds below `root`, as an array. */
-export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 /** Gives `node` these children in place of its own, and returns it. */
 export function replace(node, ...children) {

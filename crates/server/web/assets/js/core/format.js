@@ -1,7 +1,7 @@
 // Texts and values that have nothing to do with the language.
 //
 //   shorten(text, chars)        at most so many code points, an ellipsis where it was cut
-//   sliceChars(text, from, to)  by code points, as the API counts;  charLength(text)
+//   charLength(text)            in code points, as the API counts
 //   debounce(fn, ms)            runs once calls have stopped for a while; .cancel(), .flush()
 //   throttleFrame(fn)           runs at most once a frame, with the last arguments
 //   copyText(text)              to the clipboard; false where the browser refuses
@@ -20,20 +20,6 @@ export function charLength(text) {
   let length = 0;
   for (const _ of text) length += 1;
   return length;
-}
-
-/** A slice by code points; the API's offsets are such. */
-export function sliceChars(text, from, to = Infinity) {
-  let at = 0;
-  let index = 0;
-  let start = -1;
-  for (const char of text) {
-    if (at === from) start = index;
-    if (at >= to) break;
-    at += 1;
-    index += char.length;
-  }
-  return start < 0 ? "" : text.slice(start, index);
 }
 
 /** A function that runs `ms` after the last call of it. */

@@ -1,35 +1,29 @@
 // The frame of every page: language, theme, the state of the model, signing out. The layout loads it.
 //
-//   me() -> Promise<{signed_in, admin, groups, key_name, version, keys_required, model, queue}>, asked for once
-//   refreshMe() -> asks again and draws the state line
+//   refreshMe() -> asks for the state of model and session and draws the state line
 
-import { ApiError, api } from "./api.js";
-import { $, replace } from "./dom.js";
+import { ApiError, api, signInPath } from "./api.js";
+import { $, h, replace } from "./dom.js";
 import { cookie, setCookie } from "./format.js";
-import { load, plural, t } from "./i18n.js";
+import { load, modelName, plural, t } from "./i18n.js";
+import { report } from "./ui/toast.js";
 
 const root = document.documentElement;
 const THEMES = ["auto", "light", "dark"];
 /** How often the state line is brought up to date while the page is looked at. */
 const EVERY_MS = 15_000;
 
-let asked = null;
-
-/** Who is signed in and what state the model is in. */
-export const me = () => (asked ??= api.get("/web/me"));
-
-/** Asks anew and draws the state line. */
+/** Asks for the state and draws the state line. It runs by itself: it must not lead away from what somebody is writing. */
 export async function refreshMe() {
-  asked = api.get("/web/me");
   try {
-    draw(await asked);
+    draw(await api.get("/web/me", null, { quiet: true }));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    draw(null);
+    draw(null, error.status === 401);
   }
 }
 
-function draw(state) {
+function draw(state, signedOut = false) {
   const line = $("#state-line");
   if (!line) return;
   const dot = line.querySelector(".state-dot");
@@ -37,14 +31,16 @@ function draw(state) {
   const kind = state === null ? "bad" : { ready: "good", starting: "warn", troubled: "warn" }[state.model.state] ?? "bad";
   dot.className = `state-dot ${kind}`;
   if (state === null) {
-    replace(words, t("core.state.offline"));
+    replace(words, signedOut ? h("a", { href: signInPath() }, t("core.state.signedOut")) : t("core.state.offline"));
+    line.removeAttribute("title");
     return;
   }
-  const parts = [state.model.state === "ready" ? (state.model.release ?? state.model.name) : t(`core.state.${state.model.state}`)];
+  const parts = [state.model.state === "ready" ? (state.model.release ?? modelName(state.model.name)) : t(`core.state.${state.model.state}`)];
   const waiting = state.queue.questions + state.queue.waiting;
   if (waiting > 0) parts.push(plural("core.state.queue", waiting));
   replace(words, parts.join(" · "));
-  line.title = [state.model.name, state.model.release, ...(state.model.notes ?? [])].filter(Boolean).join("\n");
+  const { name, release, notes } = state.model;
+  line.title = [release, modelName(name), ...notes].filter(Boolean).join("\n");
 }
 
 function theme() {
@@ -73,8 +69,12 @@ function language() {
 
 function signOut() {
   $("#sign-out")?.addEventListener("click", async () => {
-    await api.del("/session").catch(() => {});
-    location.assign("/signin");
+    try {
+      await api.del("/session");
+      location.assign("/signin");
+    } catch (error) {
+      report(error);
+    }
   });
 }
 
@@ -83,7 +83,7 @@ theme();
 language();
 signOut();
 if ($("#state-line")) {
-  await me().then(draw, () => draw(null));
+  await refreshMe();
   setInterval(() => document.hidden || refreshMe(), EVERY_MS);
   document.addEventListener("visibilitychange", () => document.hidden || refreshMe());
 }

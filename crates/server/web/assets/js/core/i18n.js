@@ -4,7 +4,8 @@
 //   t("ask.send", {name})       the words of a key, {name} filled in; a missing key shows as itself
 //   plural("ask.sources", n)    key "ask.sources.one" or "ask.sources.other", {n} is the number
 //   number(n, options?)         date(value, options?)  dateTime(value)  time(value)  ago(value)
-//   duration(seconds)           bytes(n)  percent(0…1)  list([…])
+//   duration(seconds)           bytes(n)  percent(0…1)  languageName("de")  day("2026-01-31")
+//   modelName(name)             the model that writes, or that there is none
 //   lang                        "en" or "zh"
 //
 // Word files are `export default { "area.key": "words {name}", … };` where the object is strict JSON (double quotes, no
@@ -70,8 +71,20 @@ export const dateTime = (value) => date(value, { dateStyle: "medium", timeStyle:
 /** A time of day. */
 export const time = (value) => date(value, { timeStyle: "short" });
 
-/** Names, joined as in a sentence. */
-export const list = (names) => format(Intl.ListFormat, { type: "conjunction" }).format(names);
+/** A day without a time, such as 2026-01-31: the same day wherever one is. */
+export const day = (text) => date(`${text}T12:00:00`);
+
+/** The model that writes, in words; `extractive` is the API's word for none. */
+export const modelName = (name) => (name === "extractive" ? t("core.model.none") : name);
+
+/** The name of a language; its code where that is none that the browser knows. */
+export function languageName(code) {
+  try {
+    return format(Intl.DisplayNames, { type: "language" }).of(code) ?? code;
+  } catch {
+    return code;
+  }
+}
 
 const STEPS = [["year", 31557600], ["month", 2629800], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60]];
 

@@ -11,12 +11,13 @@
 //   emptyState({icon, title, text, action}) -> node     errorState(error, retry?) -> node
 //   busy(element, promise) -> promise; the control is off and says so until it ends
 //   skeleton(lines) -> node     report(error): a toast for what failed, nothing for what was aborted
+//   errorWords(error) -> what failed, in words     copied(text, words?) -> Promise<boolean>; copies, and says whether it did
 //   announce(text): says a text to screen readers, politely
 
-export { announce, report, toast } from "./ui/toast.js";
+export { announce, copied, report, toast } from "./ui/toast.js";
 export { confirmDialog, openDialog, promptDialog } from "./ui/dialog.js";
 export { menu } from "./ui/menu.js";
 export { popover } from "./ui/popover.js";
 export { tabs } from "./ui/tabs.js";
 export { virtualList } from "./ui/list.js";
-export { busy, emptyState, errorState, skeleton } from "./ui/states.js";
+export { busy, emptyState, errorState, errorWords, skeleton } from "./ui/states.js";

@@ -1,7 +1,7 @@
 // What can be done with a document: delete it with a time to undo that, bring it back, try again what failed.
 
 import { api } from "../core/api.js";
-import { t } from "../core/i18n.js";
+import { number, t } from "../core/i18n.js";
 import { confirmDialog, report, toast } from "../core/ui.js";
 import { documentPath } from "./parts.js";
 
@@ -68,8 +68,8 @@ export async function retry(document, onChange) {
   }
 }
 
-/** Has the server read all files once more that failed, those of a list's filters. */
-export async function retryAll(documents, onChange) {
+/** Has the server read files once more that failed; `total` is how many there are with those that come another time. */
+export async function retryAll(documents, total, onChange) {
   let failed = null;
   const rest = [...documents];
   const some = async () => {
@@ -79,6 +79,6 @@ export async function retryAll(documents, onChange) {
   };
   await Promise.all(Array.from({ length: AT_ONCE }, some));
   if (failed) report(failed);
-  else toast(t("documents.retryingAll"));
+  else toast(total > documents.length ? t("documents.retryingSome", { n: number(documents.length), all: number(total) }) : t("documents.retryingAll"));
   onChange();
 }

@@ -2,7 +2,7 @@
 
 import { api } from "../core/api.js";
 import { h, uid } from "../core/dom.js";
-import { bytes, date, dateTime, t } from "../core/i18n.js";
+import { bytes, dateTime, day, languageName, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { busy, confirmDialog, openDialog, report, toast } from "../core/ui.js";
 import { dateField, groupsField, tagsField } from "./fields.js";
@@ -10,21 +10,20 @@ import { count, documentPath, groupsText, isAdmin, tagChips } from "./parts.js";
 
 /** All that is known, as a list of terms. `onTag(tag)` filters by a tag, `onEdit()` opens the dialog. */
 export function details(document, { onTag, onEdit }) {
-  const { live, dash } = { live: document.version > 0, dash: "–" };
-  const language = document.language && new Intl.DisplayNames([window.document.documentElement.lang], { type: "language" }).of(document.language);
+  const [live, dash] = [document.version > 0, "–"];
   const tags = tagChips(document.tags, { onPick: onTag });
   const rows = [
     ["name", h("span", { class: "breaks" }, document.name)],
     ["source", document.source.startsWith("upload:") ? t("documents.source.upload") : h("span", { class: "breaks mono" }, document.source)],
     ["format", document.format.toUpperCase()],
-    ["language", language ?? dash],
+    ["language", document.language ? languageName(document.language) : dash],
     ["size", live ? bytes(document.size) : dash],
     ["pages", count(document.pages)],
     ["chunks", live ? count(document.chunks) : dash],
     ["version", live ? document.version : dash],
     ["groups", groupsText(document)],
     ["tags", tags.length > 0 ? h("div", { class: "row" }, tags) : dash],
-    ["date", document.date ? date(`${document.date}T00:00`) : dash],
+    ["date", document.date ? day(document.date) : dash],
     ["supersededBy", document.superseded_by ? h("span", { class: "breaks" }, document.superseded_by) : dash],
     ["created", dateTime(document.created_at)],
     ["updated", dateTime(document.updated_at)],
@@ -38,7 +37,7 @@ export function details(document, { onTag, onEdit }) {
 export function editDialog(document, known, onSaved) {
   const groups = groupsField({ groups: document.acl, known, hint: t("documents.field.groups.hint") });
   const tags = tagsField({ tags: document.tags });
-  const day = dateField({ value: document.date ?? "" });
+  const from = dateField({ value: document.date ?? "" });
   const id = uid("successor");
   const successor = h("input", { id, value: document.superseded_by ?? "", maxlength: 512, autocomplete: "off", spellcheck: "false", "aria-describedby": `${id}-hint` });
   const submit = h("button", { type: "submit", class: "button primary", form: `${id}-form` }, t("core.save"));
@@ -50,7 +49,7 @@ export function editDialog(document, known, onSaved) {
       const sure = await confirmDialog({ title: t("documents.openToAll", { name: document.title }), text: t("documents.openToAll.text"), confirm: t("documents.openToAll.yes"), danger: true });
       if (!sure) return;
     }
-    const change = { tags: labels, date: day.read() || null, superseded_by: successor.value.trim() || null };
+    const change = { tags: labels, date: from.read() || null, superseded_by: successor.value.trim() || null };
     // A list that nobody touched is not set by hand: its folder's rules go on holding.
     if (acl.join("\n") !== document.acl.join("\n")) change.acl = acl;
     try {
@@ -63,7 +62,7 @@ export function editDialog(document, known, onSaved) {
     }
   };
   const form = h("form", { id: `${id}-form`, onSubmit: save },
-    groups.element, tags.element, day.element,
+    groups.element, tags.element, from.element,
     h("div", { class: "field" }, h("label", { for: id }, t("documents.col.supersededBy")), successor, h("p", { class: "hint", id: `${id}-hint` }, t("documents.field.successor.hint"))));
   const dialog = openDialog({
     title: t("documents.editTitle", { name: document.title }),

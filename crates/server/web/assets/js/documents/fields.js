@@ -2,6 +2,7 @@
 // entered cannot be, and says so beside the field.
 
 import { h, replace, uid } from "../core/dom.js";
+import { shorten } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
 
@@ -32,7 +33,7 @@ export function groupsField({ groups, known = [], hint }) {
     read() {
       const bad = names().find((name) => !fits(name));
       error.hidden = bad === undefined;
-      replace(error, bad === undefined ? "" : t("documents.field.tooLong", { name: bad.slice(0, 40), n: LONGEST }));
+      replace(error, bad === undefined ? "" : t("documents.field.tooLong", { name: shorten(bad, 40), n: LONGEST }));
       if (bad !== undefined) input.focus();
       return bad === undefined ? [...new Set(names())] : null;
     },

@@ -63,9 +63,9 @@ const sum = h("p", { class: "doc-sum dim small", role: "status" });
 build();
 filtersBar.set(filters);
 list.setOrder(filters);
-if (open) showOpen(true);
+if (open) showOpen(true, place);
 await Promise.all([store.reset(filters), refreshFacets()]);
-setInterval(watch, WATCH_MS);
+setTimeout(watch, WATCH_MS);
 
 function build() {
   replace(root,
@@ -76,12 +76,14 @@ function build() {
   replace(state, skeleton(6));
   if (isAdmin) dropTarget(frame, take);
   addEventListener("popstate", () => {
+    // A link to a place in the page, such as the one past the header, leads nowhere else.
+    if (location.hash && address(filters, open, view) === location.pathname + location.search) return;
     const before = open;
     ({ filters, open, view, place } = readAddress());
     filtersBar.set(filters);
     list.setOrder(filters);
     store.reset(filters);
-    if (open !== before || open) showOpen(false);
+    if (open !== before || open) showOpen(false, place);
   });
   addEventListener("beforeunload", (event) => {
     if (queue && queue.totals().sending > 0) event.preventDefault();
@@ -111,7 +113,14 @@ function uploadButtons() {
 
 /** Takes files in, once it was said for whom. */
 async function take(given) {
-  const found = await given;
+  let found;
+  try {
+    found = await given;
+  } catch (error) {
+    // A file that was moved or may not be read.
+    report(error);
+    return;
+  }
   if (found.files.length === 0) {
     if (found.refused.length > 0) toast(t("documents.up.noneReadable"), { kind: "bad" });
     return;
@@ -158,8 +167,8 @@ function nothing() {
 
 async function tryAllAgain() {
   try {
-    const { documents } = await api.get(listPath(filters, 0, 200));
-    await retryAll(documents, changed);
+    const { documents, total } = await api.get(listPath(filters, 0, 200));
+    await retryAll(documents, total, changed);
   } catch (error) {
     report(error);
   }
@@ -177,7 +186,6 @@ function setFilters(next, fromBar = false) {
 function openDocument(id) {
   if (open === id) return pane.focus();
   view = "text";
-  place = null;
   open = id;
   history.pushState(null, "", address(filters, open, view));
   showOpen(true);
@@ -192,11 +200,11 @@ function closeDocument() {
   $(`.doc-link[href*="${CSS.escape(was ?? "")}"]`)?.focus({ preventScroll: true });
 }
 
-function showOpen(focus) {
+function showOpen(focus, at = null) {
   root.classList.toggle("with-open", open !== null);
   list.setOpen(open);
   if (open === null) return pane.hide();
-  pane.show(open, view, place);
+  pane.show(open, view, at);
   if (focus) pane.focus();
   return undefined;
 }
@@ -237,10 +245,12 @@ async function refreshFacets() {
 
 /** Looks after documents that wait to be read, as long as the page is looked at. */
 async function watch() {
-  if (document.hidden || !facets || !(facets.states.pending > 0)) return;
-  const before = JSON.stringify(facets.states);
-  await refreshFacets();
-  if (JSON.stringify(facets.states) !== before) await changed();
+  if (!document.hidden && facets?.states.pending > 0) {
+    const before = JSON.stringify(facets.states);
+    await refreshFacets();
+    if (JSON.stringify(facets.states) !== before) await changed();
+  }
+  setTimeout(watch, WATCH_MS);
 }
 
 function knownGroups() {

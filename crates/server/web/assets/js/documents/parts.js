@@ -26,7 +26,8 @@ export function tagChips(tags, { most = Infinity, onPick = null } = {}) {
   const chips = all.slice(0, most).map((tag) =>
     onPick
       ? h("button", { type: "button", class: "chip doc-tag", title: t("documents.filterBy", { what: tag }), onClick: () => onPick(tag) }, h("span", { class: "ellipsis" }, tag))
-      : h("span", { class: "chip doc-tag" }, h("span", { class: "ellipsis", title: tag }, tag)));
+      // In a narrow column the value says more than the key.
+      : h("span", { class: "chip doc-tag" }, h("span", { class: "ellipsis", title: tag }, tag.slice(tag.indexOf("=") + 1))));
   if (all.length > most) chips.push(h("span", { class: "dim small", title: all.slice(most).join("\n") }, `+${all.length - most}`));
   return chips;
 }

@@ -2,6 +2,7 @@
 // character of the text is there, as text.
 
 import { h } from "../core/dom.js";
+import { shorten } from "../core/format.js";
 
 /** Longest stretch of a table in one box. */
 const ROWS = 400;
@@ -12,7 +13,7 @@ export function lines(text) {
   let table = [];
   let plain = [];
   const endTable = () => {
-    if (table.length > 0) out.push(h("div", { class: "text-table", tabindex: "0", role: "region", "aria-label": table[0].slice(0, 80) }, table.join("\n")));
+    if (table.length > 0) out.push(h("div", { class: "text-table", tabindex: "0", role: "region", "aria-label": shorten(table[0], 80) }, table.join("\n")));
     table = [];
   };
   const endPlain = () => {

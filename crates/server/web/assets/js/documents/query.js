@@ -15,10 +15,10 @@ export function readAddress(url = new URL(location.href)) {
   return { filters, open: open && decodeURIComponent(open), view: given.get("view") ?? "text", place: readPlace(given) };
 }
 
-/** The stretch of the open document that an address points at, or null. */
+/** The place in a version of the document that a link leads to, in code points; null for none. */
 function readPlace(given) {
-  const [version, start, end] = ["version", "start", "end"].map((name) => Number(given.get(name) ?? Number.NaN));
-  return Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start < end ? { version, start, end } : null;
+  const [version, start, end] = ["version", "start", "end"].map((name) => Number.parseInt(given.get(name) ?? "", 10));
+  return start >= 0 && end > start ? { version, start, end } : null;
 }
 
 /** The address of filters and of a document that is open, or null. */

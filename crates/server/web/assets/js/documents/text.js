@@ -16,12 +16,13 @@ const LOOK = 1_500;
 const NEAR = "1500px";
 /** Height of a window that was never shown: lines of so many characters. */
 const GUESS = (WINDOW / 70) * 26;
+/** How long the place that was looked for is kept in sight while what is around it comes. */
+const AIM_MS = 2_500;
 
-/** The text of a document, `place` {start, end} of it in sight; an element with .destroy(). */
+/** The text of a document, `place` ({start, end}) marked and in sight; an element with .destroy(). */
 export function textView(document, place = null) {
   const element = h("div", { class: "text-view" });
   let observer = null;
-  let aimed = place === null;
   const start = async () => {
     replace(element, skeleton(8));
     try {
@@ -42,6 +43,10 @@ export function textView(document, place = null) {
       if (index > 0) box.style.setProperty("height", `${GUESS}px`);
       return { box, index, state: "empty" };
     });
+    const until = performance.now() + AIM_MS;
+    const aim = () => {
+      if (place && performance.now() < until) element.querySelector(".chunk.found")?.scrollIntoView({ block: "start" });
+    };
     const load = async (one) => {
       one.state = "loading";
       try {
@@ -49,18 +54,13 @@ export function textView(document, place = null) {
         if (one.state !== "loading") return;
         fill(one.box, found, one.index, place);
         one.state = "shown";
+        one.box.style.removeProperty("height");
+        aim();
       } catch (error) {
         one.state = "failed";
         replace(one.box, errorState(error, () => load(one)));
       }
       one.box.style.removeProperty("height");
-      aim();
-    };
-    const aim = () => {
-      const wanted = aimed ? null : element.querySelector(".chunk.wanted");
-      if (!wanted) return;
-      wanted.scrollIntoView({ block: "start" });
-      aimed = true;
     };
     const unload = (one) => {
       if (one.state === "shown") {
@@ -79,8 +79,8 @@ export function textView(document, place = null) {
     replace(element,
       h("p", { class: "text-about dim small" }, plural("documents.text.about", document.chunks, { chars: number(first.total) })),
       windows.map(({ box }) => box));
+    if (place) windows[Math.min(windows.length - 1, Math.floor(place.start / WINDOW))].box.scrollIntoView({ block: "start" });
     for (const { box } of windows) observer.observe(box);
-    if (place) windows[Math.floor(place.start / WINDOW)]?.box.scrollIntoView({ block: "start" });
   }
 
   start();
@@ -101,7 +101,7 @@ async function part(id, index) {
   return { start, total: text.total, points: Array.from(text.text), chunks: places };
 }
 
-/** Shows a window: from the first line that begins in it to the end of the last one; chunks of `place` stand out. */
+/** Shows a window: from the first line that begins in it to the end of the last one. */
 function fill(box, { start, total, points, chunks }, index, place) {
   const lineEnd = (from) => {
     const at = points.indexOf("\n", from);
@@ -109,22 +109,23 @@ function fill(box, { start, total, points, chunks }, index, place) {
   };
   const from = index === 0 ? 0 : lineEnd(0);
   const to = start + WINDOW >= total ? points.length : lineEnd(WINDOW);
-  replace(box, stretches(chunks, start + from, start + to).map(({ from, to, within, opens }) => {
+  replace(box, stretches(chunks, start + from, start + to, place).map(({ from, to, within, opens }) => {
     const text = points.slice(from - start, to - start).join("");
     // Between two chunks there is often nothing but the empty line.
     if (within.length === 0 && text.trim() === "") return null;
-    const wanted = place !== null && from < place.end && to > place.start;
-    return h("div", { class: ["chunk", within.length === 0 && "none", within.length > 1 && "shared", wanted && "wanted"] },
+    const found = place && from < place.end && to > place.start;
+    const inner = lines(text.replace(/^\n+/, "").trimEnd());
+    return h("div", { class: ["chunk", within.length === 0 && "none", within.length > 1 && "shared", found && "found"] },
       opens.map(border),
       within.length > 1 && opens.length === 0 && h("div", { class: "chunk-note" }, t("documents.text.shared")),
-      h("div", { class: "chunk-text" }, lines(text.replace(/^\n+/, "").trimEnd())));
+      h("div", { class: "chunk-text" }, found ? h("mark", {}, inner) : inner));
   }));
 }
 
-/** The text between `from` and `to` cut where a chunk begins or ends. */
-function stretches(chunks, from, to) {
+/** The text between `from` and `to` cut where a chunk or the place that is looked for begins or ends. */
+function stretches(chunks, from, to, place) {
   const cuts = new Set([from, to]);
-  for (const { start, end } of chunks) for (const at of [start, end]) if (at > from && at < to) cuts.add(at);
+  for (const { start, end } of place ? [...chunks, place] : chunks) for (const at of [start, end]) if (at > from && at < to) cuts.add(at);
   const places = [...cuts].sort((a, b) => a - b);
   return places.slice(0, -1).map((start, index) => ({
     from: start,

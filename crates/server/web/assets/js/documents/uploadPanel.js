@@ -4,7 +4,7 @@ import { h, replace } from "../core/dom.js";
 import { throttleFrame } from "../core/format.js";
 import { bytes, number, plural, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
-import { announce, report, virtualList } from "../core/ui.js";
+import { announce, errorWords, report, virtualList } from "../core/ui.js";
 
 const ROW = 46;
 const KINDS = { done: "good", failed: "bad" };
@@ -38,7 +38,7 @@ export function uploadPanel(queue, { href, onOpen }) {
     const label = state === "sending" && item.sent > 0
       ? `${bytes(item.sent)} / ${bytes(item.size)}`
       : t(`documents.up.${state}`);
-    const why = item.reason?.status === 0 ? t("core.offline") : item.reason?.message;
+    const why = item.reason && errorWords(item.reason);
     return h("div", { class: ["up-row", state], dataset: { id: item.id } },
       h("div", { class: "up-file" },
         h("div", { class: "up-name" }, name, item.size > 0 && h("span", { class: "dim small nowrap" }, bytes(item.size))),

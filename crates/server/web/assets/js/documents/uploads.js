@@ -8,8 +8,9 @@ import { documentPath } from "./parts.js";
 
 /** Files sent at once: the server holds each in memory and refuses more than some. */
 const AT_ONCE = 3;
-/** Tries of a file for which the server has no room. */
+/** Tries of a file for which the server has no room, or while it is started again. */
 const TRIES = 6;
+const PASSING = new Set([0, 429, 503]);
 const POLL_MS = 1_200;
 /** Jobs asked for at once. */
 const JOBS = 200;
@@ -49,7 +50,7 @@ export function uploadQueue({ onChange, onArrived }) {
           Object.assign(item, { state: "queued", sent: item.size, document: accepted.document, job: accepted.job });
           break;
         } catch (error) {
-          if (error.status !== 429 || tries >= TRIES) throw error;
+          if (!PASSING.has(error.status) || tries >= TRIES) throw error;
           item.sent = 0;
           await wait(500 * 2 ** tries);
           if (item.state === "cancelled") break;
@@ -90,7 +91,7 @@ export function uploadQueue({ onChange, onArrived }) {
         if (open.some(({ state }) => !OPEN.has(state))) onArrived();
       } catch (error) {
         // The server may be restarting; the jobs are still there when it comes back.
-        if (error.status !== 0 && error.status < 500) break;
+        if (!PASSING.has(error.status) && error.status < 500) break;
         await wait(3 * POLL_MS);
       }
     }

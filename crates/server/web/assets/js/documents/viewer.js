@@ -77,7 +77,7 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
 
   function content(document, place) {
     if (document.version === 0) return emptyState({ icon: "document", title: t("documents.text.none") });
-    // Offsets of another version point at other words here.
+    // Of another version, a place would be a wrong one.
     text = textView(document, place?.version === document.version ? place : null);
     return text;
   }

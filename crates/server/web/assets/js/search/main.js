@@ -2,7 +2,7 @@
 
 import { $, h, replace } from "../core/dom.js";
 import { debounce } from "../core/format.js";
-import { load, t } from "../core/i18n.js";
+import { load, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { announce, emptyState, errorState, skeleton } from "../core/ui.js";
 import { comparison } from "./compare.js";
@@ -35,13 +35,11 @@ function bench(known) {
   const output = h("div", { class: "bench-output" });
   let running = null;
 
-  const changed = () => {
-    toAddress(state);
-    again();
-  };
   const run = async () => {
     again.cancel();
     running?.abort();
+    // Not at each move of a slider: browsers bound how often an address may change.
+    toAddress(state);
     if (!state.query.trim()) {
       replace(output, emptyState({ icon: "search", title: t("search.empty.title"), text: t("search.empty.text") }));
       return;
@@ -54,7 +52,7 @@ function bench(known) {
       const sides = state.compare ? [state.a, state.b] : [state.a];
       const found = await Promise.all(sides.map((weights) => find(state, weights, signal)));
       show(output, found, state);
-      announce(t("search.found", { n: found[0].hits.length }));
+      announce(plural("search.hits", found[0].hits.length));
     } catch (error) {
       if (error.name !== "AbortError") replace(output, errorState(error, run));
     } finally {
@@ -74,27 +72,24 @@ function bench(known) {
         other: state.compare ? state[side === "a" ? "b" : "a"] : null,
         onChange: (weights) => {
           state[side] = weights;
-          changed();
+          again();
         },
         onCopyOther: () => {
           state[side] = { ...state[side === "a" ? "b" : "a"] };
           panels();
-          changed();
+          again();
         },
       })));
   };
   const form = queryForm({
     known,
     state,
-    onSearch: () => {
-      toAddress(state);
-      run();
-    },
+    onSearch: run,
     onCompare: (on) => {
       state.compare = on;
       root.classList.toggle("comparing", on);
       panels();
-      changed();
+      again();
     },
   });
   root.classList.toggle("comparing", state.compare);

@@ -2,10 +2,10 @@
 
 import { api } from "../core/api.js";
 import { h } from "../core/dom.js";
-import { copyText, debounce, download } from "../core/format.js";
+import { debounce, download } from "../core/format.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { emptyState, toast } from "../core/ui.js";
+import { copied, emptyState } from "../core/ui.js";
 import { blocks, matching } from "./yaml.js";
 import { panel } from "./panel.js";
 
@@ -28,15 +28,11 @@ function show({ yaml }) {
       count.textContent = words === "" ? "" : plural("settings.configuration.found", found.hits);
     }, 120),
   });
-  const copy = async () => {
-    const done = await copyText(yaml);
-    toast(t(done ? "core.copied" : "settings.keys.copyFailed"), { kind: done ? "good" : "bad" });
-  };
   return [
     h("p", { class: "dim intro" }, t("settings.configuration.intro")),
     h("div", { class: "toolbar" }, find, count,
       h("span", { class: "end row" },
-        h("button", { type: "button", class: "button", onClick: copy }, icon("copy", 16), t("core.copy")),
+        h("button", { type: "button", class: "button", onClick: () => copied(yaml) }, icon("copy", 16), t("core.copy")),
         h("button", { type: "button", class: "button", onClick: () => download("lore.yaml", `${yaml}\n`, "application/yaml") }, icon("download", 16), t("core.download")))),
     h("pre", { class: "configuration", tabindex: "0", role: "region", "aria-label": t("settings.tab.configuration") }, code),
   ];

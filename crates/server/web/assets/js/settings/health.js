@@ -2,7 +2,7 @@
 
 import { ApiError, api } from "../core/api.js";
 import { h } from "../core/dom.js";
-import { ago, number, plural, t } from "../core/i18n.js";
+import { ago, modelName, number, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { panel } from "./panel.js";
 
@@ -35,14 +35,14 @@ function show({ ready, me, indexes, at }) {
   const row = (key, value) => value !== null && value !== undefined && h("div", { class: "fact" }, h("dt", {}, t(`settings.health.${key}`)), h("dd", {}, value));
   const lag = ready.lag ?? (indexes ? indexes.last_change - indexes.followed : null);
   return [
-    h("div", { class: ["notice row", kind], role: "status" },
+    h("div", { class: ["notice row", kind] },
       icon(kind === "good" ? "check" : "alert"),
       h("strong", {}, t(`settings.health.${kind}`)),
       !ready.ready && h("span", { class: "grow" }, ready.why)),
     troubles.length > 0 && h("ul", { class: "troubles" }, troubles.map((trouble) => h("li", {}, trouble))),
     h("dl", { class: "facts card" },
       row("version", ready.version ?? me?.version),
-      row("model", me?.model && [me.model.name ?? t("settings.health.noModel"), me.model.release && h("span", { class: "dim" }, ` · ${me.model.release}`)]),
+      row("model", me?.model && [modelName(me.model.name), me.model.release && h("span", { class: "dim" }, ` · ${me.model.release}`)]),
       row("keys", me && t(me.keys_required ? "settings.health.keysRequired" : "settings.health.keysNot")),
       row("change", (ready.last_change ?? indexes?.last_change) !== undefined ? number(ready.last_change ?? indexes?.last_change) : null),
       row("lag", lag === null ? null : lag === 0 ? t("settings.health.lag.none") : h("span", { class: "badge warn" }, plural("settings.health.lag", lag))),

@@ -1,11 +1,10 @@
 // API keys: make one, see which there are, revoke one.
 
 import { api } from "../core/api.js";
-import { h, uid } from "../core/dom.js";
-import { copyText } from "../core/format.js";
+import { h, replace, uid } from "../core/dom.js";
 import { ago, date, dateTime, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { busy, confirmDialog, emptyState, openDialog, report, toast } from "../core/ui.js";
+import { busy, confirmDialog, copied, emptyState, errorWords, openDialog, report, toast } from "../core/ui.js";
 import { panel } from "./panel.js";
 
 /** The panel of keys. */
@@ -34,7 +33,8 @@ export function keysPanel() {
         revoked > 0 && h("label", { class: "check small" },
           h("input", { type: "checkbox", checked: withRevoked, onChange: (event) => {
             withRevoked = event.target.checked;
-            made.element.replaceChildren(...view(told, again).flat().filter(Boolean));
+            replace(made.element, view(told, again));
+            made.element.querySelector("input[type=checkbox]")?.focus();
           } }),
           plural("settings.keys.revoked", revoked)),
         h("button", { type: "button", class: "button primary", onClick: () => newKey(groups, again) }, icon("plus", 16), t("settings.keys.new"))),
@@ -112,7 +112,7 @@ function newKey(groups, again) {
       again();
       secret(made);
     } catch (error) {
-      wrong.textContent = error.message;
+      wrong.textContent = errorWords(error);
       wrong.hidden = false;
     }
   } },
@@ -133,9 +133,7 @@ function newKey(groups, again) {
 function secret({ key, secret: text }) {
   const field = h("input", { class: "input mono secret", readonly: true, value: text, "aria-label": t("settings.keys.secret"), onFocus: () => field.select() });
   const copy = h("button", { type: "button", class: "button primary", onClick: async () => {
-    const done = await copyText(text);
-    if (!done) field.select();
-    toast(t(done ? "core.copied" : "settings.keys.copyFailed"), { kind: done ? "good" : "bad" });
+    if (!(await copied(text))) field.select();
   } }, icon("copy", 16), t("core.copy"));
   const dialog = openDialog({
     title: t("settings.keys.made.title", { name: key.name }),

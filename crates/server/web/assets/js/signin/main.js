@@ -5,13 +5,14 @@ import { $ } from "../core/dom.js";
 import { load, t } from "../core/i18n.js";
 import { busy } from "../core/ui.js";
 
-/** The page to go to: a path of this server and nothing else. */
+/** The address to go to: a page of this server and nothing else. */
 function next() {
   const wanted = new URLSearchParams(location.search).get("next") ?? "/";
   try {
     const url = new URL(wanted, location.origin);
     const own = url.origin === location.origin && url.pathname !== "/signin";
-    return own ? url.pathname + url.search + url.hash : "/";
+    // The whole address: a path that begins with two slashes would name another host.
+    return own ? url.href : "/";
   } catch {
     return "/";
   }

@@ -68,13 +68,15 @@ export function composeView(choices, draft = null) {
   name.addEventListener("input", keep);
   const whole = button(t("training.readExamples"), async () => {
     told.reading();
-    asked += 1;
+    const mine = ++asked;
     const work = api.post("/v1/trainings/check", { config: text, whole: true });
     try {
-      shown(await busy(whole, work));
+      const found = await busy(whole, work);
+      // What was changed meanwhile has other figures, which come by themselves.
+      if (mine === asked) shown(found);
     } catch (error) {
       report(error);
-      told.show(checked);
+      if (mine === asked) told.show(checked);
     }
   }, { name: "chart" });
   const start = button(t("training.start"), async () => {

@@ -7,7 +7,7 @@ import { facts } from "./parts.js";
 
 /** The estimate; `show(check)` shows what the server found, `reading()` that examples are being read. */
 export function estimate() {
-  const element = h("div", { class: "estimate", "aria-live": "polite" }, skeleton(2));
+  const element = h("div", { class: "estimate" }, skeleton(2));
   const show = (found) => {
     if (!found?.ok && !found?.outline) {
       replace(element, h("p", { class: "dim" }, t("training.estimate.none")));

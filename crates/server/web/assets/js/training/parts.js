@@ -1,10 +1,9 @@
 // Small parts that several views of the page share.
 
-import { h, uid } from "../core/dom.js";
-import { copyText } from "../core/format.js";
+import { h, replace, uid } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { toast } from "../core/ui.js";
+import { copied } from "../core/ui.js";
 
 const KINDS = { queued: "", running: "accent", paused: "warn", stopping: "warn", succeeded: "good", failed: "bad", stopped: "" };
 const RELEASES = { candidate: "accent", live: "good", retired: "", rejected: "bad", failed: "bad" };
@@ -25,9 +24,7 @@ export const button = (words, run, { kind = "", name = null, ...props } = {}) =>
 
 /** A button that copies a text. */
 export const copyButton = (text, kind = "small quiet") =>
-  button(t("core.copy"), async () => {
-    if (await copyText(typeof text === "function" ? text() : text)) toast(t("core.copied"), { kind: "good" });
-  }, { kind, name: "copy" });
+  button(t("core.copy"), () => copied(typeof text === "function" ? text() : text), { kind, name: "copy" });
 
 /** Names with their values. */
 export const facts = (pairs) =>
@@ -55,21 +52,33 @@ export function field(label, input, { hint = null, code = null } = {}) {
   return element;
 }
 
-/** Runs `work` now and every so many milliseconds while the page is seen and `here()` holds. */
-export function poll(work, ms, here) {
-  let timer = null;
-  const turn = async () => {
-    if (!here()) return;
-    if (!document.hidden) {
+/** Longest time between two turns where the server does not answer. */
+const SLOWEST_MS = 60_000;
+
+/** Runs `work` now, and every so many milliseconds where the page is seen and `wanted()` holds; less often while it fails. */
+export function poll(work, ms, wanted) {
+  let failures = 0;
+  const turn = async (first) => {
+    if (first || (!document.hidden && wanted())) {
       try {
         await work();
+        failures = 0;
       } catch (error) {
-        // The next turn tries again; the frame says where the server is not reached.
+        // What is gone does not come back; of all else the frame says where the server is not reached.
         if (error.status === 404) return;
+        failures += 1;
       }
     }
-    timer = setTimeout(turn, ms);
+    setTimeout(turn, Math.min(SLOWEST_MS, ms * 2 ** Math.min(failures, 6)));
   };
-  turn();
-  return () => clearTimeout(timer);
+  turn(true);
+}
+
+/** Gives `element` other children; the focus stays on what has the same data-focus, and a wide table where it was scrolled to. */
+export function redraw(element, ...children) {
+  const focused = element.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
+  const left = element.querySelector(".scroll-x")?.scrollLeft;
+  replace(element, ...children);
+  if (left) element.querySelector(".scroll-x")?.scrollTo({ left, behavior: "instant" });
+  if (focused) element.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }

@@ -2,7 +2,7 @@
 
 import { api } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
-import { ago, bytes, dateTime, number, t } from "../core/i18n.js";
+import { ago, bytes, dateTime, modelName, number, t } from "../core/i18n.js";
 import { busy, confirmDialog, emptyState, errorState, promptDialog, report, skeleton, toast } from "../core/ui.js";
 import { gateView } from "./gate.js";
 import { lineageView } from "./lineage.js";
@@ -16,7 +16,7 @@ const label = (release) => `${release.name}@${release.id.slice(0, 12)}`;
 export function releasesView(chosen, note) {
   const line = h("div", {});
   const list = h("div", {}, skeleton(4));
-  const detail = h("div", { class: "release-detail", "aria-live": "polite" });
+  const detail = h("div", { class: "release-detail" });
   const element = h("div", { class: "releases" }, line, h("div", { class: "release-split" }, list, detail));
   let open = chosen;
 
@@ -25,7 +25,7 @@ export function releasesView(chosen, note) {
       const { releases, model } = await api.get("/v1/releases");
       const live = releases.find((one) => one.state === "live");
       replace(line, h("div", { class: "toolbar" },
-        h("span", {}, t("training.writes"), " ", h("strong", {}, model ?? t("training.writes.none"))),
+        h("span", {}, t("training.writes"), " ", h("strong", {}, modelName(model ?? "extractive"))),
         live && button(t("training.rollback"), (event) => rollback(event.currentTarget, live, load), { name: "undo", kind: "small" })));
       if (releases.length === 0) {
         replace(list, emptyState({ icon: "chart", title: t("training.releases.none"), text: t("training.releases.none.t") }));
@@ -106,7 +106,7 @@ function detailOf(release, learned, reload) {
     release.promotions.length > 0 && h("section", { class: "card" },
       h("h3", {}, t("training.history")),
       h("ul", {}, release.promotions.map((one) => h("li", {},
-        t("training.promoted", { at: dateTime(one.at), by: one.by, before: one.before ?? t("training.configured") }),
+        t("training.promoted", { at: dateTime(one.at), by: one.by, before: one.before ? modelName(one.before) : t("training.configured") }),
         one.undone_at && ` ${t("training.undone", { at: dateTime(one.undone_at), by: one.undone_by ?? "" })}`)))));
 }
 
@@ -132,7 +132,7 @@ async function rollback(control, release, reload) {
 async function switched(control, work, reload) {
   try {
     const done = await busy(control, work);
-    toast(t("training.switched", { model: done.model, before: done.before, seconds: number(done.seconds, { maximumFractionDigits: 1 }) }), { kind: "good" });
+    toast(t("training.switched", { model: modelName(done.model), before: modelName(done.before), seconds: number(done.seconds, { maximumFractionDigits: 1 }) }), { kind: "good" });
     await reload();
   } catch (error) {
     report(error);

@@ -3,10 +3,10 @@
 import { api } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
 import { bytes, dateTime, duration, number, t } from "../core/i18n.js";
-import { busy, confirmDialog, errorState, report, skeleton, toast } from "../core/ui.js";
+import { busy, confirmDialog, errorState, report, skeleton } from "../core/ui.js";
 import { save } from "./compose.js";
 import { curves, figuresOf } from "./figures.js";
-import { button, copyButton, facts, poll, stateBadge } from "./parts.js";
+import { button, copyButton, facts, poll, redraw, stateBadge } from "./parts.js";
 import { trainerLine } from "./runs.js";
 
 const OPEN = ["queued", "running", "stopping", "paused"];
@@ -29,16 +29,17 @@ export function runView(id, choices) {
     } catch (error) {
       if (error.status === 404) drawn.element.hidden = true;
       replace(head, errorState(error, load));
+      before = null;
       throw error;
     }
     const now = JSON.stringify([training, Math.floor(Date.now() / 30_000)]);
-    if (now !== before && !head.querySelector("[aria-busy]")) {
-      const focused = document.activeElement?.dataset?.act;
-      replace(head, heading(training, load));
-      if (focused) head.querySelector(`[data-act="${focused}"]`)?.focus();
+    // A dialog gives the focus back to the button that opened it, which must still be there.
+    const busyNow = head.querySelector("[aria-busy]") || document.querySelector("dialog[open]");
+    if (!config.firstChild) replace(config, configCard(training));
+    if (now !== before && !busyNow) {
+      redraw(head, heading(training, load));
+      before = now;
     }
-    if (before === "") replace(config, configCard(training));
-    before = now;
     document.title = `${training.name} · Lore`;
     if (await figures.more(training.progress.step)) drawn.update();
     drawn.element.hidden = figures.count() === 0;
@@ -48,7 +49,7 @@ export function runView(id, choices) {
     } else replace(line);
     done = !OPEN.includes(training.state);
   };
-  poll(load, 2000, () => !done && (document.contains(element) || before === ""));
+  poll(load, 2000, () => !done);
   return element;
 }
 
@@ -64,14 +65,14 @@ function heading(training, reload) {
       } catch (error) {
         report(error);
       }
-    }, { ...options, "data-act": name });
+    }, { ...options, "data-focus": name });
     return made;
   };
   const post = (what) => () => api.post(`/v1/trainings/${training.id}/${what}`);
   const again = button(t("training.again"), () => {
     save({ name: "", config: training.config, outcome: training.outcome });
     location.assign("/training?tab=new");
-  }, { name: "copy" });
+  }, { name: "copy", "data-focus": "again" });
   const stop = async () => {
     if (await confirmDialog({ title: t("training.stop.q", { name: training.name }), text: t("training.stop.t"), confirm: t("training.stop"), danger: true })) await post("stop")();
   };
@@ -81,9 +82,9 @@ function heading(training, reload) {
       await api.del(`/v1/trainings/${training.id}`);
       location.assign("/training");
     } catch (error) {
-      toast(error.message, { kind: "bad" });
+      report(error);
     }
-  }, { kind: "quiet danger", name: "trash" });
+  }, { kind: "quiet danger", name: "trash", "data-focus": "delete" });
   const controls = [
     state === "running" && training.wanted !== "pause" && act("pause", post("pause"), { name: "pause" }),
     state === "queued" && act("pause", post("pause"), { name: "pause" }),

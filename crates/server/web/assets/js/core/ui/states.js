@@ -4,6 +4,17 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 
+/** Failures that are said in the page's language; of others the server's own words say more. */
+const USUAL = new Set(["timeout", "shutting_down", "model_unavailable", "vectors_unavailable", "internal"]);
+
+/** What failed, in words. */
+export function errorWords(error) {
+  const { status, code, message, requestId: id } = error ?? {};
+  if (status === 0) return t(code === "offline" ? "core.offline" : "core.brokenOff");
+  if (!USUAL.has(code) || (code === "internal" && !id)) return message || t("core.failed");
+  return t(`core.error.${code}`, { id });
+}
+
 /** Where there is nothing: a picture, what is missing, and the next step. */
 export const emptyState = ({ icon: name = null, title, text = null, action = null }) =>
   h("div", { class: "empty" }, name && icon(name, 32), h("h2", {}, title), text && h("p", {}, text), action);
@@ -13,7 +24,7 @@ export const errorState = (error, retry = null) =>
   h("div", { class: "empty bad", role: "alert" },
     icon("alert", 32),
     h("h2", {}, t("core.failed")),
-    h("p", {}, error?.status === 0 ? t("core.offline") : error?.message),
+    h("p", {}, errorWords(error)),
     retry && h("button", { type: "button", class: "button", onClick: retry }, icon("refresh", 16), t("core.retry")));
 
 /** Grey lines in the place of what is being loaded. */

@@ -1,8 +1,10 @@
 // Short messages at the page's edge, and what screen readers are told.
 
 import { h } from "../dom.js";
+import { copyText } from "../format.js";
 import { t } from "../i18n.js";
 import { iconButton } from "../icons.js";
+import { errorWords } from "./states.js";
 
 /** Most messages at once; older ones make room. */
 const SHOWN = 4;
@@ -25,7 +27,7 @@ export function toast(message, { kind = "info", action = null, ms = action || ki
     close();
     action.run();
   };
-  const element = h("div", { class: ["toast", kind], role: kind === "bad" ? "alert" : "status" },
+  const element = h("div", { class: ["toast", kind, action && "can-act"], role: kind === "bad" ? "alert" : "status" },
     h("span", { class: "toast-text" }, message),
     action && h("button", { type: "button", class: "button small", onClick: run }, action.label),
     iconButton("close", t("core.close"), { class: "small", onClick: close }));
@@ -42,7 +44,8 @@ export function toast(message, { kind = "info", action = null, ms = action || ki
   // A modal dialog makes the rest of the page inert, messages too, unless they are in it.
   (document.querySelector("dialog[open]:modal") ?? document.body).append(region);
   region.append(element);
-  while (region.children.length > SHOWN) region.firstElementChild.remove();
+  // What can still be undone stays longest.
+  while (region.children.length > SHOWN) (region.querySelector(".toast:not(.can-act, :last-child)") ?? region.firstElementChild).remove();
   release();
   return close;
 }
@@ -51,7 +54,14 @@ export function toast(message, { kind = "info", action = null, ms = action || ki
 export function report(error) {
   if (error?.name === "AbortError" || error?.status === 401) return;
   if (error?.name !== "ApiError") console.error(error);
-  toast(error?.status === 0 ? t("core.offline") : error?.message || t("core.failed"), { kind: "bad" });
+  toast(errorWords(error), { kind: "bad" });
+}
+
+/** Copies a text and says whether that worked. */
+export async function copied(text, words = t("core.copied")) {
+  const done = await copyText(text);
+  toast(done ? words : t("core.copyFailed"), { kind: done ? "good" : "bad" });
+  return done;
 }
 
 /** Says a text to screen readers without showing it. */
