@@ -51,6 +51,8 @@ impl<'a> Walk<'a> {
         self.browser.js_with("if (!window.axe) (0, eval)(arguments[0])", vec![json!(self.script)]);
         for theme in ["light", "dark"] {
             self.browser.js_with("document.documentElement.dataset.theme = arguments[0]", vec![json!(theme)]);
+            let settled = "return Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished.catch(() => null))).then(() => true)";
+            self.browser.js(settled);
             let told = self.browser.js(RUN);
             assert!(told[0].as_u64() > Some(5), "{name}: axe looked at nothing: {told}");
             let bad = told[1].as_array().unwrap().iter().filter_map(Value::as_str);

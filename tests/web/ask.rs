@@ -62,7 +62,7 @@ pub fn streams_cites_and_opens(world: &World) {
     let states = browser.js("return window.states");
     let states: Vec<&str> = states.as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(states.first(), Some(&"waiting false"), "{states:?}");
-    assert!(states.contains(&"writing true"), "it does not stream: {states:?}");
+    assert!(states.iter().any(|state| state.starts_with("writing")), "it does not stream: {states:?}");
 
     let citations = kept_citations(world);
     let quote = citations[0]["quote"].as_str().unwrap();
@@ -207,7 +207,7 @@ pub fn conversations(world: &World) {
 pub fn finds_nothing_and_filters(world: &World) {
     let browser = &world.browser;
     browser.open("/");
-    let answer = ask(browser, "Who won the world championship of chess?");
+    let answer = ask(browser, "What is the phone number of the bakery in Lisbon?");
     browser.see(".turn.not-found", "");
     assert!(!answer.contains("30 days"), "{answer}");
     browser.see(".turn .nearest", "");

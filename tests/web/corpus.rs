@@ -16,7 +16,7 @@ const CANTEEN: &str =
 const CHINESE: &str = "# 差旅报销\n\n出差结束后十四天内提交报销单。\n\n国内航班只报销经济舱。\n";
 
 /// A script that tells that it ran.
-const MARK: &str = "window.hacked = (window.hacked ?? 0) + 1";
+const MARK: &str = "window.hacked = 1";
 
 /// A small company: Markdown, Chinese, a PDF with pages, and a text of many pages.
 pub fn company(house: &House) {

@@ -16,7 +16,7 @@ pub const PAGES: [(&str, &str); 8] = [
     ("/documents", ".doc-row .doc-link"),
     ("/search?q=vacation", ".hit"),
     ("/training", ".runs .empty, .runs .table"),
-    ("/training?tab=new", ".memory-sum"),
+    ("/training?tab=new", ".problems .notice"),
     ("/settings", ".charts svg"),
     ("/api", ".routes"),
     ("/nothing", ".empty"),
@@ -66,8 +66,7 @@ pub fn first_load(world: &World) {
                 _ => {}
             }
         }
-        let paint =
-            browser.js("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1");
+        let paint = browser.until("performance.getEntriesByName('first-contentful-paint')[0]?.startTime");
         eprintln!(
             "         {path}: {:.1} kB in {requests} requests, first paint {:.0} ms",
             bytes as f64 / 1000.0,
@@ -130,7 +129,7 @@ pub fn languages(world: &World) {
                .map((e) => [...e.childNodes].filter((n) => n.nodeType === 3 || n.matches?.('span:not(.num)')).map((n) => n.textContent).join('').trim())
                .filter((words) => /[a-z]{3}/i.test(words) && !/[\\u4e00-\\u9fff]/.test(words))",
         );
-        let allowed = ["LoRA", "DoRA", "rsLoRA", "YAML", "Lore", "HTTP API", "English"];
+        let allowed = ["LoRA", "LoRA alpha", "DoRA", "rsLoRA", "YAML", "Lore", "HTTP API", "English"];
         let left: Vec<&str> = left
             .as_array()
             .unwrap()
@@ -155,7 +154,8 @@ pub fn languages(world: &World) {
 
 pub fn themes(world: &World) {
     let browser = &world.browser;
-    let ground = |browser: &Browser| browser.js("return getComputedStyle(document.body).backgroundColor");
+    let ground =
+        |browser: &Browser| browser.js("return getComputedStyle(document.documentElement).backgroundColor");
     browser.open("/");
     browser.see(".composer-input", "");
     let system = |dark: bool| {

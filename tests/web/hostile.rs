@@ -35,7 +35,7 @@ pub fn documents(world: &World) {
     harmless(browser);
     // To its end: the long word and the wide table.
     browser.fill(".source-slider", "1000");
-    browser.see(".source-table", "c2-299");
+    browser.see(".source-text", "c2-299");
     harmless(browser);
     browser.click(".source button", "Close the source");
     ask::ask(browser, "How many tons does the crane of the quay lift?");

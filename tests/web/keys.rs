@@ -98,8 +98,8 @@ pub fn settings(world: &World) {
     let browser = &world.browser;
     browser.open("/settings");
     browser.see(".tile", "Questions");
-    browser.until("document.querySelectorAll('.charts svg').length === 6");
-    browser.until("[...document.querySelectorAll('.charts svg')].every((svg) => svg.querySelector('title') && svg.querySelector('desc'))");
+    browser.until("document.querySelectorAll('.charts svg[role=img]').length === 6");
+    browser.until("[...document.querySelectorAll('.charts svg[role=img]')].every((svg) => svg.querySelector('title') && svg.querySelector('desc'))");
     browser.click(".chip", "24 h");
     browser.see(".chip[aria-pressed=true]", "24 h");
     browser.click("[role=tab]", "Health");

@@ -28,7 +28,6 @@ use world::World;
 
 /// The pages of a server that everybody on this machine may use.
 #[test]
-#[ignore = "not steady yet; run by name: it needs chromium and chromedriver"]
 fn people_ask_read_and_keep_documents() {
     let Some(world) =
         World::new("people_ask_read_and_keep_documents", "open", "generator: none\n", corpus::company)
@@ -52,7 +51,6 @@ fn people_ask_read_and_keep_documents() {
 
 /// What holds for each page: languages, themes, sizes, hosts, accessibility; and documents that attack.
 #[test]
-#[ignore = "not steady yet; run by name: it needs chromium and chromedriver"]
 fn every_page_is_whole_and_nothing_foreign_runs() {
     let Some(world) =
         World::new("every_page_is_whole_and_nothing_foreign_runs", "frame", "generator: none\n", |house| {
@@ -75,7 +73,6 @@ fn every_page_is_whole_and_nothing_foreign_runs() {
 
 /// A server that asks for keys.
 #[test]
-#[ignore = "not steady yet; run by name: it needs chromium and chromedriver"]
 fn keys_let_people_in_and_out() {
     let settings = "generator: none\nhttp: {require_keys: true}\n";
     let Some(world) = World::new("keys_let_people_in_and_out", "keys", settings, corpus::company) else {
@@ -89,7 +86,6 @@ fn keys_let_people_in_and_out() {
 
 /// From a configuration to a release that answers, and back.
 #[test]
-#[ignore = "not steady yet; run by name: it needs chromium and chromedriver"]
 fn a_training_becomes_a_release_and_goes_back() {
     let settings = "generator: {model: lore-nano, kv_bytes: 67108864}\ngate: {min_questions: 2}\n";
     let name = "a_training_becomes_a_release_and_goes_back";

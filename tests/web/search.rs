@@ -15,7 +15,7 @@ pub fn side_by_side(world: &World) {
         browser.see(".hit .score", score);
     }
     browser.see(".score-bar", "Meaning gives");
-    browser.see(".terms", "vacation");
+    browser.see(".terms", "munich");
     browser.click(".dropped-box summary", "dropped");
     browser.see(".dropped-one", "");
 
@@ -27,7 +27,7 @@ pub fn side_by_side(world: &World) {
     browser.see(".side-b .weights-yaml", "dense_weight: 0");
     browser.until("new URLSearchParams(location.search).get('b')?.includes('\"dense_weight\":0')");
     browser.until("document.querySelectorAll('.bench-results.two .results').length === 2");
-    let firsts = "[...document.querySelectorAll('.bench-results .results')].map((side) => side.querySelector('.score.fused .num').textContent)";
+    let firsts = "[...document.querySelectorAll('.bench-results .results')].map((side) => [...side.querySelectorAll('.score.fused .num')].map((score) => score.textContent).join())";
     browser.until(&format!("(() => {{ const [a, b] = {firsts}; return a !== b; }})()"));
     browser.see(".moved", "");
     // The address holds the bench.
@@ -41,11 +41,11 @@ pub fn side_by_side(world: &World) {
 
     // A hit leads to its place in the document.
     browser.click(".hit-name", "Leave");
-    browser.see(".doc-open .chunk.wanted", "30 days of vacation");
+    browser.see(".doc-open .chunk.found", "30 days of vacation");
     browser.open("/search?q=machine%20311%20of%20the%20northern%20hall&mode=lexical");
     browser.click(".hit-name", "Machines");
-    browser.see(".doc-open .chunk.wanted", "Machine 311");
-    let inside = "(() => { const [c, b] = ['.chunk.wanted', '.doc-content'].map((css) => document.querySelector(css).getBoundingClientRect());
+    browser.see(".doc-open .chunk.found", "Machine 311");
+    let inside = "(() => { const [c, b] = ['.chunk.found', '.doc-content'].map((css) => document.querySelector(css).getBoundingClientRect());
         return c.top >= b.top - 1 && c.top < b.bottom; })()";
     browser.until(inside);
 }

@@ -53,17 +53,41 @@ pub fn to_release_and_back(world: &World) {
     browser.see(".notice", "no trainer is running");
     let since = Instant::now();
     let trainer = world.house.run_on(&["trainer", "--log", "error"]);
+    browser.see(".run-head .badge.good", "done");
+    eprintln!("         from start to release: {:.1} s", since.elapsed().as_secs_f64());
+    browser.until("[...document.querySelectorAll('.run svg')].length >= 3");
+    browser.until("document.querySelector('.run-progress').textContent.includes('4 / 4')");
+
+    // A long one is paused, goes on, is stopped, and is forgotten.
+    let first = browser.path();
+    browser.click("button", "Use as a new training");
+    browser.see(".problems", "The configuration is valid");
+    browser.until("document.querySelector('.yaml-text').value.includes('# what the test learns')");
+    browser.fill(".yaml-text", &CONFIG.replace("max_steps: 4", "max_steps: 1000000"));
+    browser.see(".problems", "The configuration is valid");
+    browser.fill(".compose-side .field input[type=text]", "long");
+    browser.click("label", "Make a release at the end");
+    browser.click(".start-bar button", "Start");
     browser.see(".run-head .badge", "running");
     // The server answers meanwhile.
     let asked = Instant::now();
     world.server.ask(None, QUESTION);
     eprintln!("         an answer while it trains: {} ms", asked.elapsed().as_millis());
-    browser.see(".run-head .badge.good", "done");
-    eprintln!("         from start to release: {:.1} s", since.elapsed().as_secs_f64());
-    browser.until("[...document.querySelectorAll('.run svg')].length >= 3");
-    browser.until("document.querySelector('.run-progress').textContent.includes('4 / 4')");
+    browser.until("Number(document.querySelector('.run-progress progress')?.value) > 0");
+    browser.click(".run-head button", "Pause");
+    browser.see(".run-head .badge", "paused");
+    browser.click(".run-head button", "Resume");
+    browser.see(".run-head .badge", "running");
+    browser.click(".run-head button", "Stop");
+    browser.click("dialog button.danger", "Stop");
+    browser.see(".run-head .badge", "stopped");
+    browser.click(".run-head button", "Delete");
+    browser.click("dialog button.danger", "Delete");
+    browser.see(".runs .table", "first-try");
+    assert!(!browser.sees(".runs .table", "long"));
     drop(trainer);
 
+    browser.open(&first);
     browser.click("a", "see its evaluation");
     browser.see(".release-detail h2", "first-try@");
     browser.see(".release-detail", "Verdict");

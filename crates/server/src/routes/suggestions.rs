@@ -78,11 +78,13 @@ pub async fn suggest(
     let day = Timestamp::now().as_second().unsigned_abs() / 86_400;
     let suggestions = state
         .catalog(move |catalog| {
-            let mut found = catalog.recent_outlines(&caller.access, query.language.as_deref(), LOOKED_AT)?;
-            if found.is_empty() && query.language.is_some() {
-                found = catalog.recent_outlines(&caller.access, None, LOOKED_AT)?;
+            let suggest =
+                |language| Ok(of(&catalog.recent_outlines(&caller.access, language, LOOKED_AT)?, day));
+            // Where those in the language have no heading that tells, others may.
+            match suggest(query.language.as_deref())? {
+                found if found.is_empty() && query.language.is_some() => suggest(None),
+                found => Ok(found),
             }
-            Ok(of(&found, day))
         })
         .await?;
     Ok(Json(Suggestions { suggestions }))

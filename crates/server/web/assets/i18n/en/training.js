@@ -145,6 +145,7 @@ export default {
   "training.preset.full-sft": "every value of a small model",
   "training.preset.pretrain": "a new model on plain text",
   "training.preset.pretrain-nano": "Lore's own small model from nothing",
+  "training.preset.pretrain-nano-text": "lore-nano on plain text, before its questions",
   "training.base.built_in": "comes with Lore",
   "training.base.configured": "of the settings",
   "training.base.release": "release",

@@ -145,6 +145,7 @@ export default {
   "training.preset.full-sft": "小模型全参数训练",
   "training.preset.pretrain": "用纯文本从零训练",
   "training.preset.pretrain-nano": "从零训练 Lore 自带的小模型",
+  "training.preset.pretrain-nano-text": "先用纯文本训练 lore-nano，再学问答",
   "training.base.built_in": "自带",
   "training.base.configured": "当前配置",
   "training.base.release": "模型版本",

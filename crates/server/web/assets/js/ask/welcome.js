@@ -18,12 +18,15 @@ export function welcome(ask) {
 
 async function fill(list, box, ask) {
   let suggestions;
+  let documents;
   try {
     ({ suggestions } = await api.get("/web/suggestions", { language: lang }));
+    // Documents without headings suggest nothing, and are there all the same.
+    if (suggestions.length === 0) documents = (await api.get("/v1/documents", { limit: 1 })).total;
   } catch {
     return; // The box works without them.
   }
-  if (suggestions.length === 0) {
+  if (documents === 0) {
     box.append(h("p", { class: "row" }, h("span", {}, t("ask.welcome.none")), h("a", { class: "button", href: "/documents" }, icon("upload", 16), t("ask.welcome.upload"))));
     return;
   }
