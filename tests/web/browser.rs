@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::driver::Driver;
 
 /// Longest that something may take to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(40);
 /// Longest that one command may take.
@@ -97,6 +97,11 @@ impl Browser {
 
     /// The first element of `css` that can be seen and has `words` in it (or in its label).
     pub fn see(&self, css: &str, words: &str) -> Element {
+        self.see_within(PATIENCE, css, words)
+    }
+
+    /// The same where it may take so long.
+    pub fn see_within(&self, patience: Duration, css: &str, words: &str) -> Element {
         let since = Instant::now();
         loop {
             let found = self.run(async |client| client.execute(FIND, vec![json!(css), json!(words)]).await);
@@ -106,7 +111,7 @@ impl Browser {
             if let Some(id) = found {
                 return Element::from_element_id(self.client.clone().unwrap(), ElementRef::from(id));
             }
-            if since.elapsed() > PATIENCE {
+            if since.elapsed() > patience {
                 self.fail(&format!("{css} with `{words}` did not come"));
             }
             std::thread::park_timeout(LOOK);

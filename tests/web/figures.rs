@@ -73,7 +73,7 @@ fn ten_thousand_documents() {
     );
     let (longest, p95, work) = frames(browser);
     eprintln!(
-        "scrolling 96,000 pixels: longest frame {longest:.0} ms, 95 of 100 within {p95:.1} ms, longest work {work:.0} ms"
+        "scrolling 96,000 pixels: longest frame {longest:.0} ms, 95 of 100 within {p95:.1} ms, tasks over 50 ms: {work:.0} ms at most"
     );
     browser.js("document.querySelector('.doc-body .virtual').scrollTop = 9990 * 54");
     browser.until(
@@ -125,7 +125,7 @@ fn long_and_many_answers() {
         crate::ask::ask(browser, "A long answer?");
         let (longest, p95, work) = frames(browser);
         eprintln!(
-            "500 tokens, look {look}: longest frame {longest:.0} ms, 95 of 100 within {p95:.1} ms, longest work {work:.0} ms"
+            "500 tokens, look {look}: longest frame {longest:.0} ms, 95 of 100 within {p95:.1} ms, tasks over 50 ms: {work:.0} ms at most"
         );
     }
 
@@ -134,11 +134,10 @@ fn long_and_many_answers() {
     browser.cdp("Performance.enable", json!({}));
     stubs::answer(browser, &long_answer(200), 0, true);
     crate::ask::ask(browser, "Again and again?");
+    // No element leaves the page: what the driver holds would not be collected.
     let again = || {
-        browser.js("window.before = document.querySelector('.turn')");
-        browser.click(".turn:last-child button", "Answer again");
-        browser.until("document.querySelector('.turn') !== window.before && document.querySelector('.turn[data-state=done] .answer-text.prose')");
-        browser.js("window.before = null");
+        browser.js("document.querySelector('.turn').id = 'before'; document.querySelector('.turn:last-child [data-action=regenerate]').click()");
+        browser.until("!document.querySelector('#before') && document.querySelector('.turn[data-state=done] .answer-text.prose') !== null");
     };
     (0..10).for_each(|_| again());
     let first = memory(browser);

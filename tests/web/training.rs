@@ -1,12 +1,15 @@
 //! The page of trainings: from a configuration to a release that answers, and back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::ask;
 use crate::corpus::QUESTION;
 use crate::world::World;
+
+/// Longest that a training and its evaluation may take.
+const LEARNING: Duration = Duration::from_secs(300);
 
 const CONFIG: &str = "# what the test learns\nmodel_name_or_path: lore-nano\nstage: sft\nfinetuning_type: lora\nlora_rank: 4\n\
     lora_target: all\ndataset: docs/questions/train.jsonl\ndataset_format: questions\nrag_documents: docs\n\
@@ -53,7 +56,7 @@ pub fn to_release_and_back(world: &World) {
     browser.see(".notice", "no trainer is running");
     let since = Instant::now();
     let trainer = world.house.run_on(&["trainer", "--log", "error"]);
-    browser.see(".run-head .badge.good", "done");
+    browser.see_within(LEARNING, ".run-head .badge.good", "done");
     eprintln!("         from start to release: {:.1} s", since.elapsed().as_secs_f64());
     browser.until("[...document.querySelectorAll('.run svg')].length >= 3");
     browser.until("document.querySelector('.run-progress').textContent.includes('4 / 4')");
