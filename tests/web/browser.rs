@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use fantoccini::Client;
 use fantoccini::elements::{Element, ElementRef};
 use fantoccini::error::CmdError;
-use fantoccini::wd::WebDriverCompatibleCommand;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Own};
 
 /// Longest that something may take to come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -288,26 +287,5 @@ impl Drop for Browser {
             let close = async { tokio::time::timeout(Duration::from_secs(5), client.close()).await };
             let _ = self.runtime.block_on(close);
         }
-    }
-}
-
-/// A command that chromedriver knows beside the standard's.
-#[derive(Debug)]
-struct Own {
-    path: &'static str,
-    body: Value,
-}
-
-impl WebDriverCompatibleCommand for Own {
-    fn endpoint(
-        &self,
-        base: &reqwest::Url,
-        session: Option<&str>,
-    ) -> Result<reqwest::Url, <reqwest::Url as std::str::FromStr>::Err> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
-    }
-
-    fn method_and_body(&self, _: &reqwest::Url) -> (reqwest::Method, Option<String>) {
-        (reqwest::Method::POST, Some(self.body.to_string()))
     }
 }

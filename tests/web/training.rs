@@ -8,7 +8,7 @@ use crate::ask;
 use crate::corpus::QUESTION;
 use crate::world::World;
 
-/// Longest that a training and its evaluation may take.
+/// Longest that a training and what belongs to it may take: its processes give way to all others.
 const LEARNING: Duration = Duration::from_secs(300);
 
 const CONFIG: &str = "# what the test learns\nmodel_name_or_path: lore-nano\nstage: sft\nfinetuning_type: lora\nlora_rank: 4\n\
@@ -45,9 +45,9 @@ pub fn to_release_and_back(world: &World) {
     browser.see(".problems", "The configuration is valid");
     browser.see(".memory-sum", "of memory at most");
     browser.click("button", "Read the examples");
-    browser.see(".memory-sum", "on these examples");
+    browser.see_within(LEARNING, ".memory-sum", "on these examples");
     browser.click("button", "Preview examples");
-    browser.see("dialog", "vacation");
+    browser.see_within(LEARNING, "dialog", "vacation");
     browser.click("dialog button", "Close");
 
     browser.fill(".compose-side .field input[type=text]", "first-try");
@@ -71,19 +71,19 @@ pub fn to_release_and_back(world: &World) {
     browser.fill(".compose-side .field input[type=text]", "long");
     browser.click("label", "Make a release at the end");
     browser.click(".start-bar button", "Start");
-    browser.see(".run-head .badge", "running");
+    browser.see_within(LEARNING, ".run-head .badge", "running");
     // The server answers meanwhile.
     let asked = Instant::now();
     world.server.ask(None, QUESTION);
     eprintln!("         an answer while it trains: {} ms", asked.elapsed().as_millis());
-    browser.until("Number(document.querySelector('.run-progress progress')?.value) > 0");
+    browser.see_within(LEARNING, ".run-progress progress:not([value='0'])", "");
     browser.click(".run-head button", "Pause");
-    browser.see(".run-head .badge", "paused");
+    browser.see_within(LEARNING, ".run-head .badge", "paused");
     browser.click(".run-head button", "Resume");
-    browser.see(".run-head .badge", "running");
+    browser.see_within(LEARNING, ".run-head .badge", "running");
     browser.click(".run-head button", "Stop");
     browser.click("dialog button.danger", "Stop");
-    browser.see(".run-head .badge", "stopped");
+    browser.see_within(LEARNING, ".run-head .badge", "stopped");
     browser.click(".run-head button", "Delete");
     browser.click("dialog button.danger", "Delete");
     browser.see(".runs .table", "first-try");
