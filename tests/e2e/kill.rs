@@ -1,6 +1,7 @@
 //! Kills at random moments: afterwards nothing acknowledged is lost and nothing is half there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -80,8 +81,8 @@ impl Trial {
         self.write_all();
         let mut command = self.house.lore();
         command.args(["ingest", self.house.docs().to_str().unwrap(), "--json"]);
-        let (lines, alive) = killed_after(command, self.moments.within(self.ingestion));
-        self.live += u32::from(alive);
+        let (lines, took) = self.kill(command, self.ingestion);
+        self.ingestion = took.unwrap_or(self.ingestion);
         for line in lines {
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["event"] == "finished" && event["version"].is_u64() {
@@ -96,15 +97,24 @@ impl Trial {
         let names: BTreeSet<String> = self.listed().into_keys().collect();
         let mut command = self.house.lore();
         command.args(["documents", "delete", "--json"]).args(&names);
-        let whole = self.deletion.mul_f64(names.len() as f64 / FILES as f64);
-        let (lines, alive) = killed_after(command, self.moments.within(whole));
-        self.live += u32::from(alive);
+        let share = names.len() as f64 / FILES as f64;
+        let (lines, took) = self.kill(command, self.deletion.mul_f64(share));
+        self.deletion = took.map_or(self.deletion, |took| took.div_f64(share.max(0.1)));
         for line in lines {
             let event: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(event["deleted"], true, "{event}");
             self.acknowledged.insert(event["name"].as_str().unwrap().to_owned(), 0);
         }
         self.verify(&names);
+    }
+
+    /// Runs a command and kills it within `whole`; what it printed, and its time where it ended before: how long it takes
+    /// depends on what else the machine does.
+    fn kill(&mut self, command: Command, whole: Duration) -> (Vec<String>, Option<Duration>) {
+        let began = Instant::now();
+        let (lines, alive) = killed_after(command, self.moments.within(whole));
+        self.live += u32::from(alive);
+        (lines, (!alive).then(|| began.elapsed()))
     }
 
     /// Catalog and indexes agree, and what was acknowledged is there; of `going` the deletion may have been done though
@@ -209,17 +219,20 @@ fn kill_during_ingestion_deletion_and_serving() {
     let began = Instant::now();
     trial.house.ok(&all);
     trial.deletion = began.elapsed();
-    for round in 0..kills {
-        match round % 4 {
+    let mut rounds = 0;
+    // One that came too late is made up for.
+    while trial.live < kills && rounds < 2 * kills {
+        match rounds % 4 {
             0 => trial.ingest(),
             2 => trial.delete(),
             _ => trial.serve(),
         }
+        rounds += 1;
     }
     let live = trial.live;
-    assert!(live * 3 >= kills * 2, "only {live} of {kills} kills hit a running process");
+    assert_eq!(live, kills, "of {rounds} kills only these hit a running process");
     let text = format!(
-        "{live} of {kills} kills hit a running process; catalog and indexes agreed after each, and nothing \
+        "{live} of {rounds} kills hit a running process; catalog and indexes agreed after each, and nothing \
          acknowledged was lost\n"
     );
     let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());

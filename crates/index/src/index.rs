@@ -250,19 +250,17 @@ impl Index {
         access: &Access,
         limit: usize,
     ) -> Result<Vec<ScoredChunk>> {
-        let index = self.inner.current().lexical.store;
-        let (query, filter, access) = (query.to_owned(), filter.clone(), access.clone());
-        blocking(move || index.search(&query, &filter, &access, limit)).await
+        self.search_lexical_weighted(query, filter, access, limit, None).await
     }
 
-    /// [`Index::search_lexical`] with other weights than those of the settings.
+    /// [`Index::search_lexical`], with other weights than those of the settings where they are given.
     pub async fn search_lexical_weighted(
         &self,
         query: &str,
         filter: &Filter,
         access: &Access,
         limit: usize,
-        bm25: Bm25,
+        bm25: Option<Bm25>,
     ) -> Result<Vec<ScoredChunk>> {
         let index = self.inner.current().lexical.store;
         let (query, filter, access) = (query.to_owned(), filter.clone(), access.clone());

@@ -96,6 +96,11 @@ pub struct Explanation {
     pub dropped: Vec<Dropped>,
 }
 
+/// Places in a list, from 1.
+fn ranks(list: impl Iterator<Item = ChunkId>) -> HashMap<ChunkId, usize> {
+    list.zip(1..).collect()
+}
+
 impl Retriever {
     /// [`Retriever::search`], and why it gave what it gave, for one who may read what `sees` allows: no less than the
     /// request's access.
@@ -125,10 +130,12 @@ impl Retriever {
         });
         dropped.truncate(TOLD);
 
-        let fused: HashMap<ChunkId, usize> = stages.fused.iter().zip(1..).map(|(f, at)| (f.id, at)).collect();
+        let dense = ranks(stages.dense.iter().map(|hit| hit.id));
+        let lexical = ranks(stages.lexical.iter().map(|hit| hit.id));
+        let fused = ranks(stages.fused.iter().map(|candidate| candidate.id));
         let place = |id: ChunkId| {
             let of = |list: &HashMap<ChunkId, usize>| list.get(&id).copied();
-            (id, Places { dense: of(&stages.dense), lexical: of(&stages.lexical), fused: of(&fused) })
+            (id, Places { dense: of(&dense), lexical: of(&lexical), fused: of(&fused) })
         };
         let hits = stages.found.hits.iter().map(|hit| hit.live.chunk.id);
         let places = hits.chain(dropped.iter().map(|dropped| dropped.fused.id)).map(place).collect();

@@ -49,18 +49,7 @@ impl Retriever {
                                 &found.document.meta,
                             ) =>
                     {
-                        out.hits.push(Hit {
-                            live: found,
-                            score: fused.score,
-                            dense: fused.dense,
-                            lexical: fused.lexical,
-                            fused: fused.score,
-                            dense_part: fused.dense_part,
-                            lexical_part: fused.lexical_part,
-                            factor: 1.0,
-                            rerank: None,
-                            folded: Vec::new(),
-                        });
+                        out.hits.push(Hit::new(found, fused));
                     }
                     _ => out.gone.push(*fused),
                 }

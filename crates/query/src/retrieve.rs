@@ -1,6 +1,6 @@
 //! Retrieval: dense and lexical side by side, fused, looked up in the catalog, folded, reranked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,6 +53,24 @@ pub struct Hit {
     pub folded: Vec<ChunkId>,
 }
 
+impl Hit {
+    /// A candidate as it was looked up, before penalties, folding and reranking.
+    pub fn new(live: LiveChunk, fused: &Fused) -> Self {
+        Self {
+            live,
+            score: fused.score,
+            dense: fused.dense,
+            lexical: fused.lexical,
+            fused: fused.score,
+            dense_part: fused.dense_part,
+            lexical_part: fused.lexical_part,
+            factor: 1.0,
+            rerank: None,
+            folded: Vec::new(),
+        }
+    }
+}
+
 /// The result of a search.
 #[derive(Clone, Debug, Default)]
 pub struct Retrieval {
@@ -74,10 +92,10 @@ pub struct Retrieval {
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
     pub found: Retrieval,
-    /// Places in the dense list, from 1.
-    pub dense: HashMap<ChunkId, usize>,
-    /// Places in the lexical list.
-    pub lexical: HashMap<ChunkId, usize>,
+    /// What the dense side found.
+    pub dense: Vec<ScoredChunk>,
+    /// What the lexical side found.
+    pub lexical: Vec<ScoredChunk>,
     /// All candidates, best first.
     pub fused: Vec<Fused>,
     /// How many of them were looked up.
@@ -114,10 +132,6 @@ pub struct Retriever {
 /// Whether `error` is one of the vector store alone.
 fn is_down(error: &IndexError) -> bool {
     matches!(error, IndexError::Vector(_) | IndexError::Unreachable { .. } | IndexError::DiskFull { .. })
-}
-
-fn ranks(list: &[ScoredChunk]) -> HashMap<ChunkId, usize> {
-    list.iter().zip(1..).map(|(hit, rank)| (hit.id, rank)).collect()
 }
 
 impl Retriever {
@@ -188,10 +202,11 @@ impl Retriever {
         let (mut hits, folded) = self.fold(hits);
         self.rerank(query, &mut hits).await?;
         let below = hits.split_off(request.limit.min(hits.len()));
-        let Gathered { vector, dense, found, lexical, embed_ms } = gathered;
+        let Gathered { vector, mut dense, found, lexical, embed_ms } = gathered;
+        dense.truncate(found);
         let found = Stages {
-            dense: ranks(dense.get(..found).unwrap_or_default()),
-            lexical: ranks(&lexical),
+            dense,
+            lexical,
             found: Retrieval {
                 hits,
                 query_vector: vector,
@@ -243,11 +258,10 @@ impl Retriever {
             Ok((Some(vector), hits, embedded))
         };
         let lexical_side = async {
-            Ok::<_, QueryError>(match self.bm25 {
-                _ if !want_lexical => Vec::new(),
-                Some(bm25) => self.index.search_lexical_weighted(query, filter, access, depth, bm25).await?,
-                None => self.index.search_lexical(query, filter, access, depth).await?,
-            })
+            if !want_lexical {
+                return Ok::<_, QueryError>(Vec::new());
+            }
+            Ok(self.index.search_lexical_weighted(query, filter, access, depth, self.bm25).await?)
         };
         let ((vector, mut dense, embed_ms), lexical) = tokio::try_join!(dense_side, lexical_side)?;
         let found = dense.len();

@@ -79,30 +79,35 @@ impl Weights {
 
     /// Within what each may be; what the settings have is always within.
     pub fn bounds(config: &RetrieveConfig, bm25: Bm25) -> Vec<(&'static str, Bound)> {
-        let own = Self::of(config, bm25);
-        let (dense_weight, k) = match config.fusion {
-            Fusion::Convex { dense_weight } => (Some(dense_weight), None),
-            Fusion::Rrf { k } => (None, Some(k)),
+        let ranges = Self::of(config, bm25).ranges();
+        let widened = ranges.map(|(name, least, most, step, own)| {
+            let own = own.unwrap_or(least);
+            (name, Bound { least: least.min(own), most: most.max(own), step })
+        });
+        widened.to_vec()
+    }
+
+    /// Of each: its name, within what it is useful (least, most, step), and its value where it is given.
+    fn ranges(&self) -> [(&'static str, f32, f32, f32, Option<f32>); 11] {
+        let (dense_weight, k) = match self.fusion {
+            Some(Fusion::Convex { dense_weight }) => (Some(dense_weight), None),
+            Some(Fusion::Rrf { k }) => (None, Some(k)),
+            None => (None, None),
         };
         let count = |count: Option<usize>| count.map(|n| n as f32);
         [
             ("dense_weight", 0.0, 1.0, 0.05, dense_weight),
             ("k", 1.0, 1000.0, 1.0, k),
-            ("candidates", 1.0, CANDIDATES as f32, 10.0, count(own.candidates)),
-            ("foreign_dense_weight", 0.0, 1.0, 0.05, own.foreign_dense_weight),
-            ("superseded_factor", 0.1, 1.0, 0.05, own.superseded_factor),
-            ("fold_similarity", 0.5, 1.05, 0.05, own.fold_similarity),
-            ("rerank_depth", 0.0, RERANKED as f32, 5.0, count(own.rerank_depth)),
-            ("bm25_k1", 0.0, 5.0, 0.1, own.bm25_k1),
-            ("bm25_b", 0.0, 1.0, 0.05, own.bm25_b),
-            ("title_boost", 0.0, 10.0, 0.25, own.title_boost),
-            ("headings_boost", 0.0, 10.0, 0.25, own.headings_boost),
+            ("candidates", 1.0, CANDIDATES as f32, 10.0, count(self.candidates)),
+            ("foreign_dense_weight", 0.0, 1.0, 0.05, self.foreign_dense_weight),
+            ("superseded_factor", 0.1, 1.0, 0.05, self.superseded_factor),
+            ("fold_similarity", 0.5, 1.05, 0.05, self.fold_similarity),
+            ("rerank_depth", 0.0, RERANKED as f32, 5.0, count(self.rerank_depth)),
+            ("bm25_k1", 0.0, 5.0, 0.1, self.bm25_k1),
+            ("bm25_b", 0.0, 1.0, 0.05, self.bm25_b),
+            ("title_boost", 0.0, 10.0, 0.25, self.title_boost),
+            ("headings_boost", 0.0, 10.0, 0.25, self.headings_boost),
         ]
-        .map(|(name, least, most, step, own)| {
-            let own = own.unwrap_or(least);
-            (name, Bound { least: least.min(own), most: most.max(own), step })
-        })
-        .to_vec()
     }
 
     /// The settings with these in their place; nothing for the words' scores where those stay.
@@ -110,35 +115,15 @@ impl Weights {
     /// # Errors
     /// [`QueryError::BadWeights`] names the one that is out of bounds.
     pub fn over(&self, config: &RetrieveConfig, bm25: Bm25) -> Result<(RetrieveConfig, Option<Bm25>)> {
-        let bounds = Self::bounds(config, bm25);
-        let check = |name: &str, value: Option<f32>| {
-            let bound = bounds.iter().find(|(of, _)| *of == name).map(|(_, bound)| *bound);
-            match (value, bound) {
-                (Some(value), Some(Bound { least, most, .. })) if !(least..=most).contains(&value) => {
-                    Err(QueryError::BadWeights(format!("{name} is {value}; it must be {least} to {most}")))
-                }
-                _ => Ok(()),
+        for ((name, Bound { least, most, .. }), (.., value)) in
+            Self::bounds(config, bm25).into_iter().zip(self.ranges())
+        {
+            if let Some(value) = value
+                && !(least..=most).contains(&value)
+            {
+                let message = format!("{name} is {value}; it must be {least} to {most}");
+                return Err(QueryError::BadWeights(message));
             }
-        };
-        let (dense_weight, k) = match self.fusion {
-            Some(Fusion::Convex { dense_weight }) => (Some(dense_weight), None),
-            Some(Fusion::Rrf { k }) => (None, Some(k)),
-            None => (None, None),
-        };
-        for (name, value) in [
-            ("dense_weight", dense_weight),
-            ("k", k),
-            ("candidates", self.candidates.map(|n| n as f32)),
-            ("foreign_dense_weight", self.foreign_dense_weight),
-            ("superseded_factor", self.superseded_factor),
-            ("fold_similarity", self.fold_similarity),
-            ("rerank_depth", self.rerank_depth.map(|n| n as f32)),
-            ("bm25_k1", self.bm25_k1),
-            ("bm25_b", self.bm25_b),
-            ("title_boost", self.title_boost),
-            ("headings_boost", self.headings_boost),
-        ] {
-            check(name, value)?;
         }
         let words = Bm25 {
             bm25_k1: self.bm25_k1.unwrap_or(bm25.bm25_k1),

@@ -76,7 +76,7 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let room = Arc::new(Semaphore::new(config.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut upkeep = tokio::time::interval(UPKEEP);
-    let mut looking: Option<JoinHandle<()>> = None;
+    let (mut looking, mut removing): (Option<JoinHandle<()>>, Option<JoinHandle<()>>) = (None, None);
     let mut shutdown = std::pin::pin!(shutdown);
     tracing::info!(%address, "listening");
     loop {
@@ -90,9 +90,11 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             _ = upkeep.tick() => {
                 state.metrics().upkeep();
-                state.remove_expired();
-                // One look at a time, however long the catalog takes.
-                if looking.as_ref().is_none_or(JoinHandle::is_finished) {
+                // Each once at a time, however long the catalog takes.
+                if is_over(removing.as_ref()) {
+                    removing = Some(state.remove_expired());
+                }
+                if is_over(looking.as_ref()) {
                     let state = state.clone();
                     looking = Some(tokio::spawn(async move { state.metrics().look(&state).await }));
                 }
@@ -135,6 +137,11 @@ pub async fn serve(
     connections.shutdown().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether a task has ended, or never began.
+fn is_over(task: Option<&JoinHandle<()>>) -> bool {
+    task.is_none_or(JoinHandle::is_finished)
 }
 
 /// Beyond loopback a key is required, and there must be one.

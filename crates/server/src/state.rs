@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use lore_core::{Limits, Opener, Seq, Serving};
 use lore_index::{Catalog, Index, IndexError};
 use lore_query::{Answerer, Retriever};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::config::HttpConfig;
@@ -94,7 +95,6 @@ struct Inner {
     uploads: Gate,
     comparisons: Gate,
     switching: Arc<tokio::sync::Mutex<()>>,
-    removing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for AppState {
@@ -118,7 +118,6 @@ impl AppState {
                 uploads: Gate::new("uploads", uploads, uploads.saturating_mul(4)),
                 comparisons: Gate::new("comparisons of versions", COMPARISONS, 8 * COMPARISONS),
                 switching: Arc::default(),
-                removing: Arc::default(),
                 options,
             }),
         }
@@ -211,20 +210,16 @@ impl AppState {
         Ok(tokio::task::spawn_blocking(move || work(&catalog)).await??)
     }
 
-    /// Removes documents that were deleted and whose time to undo it is over; in the background, once at a time.
-    pub(crate) fn remove_expired(&self) {
-        let Ok(turn) = self.inner.removing.clone().try_lock_owned() else { return };
+    /// Removes documents that were deleted and whose time to undo it is over; in the background.
+    pub(crate) fn remove_expired(&self) -> JoinHandle<()> {
         let catalog = self.inner.catalog.clone();
-        tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            match catalog.remove_expired() {
-                Ok(0) => {}
-                Ok(documents) => tracing::info!(documents, "deleted documents are gone for good"),
-                Err(error) => {
-                    tracing::warn!(%error, "deleted documents could not be removed yet; it is tried again");
-                }
+        tokio::task::spawn_blocking(move || match catalog.remove_expired() {
+            Ok(0) => {}
+            Ok(documents) => tracing::info!(documents, "deleted documents are gone for good"),
+            Err(error) => {
+                tracing::warn!(%error, "deleted documents could not be removed yet; it is tried again");
             }
-        });
+        })
     }
 
     pub(crate) fn catalog_handle(&self) -> &Catalog {

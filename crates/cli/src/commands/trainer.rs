@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use lore_index::{Catalog, Training, TrainingEnd, TrainingPhase};
-use lore_train::run::{End, Resume};
+use lore_train::run::{End, Resume, last_checkpoint};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 
@@ -255,18 +255,13 @@ async fn ready(settings: &Settings, catalog: &Catalog, training: &Training) -> a
         config::read(&text, &output, &roots).map_err(|problem| anyhow!("{}", problem.message))
     })
     .await?;
-    let begun = has_checkpoint(&run);
+    let begun = last_checkpoint(&run).is_some();
     if begun || loaded.config.run.resume == Resume::No {
         loaded.config.run.resume = Resume::Last;
     }
     // What a try without a checkpoint left there is its own.
     loaded.config.run.overwrite |= !begun;
     train::ready(settings, loaded, begun.then_some(run.as_path())).await
-}
-
-fn has_checkpoint(run: &Path) -> bool {
-    let entries = std::fs::read_dir(run).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("checkpoint-"))
 }
 
 /// What this machine is called.

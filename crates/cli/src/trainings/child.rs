@@ -4,6 +4,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use lore_server::trainings::{ConfigProblem, DeskError, PreviewExample, TrainingPreview};
+use lore_train::plan::Memory;
+use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
@@ -29,9 +31,8 @@ pub async fn plan(
         Some(Ok(plan)) => plan,
         _ => return Ok(Err(said.problem())),
     };
-    let parts = ["weights", "values", "gradients", "moments", "activations", "logits"];
-    let total = parts.iter().filter_map(|part| plan["memory"][part].as_u64()).fold(0, u64::saturating_add);
-    plan["memory"] = with_total(plan["memory"].take(), total);
+    let memory = Memory::deserialize(&plan["memory"]).map_err(|error| failed(error.into()))?;
+    plan["memory"] = with_total(plan["memory"].take(), memory.total());
     Ok(Ok((plan, said.notes())))
 }
 

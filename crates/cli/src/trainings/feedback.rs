@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use lore_core::{Access, DocumentId};
 use lore_index::{Catalog, Feedback, Rating};
-use lore_query::eval::EvalQuestion;
-use lore_query::training::marks;
+use lore_query::training::id_mark;
 use serde_json::{Value, json};
 
 /// The folder of data sets in the data folder.
@@ -70,21 +69,8 @@ pub fn learned(catalog: &Catalog, learned: &BTreeSet<String>) -> anyhow::Result<
     if learned.is_empty() {
         return Ok(0);
     }
-    let of = |feedback: &Feedback| {
-        let question = EvalQuestion {
-            id: id(feedback),
-            lang: String::new(),
-            question: feedback.feedback.question.clone(),
-            history: Vec::new(),
-            groups: BTreeSet::new(),
-            answers: Vec::new(),
-            sources: Vec::new(),
-            answerable: true,
-            kind: String::new(),
-        };
-        learned.contains(&marks(&question)[0])
-    };
-    Ok(catalog.feedback(MOST)?.iter().filter(|feedback| of(feedback)).count() as u64)
+    let of = |feedback: &&Feedback| learned.contains(&id_mark(&id(feedback)));
+    Ok(catalog.feedback(MOST)?.iter().filter(of).count() as u64)
 }
 
 fn id(feedback: &Feedback) -> String {
@@ -152,6 +138,7 @@ mod tests {
     use lore_core::{DocumentMeta, Format};
     use lore_index::{AclChoice, NewDocument, NewFeedback};
     use lore_query::eval::dataset::own_questions;
+    use lore_query::training::marks;
 
     use super::*;
 

@@ -97,17 +97,7 @@ impl Catalog {
         turn: &NewTurn,
         limits: &Limits,
     ) -> Result<bool> {
-        self.write(|tx| {
-            let Some((pk, turns)) = find(tx, owner, id)? else { return Ok(false) };
-            let most = limits.conversation_turns;
-            if turns >= most as u64 {
-                return Err(IndexError::ConversationFull { most });
-            }
-            add_turn(tx, pk, turn)?;
-            tx.prepare_cached("UPDATE conversations SET updated_at = ?2 WHERE pk = ?1")?
-                .execute(params![pk, tx.now])?;
-            Ok(true)
-        })
+        self.put_turn(owner, id, turn, None, limits)
     }
 
     /// Puts a turn in the place of the last of conversation `id` of `owner`, where it still has `turns` of them; where it
@@ -123,25 +113,34 @@ impl Catalog {
         turns: u64,
         limits: &Limits,
     ) -> Result<bool> {
-        let replaced = self.write(|tx| {
-            let Some((pk, now)) = find(tx, owner, id)? else { return Ok(None) };
-            if now == 0 || now != turns {
-                return Ok(Some(false));
+        self.put_turn(owner, id, turn, Some(turns), limits)
+    }
+
+    /// Adds a turn, or puts it in the place of the last where there are as many as `replaces` says.
+    fn put_turn(
+        &self,
+        owner: &str,
+        id: ConversationId,
+        turn: &NewTurn,
+        replaces: Option<u64>,
+        limits: &Limits,
+    ) -> Result<bool> {
+        self.write(|tx| {
+            let Some((pk, turns)) = find(tx, owner, id)? else { return Ok(false) };
+            let most = limits.conversation_turns;
+            if turns > 0 && replaces == Some(turns) {
+                tx.prepare_cached(
+                    "DELETE FROM turns WHERE pk = (SELECT max(t.pk) FROM turns t WHERE t.conversation = ?1)",
+                )?
+                .execute([pk])?;
+            } else if turns >= most as u64 {
+                return Err(IndexError::ConversationFull { most });
             }
-            tx.prepare_cached(
-                "DELETE FROM turns WHERE pk = (SELECT max(t.pk) FROM turns t WHERE t.conversation = ?1)",
-            )?
-            .execute([pk])?;
             add_turn(tx, pk, turn)?;
             tx.prepare_cached("UPDATE conversations SET updated_at = ?2 WHERE pk = ?1")?
                 .execute(params![pk, tx.now])?;
-            Ok(Some(true))
-        })?;
-        match replaced {
-            Some(false) => self.append_turn(owner, id, turn, limits),
-            Some(true) => Ok(true),
-            None => Ok(false),
-        }
+            Ok(true)
+        })
     }
 
     /// Conversation `id` of `owner`, if there is one.

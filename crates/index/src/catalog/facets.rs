@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lore_core::Access;
 use rusqlite::params_from_iter;
-use rusqlite::types::Value;
 
-use super::listing::READABLE;
 use super::types::DocumentFacets;
-use super::{Catalog, rows};
+use super::{Catalog, listing, rows};
 use crate::error::Result;
 
 /// Most tags, and most groups, that are given.
@@ -19,14 +17,7 @@ const COUNTED: usize = 20_000;
 impl Catalog {
     /// What the documents that `access` may read can be filtered by; of groups, only those that it is in.
     pub fn facets(&self, access: &Access) -> Result<DocumentFacets> {
-        let mut values = Vec::new();
-        let readable = match access {
-            Access::All => "1",
-            Access::Groups(groups) => {
-                values.push(Value::Text(rows::to_json(groups)?));
-                READABLE
-            }
-        };
+        let (readable, values) = listing::readable(access)?;
         self.read(|tx| {
             let mut statement = tx.prepare_cached(&format!(
                 "SELECT d.state, d.format, d.tags, d.acl, d.chunks FROM documents d WHERE {readable}"

@@ -68,6 +68,13 @@ impl DocumentOrder {
     }
 }
 
+/// The condition for documents that `access` may read, and its values.
+pub(super) fn readable(access: &Access) -> Result<(String, Vec<Value>)> {
+    let (conditions, values) =
+        conditions(&DocumentQuery { access: access.clone(), ..DocumentQuery::default() })?;
+    Ok((conditions.join(" AND "), values))
+}
+
 /// The conditions of a listing without its cursor, as SQL and values.
 pub(super) fn conditions(query: &DocumentQuery) -> Result<(Vec<String>, Vec<Value>)> {
     let mut conditions = vec!["1".to_owned()];
@@ -119,7 +126,7 @@ pub(super) fn conditions(query: &DocumentQuery) -> Result<(Vec<String>, Vec<Valu
 }
 
 /// Whether members of the groups in a JSON list may read document `d`.
-pub(super) const READABLE: &str = "(d.acl = '[]' OR EXISTS (SELECT 1 FROM json_each(d.acl) AS a
+const READABLE: &str = "(d.acl = '[]' OR EXISTS (SELECT 1 FROM json_each(d.acl) AS a
      WHERE a.value IN (SELECT g.value FROM json_each(?) AS g)))";
 
 /// The place behind a document in an order.

@@ -4,7 +4,7 @@ use lore_core::{Access, Document};
 use rusqlite::types::Value;
 use rusqlite::{Transaction, params_from_iter};
 
-use super::types::{DocumentQuery, Label, LabelCounts};
+use super::types::{Label, LabelCounts};
 use super::{Catalog, listing, rows, text};
 use crate::error::Result;
 
@@ -83,9 +83,8 @@ impl Catalog {
 
 /// The condition for live documents that `access` may read, and its values.
 fn live(access: &Access) -> Result<(String, Vec<Value>)> {
-    let query = DocumentQuery { access: access.clone(), ..DocumentQuery::default() };
-    let (conditions, values) = listing::conditions(&query)?;
-    Ok((format!("d.version > 0 AND {}", conditions.join(" AND ")), values))
+    let (readable, values) = listing::readable(access)?;
+    Ok((format!("d.version > 0 AND {readable}"), values))
 }
 
 fn counted(tx: &Transaction<'_>, sql: &str, values: &[Value]) -> Result<Vec<Label>> {

@@ -6,9 +6,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::{OptionalExtension as _, Transaction, params};
-use sha2::{Digest as _, Sha256};
 
-use super::keys::{COLUMNS, key};
+use super::keys::{COLUMNS, hash, key};
 use super::types::ApiKey;
 use super::{Catalog, rows};
 use crate::error::Result;
@@ -114,10 +113,6 @@ fn open(tx: &Transaction<'_>, key: &str, token: &str, now: i64) -> Result<bool> 
 pub(super) fn end_of_key(tx: &Transaction<'_>, key: &str) -> Result<()> {
     tx.prepare_cached("DELETE FROM sessions WHERE key = ?1")?.execute([key])?;
     Ok(())
-}
-
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }
 
 #[cfg(test)]

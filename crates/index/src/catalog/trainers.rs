@@ -59,6 +59,7 @@ impl Catalog {
     ) -> Result<TrainerOrder> {
         let said = rows::to_json(progress)?;
         self.write_soon(|tx| {
+            heard(tx, trainer)?;
             let Some((n, state, wanted)) = held(tx, id, trainer)? else { return Ok(TrainerOrder::Lost) };
             let before: Option<i64> = tx
                 .prepare_cached("SELECT json_extract(progress, '$.checkpoint') FROM trainings WHERE n = ?1")?
@@ -124,15 +125,7 @@ impl Catalog {
 
     /// Notes that a trainer is alive.
     pub fn hear_trainer(&self, name: &str) -> Result<()> {
-        self.write_soon(|tx| {
-            tx.prepare_cached(
-                "INSERT INTO trainers (name, started_at, heard_at) VALUES (?1, ?2, ?2)
-                 ON CONFLICT (name) DO UPDATE SET heard_at = ?2",
-            )?
-            .execute(params![name, tx.now])?;
-            tx.prepare_cached("DELETE FROM trainers WHERE heard_at < ?1")?.execute([tx.now - REMEMBERED])?;
-            Ok(())
-        })
+        self.write_soon(|tx| heard(tx, name))
     }
 
     /// Forgets a trainer that ends.
@@ -228,6 +221,17 @@ fn thin_out(tx: &Write<'_>, n: i64) -> Result<()> {
             .execute(params![n, of_evaluations])?;
         }
     }
+    Ok(())
+}
+
+/// Notes that trainer `name` is alive.
+fn heard(tx: &Write<'_>, name: &str) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO trainers (name, started_at, heard_at) VALUES (?1, ?2, ?2)
+         ON CONFLICT (name) DO UPDATE SET heard_at = ?2",
+    )?
+    .execute(params![name, tx.now])?;
+    tx.prepare_cached("DELETE FROM trainers WHERE heard_at < ?1")?.execute([tx.now - REMEMBERED])?;
     Ok(())
 }
 

@@ -184,27 +184,26 @@ impl LexicalIndex {
         access: &Access,
         limit: usize,
     ) -> Result<Vec<ScoredChunk>> {
-        let terms = analyzer::query_terms(query);
-        if terms.is_empty() || limit == 0 {
-            return Ok(Vec::new());
-        }
-        self.snapshot().search(&terms, &conditions(filter, access), limit).map_err(|e| self.failed(e))
+        self.search_weighted(query, filter, access, limit, None)
     }
 
-    /// [`LexicalIndex::search`] with other weights than those of the settings.
+    /// [`LexicalIndex::search`], with other weights than those of the settings where they are given.
     pub fn search_weighted(
         &self,
         query: &str,
         filter: &Filter,
         access: &Access,
         limit: usize,
-        bm25: Bm25,
+        bm25: Option<Bm25>,
     ) -> Result<Vec<ScoredChunk>> {
         let terms = analyzer::query_terms(query);
         if terms.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        let snapshot = self.snapshot().weighted(bm25.into()).map_err(|e| self.failed(e))?;
+        let mut snapshot = self.snapshot();
+        if let Some(bm25) = bm25 {
+            snapshot = Arc::new(snapshot.weighted(bm25.into()).map_err(|e| self.failed(e))?);
+        }
         snapshot.search(&terms, &conditions(filter, access), limit).map_err(|e| self.failed(e))
     }
 

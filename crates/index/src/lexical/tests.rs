@@ -222,7 +222,8 @@ fn other_weights_score_as_an_index_that_was_opened_with_them() {
         });
     let query = "vacation days";
     let before = search(&ours, query);
-    let weighted = ours.search_weighted(query, &Filter::default(), &Access::All, 10, other.bm25()).unwrap();
+    let weighted =
+        ours.search_weighted(query, &Filter::default(), &Access::All, 10, Some(other.bm25())).unwrap();
     let weighted: Vec<(ChunkId, f32)> = weighted.into_iter().map(|hit| (hit.id, hit.score)).collect();
     assert_eq!(weighted, search(&theirs, query));
     assert_ne!(weighted, before);

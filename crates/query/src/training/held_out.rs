@@ -38,11 +38,17 @@ const MARK: usize = 8;
 /// What tells `question` apart in the record of what was learned, without its words: hashes of its id, and of its words in
 /// its conversation as [`refuse_held_out`] compares them.
 pub fn marks(question: &EvalQuestion) -> [String; 2] {
-    let mark = |what: &str, text: &str| {
-        let hash = Sha256::digest(format!("{what}:{text}"));
-        hex(hash.get(..MARK).unwrap_or_default())
-    };
-    [mark("id", &question.id), mark("words", &words(question).join(" "))]
+    [id_mark(&question.id), mark("words", &words(question).join(" "))]
+}
+
+/// The first of a question's [`marks`], from its id alone.
+pub fn id_mark(id: &str) -> String {
+    mark("id", id)
+}
+
+fn mark(what: &str, text: &str) -> String {
+    let hash = Sha256::digest(format!("{what}:{text}"));
+    hex(hash.get(..MARK).unwrap_or_default())
 }
 
 /// Those of `questions` that were learned, by the [`marks`] of what was.

@@ -40,7 +40,7 @@ use crate::pack::Packed;
 use crate::passages::FoundPassage;
 use crate::prompt::PromptLanguage;
 
-pub use self::held_out::{learned, marks, refuse_held_out};
+pub use self::held_out::{id_mark, learned, marks, refuse_held_out};
 
 /// Ends the id of an example whose passages were taken away.
 const WITHOUT_SOURCE: &str = ":without-source";

@@ -127,18 +127,7 @@ pub fn explained(hits: Vec<Hit>, explanation: Explanation, candidates: usize) ->
 fn dropped_hit(dropped: Dropped, places: Places) -> DroppedHit {
     let Dropped { reason, fused, score, factor, rerank, into, live } = dropped;
     let hit = live.map(|live| {
-        SearchHit::from(Hit {
-            live,
-            score: score.unwrap_or(fused.score),
-            dense: fused.dense,
-            lexical: fused.lexical,
-            fused: fused.score,
-            dense_part: fused.dense_part,
-            lexical_part: fused.lexical_part,
-            factor,
-            rerank,
-            folded: Vec::new(),
-        })
+        SearchHit::from(Hit { score: score.unwrap_or(fused.score), factor, rerank, ..Hit::new(live, &fused) })
     });
     let (dense_part, lexical_part) = (fused.dense_part, fused.lexical_part);
     let why = HitWhy { places, dense_part, lexical_part, factor };

@@ -2,7 +2,7 @@
 
 use lore_models::decoder::DecoderConfig;
 use lore_models::training::Method;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::shape::Counts;
 use crate::config::TrainConfig;
@@ -13,7 +13,7 @@ const LOGIT_ROWS: u64 = 256;
 const TRAINED: u64 = 4;
 
 /// Bytes, by what they are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// Weights that are not trained.
     pub weights: u64,

@@ -102,11 +102,10 @@ pub fn plan(config: &TrainConfig, shape: &DecoderConfig, loaded: &Loaded, free: 
     let counts = Counts::of(config, shape);
     let found = match config.data.batch {
         BatchSize::Auto { memory_limit } => {
-            let limit = memory_limit.or(free.map(|free| free / 4 * 3)).unwrap_or(0);
             // No less than the longest example, no more than there are.
             let Totals { longest, tokens, .. } = loaded.report.train;
             Some(
-                Memory::tokens_under(config, shape, &counts, limit)
+                tokens_within(config, shape, &counts, memory_limit, free)
                     .clamp(longest.max(1), tokens.max(longest).max(1)),
             )
         }
@@ -175,8 +174,7 @@ pub fn outline(config: &TrainConfig, shape: &DecoderConfig, free: Option<u64>) -
     let length = config.data.cutoff_len;
     let batch_tokens = match config.data.batch {
         BatchSize::Auto { memory_limit } => {
-            let limit = memory_limit.or(free.map(|free| free / 4 * 3)).unwrap_or(0);
-            Memory::tokens_under(config, shape, &counts, limit).max(length)
+            tokens_within(config, shape, &counts, memory_limit, free).max(length)
         }
         BatchSize::Tokens(tokens) => tokens.max(length),
         BatchSize::Sequences(count) => count.saturating_mul(length),
@@ -189,6 +187,18 @@ pub fn outline(config: &TrainConfig, shape: &DecoderConfig, free: Option<u64>) -
         batch_tokens,
         memory: Memory::of(config, shape, &counts, batch_tokens),
     }
+}
+
+/// Most tokens of a batch under the limit that was set, or three quarters of what is free.
+fn tokens_within(
+    config: &TrainConfig,
+    shape: &DecoderConfig,
+    counts: &Counts,
+    memory_limit: Option<u64>,
+    free: Option<u64>,
+) -> usize {
+    let limit = memory_limit.or(free.map(|free| free / 4 * 3)).unwrap_or(0);
+    Memory::tokens_under(config, shape, counts, limit)
 }
 
 /// Says where examples may be longer than what the model was made for.

@@ -122,7 +122,7 @@ impl Checkpoints {
 }
 
 /// The last checkpoint of a run's folder.
-pub(crate) fn last_checkpoint(folder: &Path) -> Option<PathBuf> {
+pub fn last_checkpoint(folder: &Path) -> Option<PathBuf> {
     Checkpoints::new(folder, None).last()
 }
 

@@ -36,7 +36,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub(crate) use begin::in_the_way;
-pub(crate) use checkpoint::last_checkpoint;
+pub use checkpoint::last_checkpoint;
 pub use folder::EXAMPLES_FOLDER;
 pub use lineage::{Base, DataRecord, RunRecord, base_fingerprint};
 pub use metrics::{EvalMetrics, Line, StepMetrics, read_metrics};

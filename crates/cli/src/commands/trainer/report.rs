@@ -192,11 +192,8 @@ impl Own {
     async fn say(&self, progress: TrainingProgress, figures: Vec<TrainingFigure>) -> Option<TrainerOrder> {
         let (catalog, id, trainer) = (self.catalog.clone(), self.id.clone(), self.trainer.clone());
         let begun = Instant::now();
-        let said = crate::open::blocking(move || {
-            catalog.hear_trainer(&trainer)?;
-            catalog.report_training(&id, &trainer, &progress, &figures)
-        })
-        .await;
+        let said =
+            crate::open::blocking(move || catalog.report_training(&id, &trainer, &progress, &figures)).await;
         match said {
             Ok(order) => Some(order),
             Err(error) => {
