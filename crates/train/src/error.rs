@@ -18,6 +18,10 @@ pub enum TrainError {
     Key {
         /// File and line, or the command line.
         place: String,
+        /// The key, where the text could be read that far.
+        key: Option<String>,
+        /// The line of the file, from 1.
+        line: Option<u64>,
         /// Which key, why, and what to write instead.
         message: String,
     },

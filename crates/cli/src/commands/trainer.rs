@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -24,6 +24,8 @@ mod report;
 
 /// How often the queue is looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often an idle trainer says that it is alive, which writes to the catalog.
+const SPEAK: Duration = Duration::from_secs(15);
 /// How often the end of a training is told to a catalog that cannot be written; hours of work hang on it.
 const TELLS: u32 = 10;
 
@@ -64,10 +66,17 @@ impl Trainer {
         name: &str,
         stop: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
+        let mut heard: Option<Instant> = None;
         while !*stop.borrow() {
             let (asking, claimer) = (catalog.clone(), name.to_owned());
+            let speaks = heard.is_none_or(|heard| heard.elapsed() >= SPEAK);
+            if speaks {
+                heard = Some(Instant::now());
+            }
             let next = open::blocking(move || {
-                asking.hear_trainer(&claimer)?;
+                if speaks {
+                    asking.hear_trainer(&claimer)?;
+                }
                 asking.claim_training(&claimer)
             })
             .await;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use lore_index::{Catalog, ReleaseState};
 use lore_inference::release::ReleaseStore;
 use lore_server::trainings::{BaseChoice, DatasetChoice, PresetChoice, TrainingChoices};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Roots, feedback, parameters};
 use crate::examples::HELD_OUT;
@@ -163,15 +163,13 @@ fn dataset(base: &Path, file: &Path) -> Option<DatasetChoice> {
     let opened = fs::File::open(&whole).ok()?;
     BufReader::new(opened.take(LINE)).read_line(&mut first).ok()?;
     let line: Value = serde_json::from_str(&first).ok()?;
-    let has = |key: &str| line.get(key).is_some_and(|value| !value.is_null());
-    let format = match () {
-        () if has("question") && has("answer") && has("sources") => "questions",
-        () if has("messages") => "messages",
-        () if has("conversations") => "sharegpt",
-        () if has("instruction") || (has("prompt") && has("response")) => "alpaca",
-        () if has("text") => "text",
-        () => return None,
+    let has = |key: &&str| line.get(*key).is_some_and(|value| !value.is_null());
+    let format = if ["question", "answer", "sources"].iter().all(has) {
+        json!("questions")
+    } else {
+        json!(lore_train::data::of_line(&first)?)
     };
+    let format = format.as_str()?;
     let parent = whole.parent()?;
     let documents = (format == "questions" && parent.ends_with("questions"))
         .then(|| file.parent().and_then(Path::parent))
@@ -219,6 +217,7 @@ mod tests {
         write("house/questions/train.jsonl", &format!("{question}\n{question}"));
         write("house/questions/test.jsonl", question);
         write("sums.jsonl", "{\"instruction\":\"1\",\"output\":\"2\"}\n");
+        write("turns.jsonl", "{\"conversations\":[{\"role\":\"user\",\"content\":\"a\"}]}\n");
         write("other.jsonl", "{\"x\":1}\n");
         write(".hidden/a.jsonl", question);
         let shape = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":64,"intermediate_size":128,
@@ -243,6 +242,7 @@ mod tests {
                 ("house/questions/test.jsonl", "questions", 1, true),
                 ("house/questions/train.jsonl", "questions", 2, false),
                 ("sums.jsonl", "alpaca", 1, false),
+                ("turns.jsonl", "messages", 1, false),
             ]
         );
         assert_eq!(found[1].documents.as_deref(), Some("house"));

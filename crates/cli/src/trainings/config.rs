@@ -69,11 +69,7 @@ pub fn outline(config: &TrainConfig, free: Option<u64>) -> Option<Value> {
 /// What is wrong, as the trainer's own crate tells it.
 fn of_error(text: &str, error: TrainError) -> ConfigProblem {
     match error {
-        TrainError::Key { place, message } => {
-            let line = place.rsplit_once(", line ").and_then(|(_, line)| line.parse().ok());
-            let key = line.and_then(|line| key_of_line(text, line)).or_else(|| first_word(&message));
-            ConfigProblem { key, line, message }
-        }
+        TrainError::Key { key, line, message, .. } => ConfigProblem { key, line, message },
         TrainError::Settings { key, message } => problem(text, Some(key), format!("{key}: {message}")),
         other => problem(text, None, other.to_string()),
     }
@@ -86,19 +82,6 @@ pub fn problem(text: &str, key: Option<&str>, message: String) -> ConfigProblem 
     };
     let line = text.lines().position(is_it).map(|line| line as u64 + 1);
     ConfigProblem { key: key.map(str::to_owned), line, message }
-}
-
-fn key_of_line(text: &str, line: u64) -> Option<String> {
-    let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
-    let key = line.split_once(':')?.0.trim();
-    key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then(|| key.to_owned())
-}
-
-/// The key that a message begins with.
-fn first_word(message: &str) -> Option<String> {
-    let word = message.split([' ', ':']).next()?;
-    let is_key = word.contains('_') || word == "dataset" || word == "stage";
-    (is_key && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).then(|| word.to_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use lore_core::{Access, DocumentId};
-use lore_index::{Catalog, Feedback, Rating};
+use lore_index::{Catalog, Feedback, NewFeedback, Rating};
+use lore_query::cite;
 use lore_query::training::id_mark;
 use serde_json::{Value, json};
 
@@ -16,6 +17,8 @@ pub const FOLDER: &str = "datasets";
 const FILE: &str = "feedback.jsonl";
 /// Most pieces of feedback that are looked at.
 const MOST: usize = 100_000;
+/// The greatest number that is taken for a citation's.
+const MARKERS: u32 = 999;
 
 /// The file in `data_dir`.
 pub fn path(data_dir: &Path) -> PathBuf {
@@ -29,7 +32,7 @@ pub fn path(data_dir: &Path) -> PathBuf {
 /// Fails where the catalog does, and where the file cannot be written.
 pub fn renew(data_dir: &Path, catalog: &Catalog) -> anyhow::Result<u64> {
     let given = catalog.feedback(MOST)?;
-    let cited = given.iter().flat_map(|one| &one.feedback.citations).filter_map(document).collect();
+    let cited = given.iter().flat_map(|one| one.feedback.documents()).collect();
     let there = catalog.readable_documents(&cited, &Access::All)?;
     let lines: Vec<String> =
         given.iter().filter_map(|one| pair(one, &there)).map(|pair| pair.to_string()).collect();
@@ -77,11 +80,6 @@ fn id(feedback: &Feedback) -> String {
     format!("feedback-{}", feedback.id)
 }
 
-/// The document that a citation names.
-fn document(citation: &Value) -> Option<DocumentId> {
-    citation["document"].as_str()?.parse().ok()
-}
-
 /// A question with its answer and sources, as our own question files have them, sources in documents that are `there`; `None`
 /// where nothing can be learned from it.
 fn pair(feedback: &Feedback, there: &BTreeSet<DocumentId>) -> Option<Value> {
@@ -89,13 +87,13 @@ fn pair(feedback: &Feedback, there: &BTreeSet<DocumentId>) -> Option<Value> {
     let better = said.better_answer.as_deref().map(str::trim).filter(|answer| !answer.is_empty());
     let answer = match (better, said.rating) {
         (Some(better), _) => better.to_owned(),
-        (None, Rating::Up) => without_markers(&said.answer),
+        (None, Rating::Up) => cite::parse(&said.answer, MARKERS).0.trim().to_owned(),
         (None, Rating::Down) => return None,
     };
     let sources: Vec<Value> = said
         .citations
         .iter()
-        .filter(|citation| document(citation).is_some_and(|id| there.contains(&id)))
+        .filter(|citation| NewFeedback::document_of(citation).is_some_and(|id| there.contains(&id)))
         .filter_map(|citation| {
             let text = |key: &str| citation[key].as_str().map(str::trim).filter(|text| !text.is_empty());
             Some(json!({"document": text("name")?, "quote": text("quote")?}))
@@ -111,42 +109,15 @@ fn pair(feedback: &Feedback, there: &BTreeSet<DocumentId>) -> Option<Value> {
     }))
 }
 
-/// An answer without `[1]` and the like.
-fn without_markers(answer: &str) -> String {
-    let mut out = String::with_capacity(answer.len());
-    let mut rest = answer;
-    while let Some(start) = rest.find('[') {
-        let (before, from) = rest.split_at(start);
-        let digits = from[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
-        out.push_str(before);
-        if digits > 0 && from[1 + digits..].starts_with(']') {
-            let trimmed = out.trim_end().len();
-            out.truncate(trimmed);
-            rest = &from[digits + 2..];
-        } else {
-            out.push('[');
-            rest = &from[1..];
-        }
-    }
-    out.push_str(rest);
-    out.trim().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use lore_core::{DocumentMeta, Format};
-    use lore_index::{AclChoice, NewDocument, NewFeedback};
+    use lore_index::{AclChoice, NewDocument};
     use lore_query::eval::dataset::own_questions;
     use lore_query::training::marks;
 
     use super::*;
-
-    #[test]
-    fn markers_are_taken_out() {
-        assert_eq!(without_markers("30 days [1][2]. See [a] and [3]"), "30 days. See [a] and");
-        assert_eq!(without_markers("[ [] [12"), "[ [] [12");
-    }
 
     #[test]
     fn feedback_becomes_questions_that_can_be_read() {

@@ -359,6 +359,18 @@ pub struct NewFeedback {
     pub citations: Vec<serde_json::Value>,
 }
 
+impl NewFeedback {
+    /// The document that a citation names.
+    pub fn document_of(citation: &serde_json::Value) -> Option<DocumentId> {
+        citation.get("document")?.as_str()?.parse().ok()
+    }
+
+    /// The documents that are cited.
+    pub fn documents(&self) -> impl Iterator<Item = DocumentId> {
+        self.citations.iter().filter_map(Self::document_of)
+    }
+}
+
 /// What to change of feedback; what is left out stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]

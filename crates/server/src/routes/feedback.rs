@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use lore_core::DocumentId;
 use lore_index::{FeedbackChange, NewFeedback};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -64,9 +63,11 @@ pub async fn give(
     let (most, rating) = (state.limits().feedback_entries, feedback.rating);
     let stored = state
         .catalog(move |catalog| {
-            let cited = feedback.citations.iter().filter_map(document_of).collect();
+            let cited = feedback.documents().collect();
             let readable = catalog.readable_documents(&cited, &caller.access)?;
-            feedback.citations.retain(|c| document_of(c).is_some_and(|id| readable.contains(&id)));
+            feedback
+                .citations
+                .retain(|c| NewFeedback::document_of(c).is_some_and(|id| readable.contains(&id)));
             catalog.add_feedback(&caller.id, &feedback, most)
         })
         .await?;
@@ -112,9 +113,4 @@ fn check_length(what: &str, text: Option<&String>, most: usize) -> Result<(), Ap
         return Err(ApiError::invalid("too_long", format!("{what} takes at most {most} characters")));
     }
     Ok(())
-}
-
-/// The document that a citation names.
-fn document_of(citation: &serde_json::Value) -> Option<DocumentId> {
-    citation.get("document")?.as_str()?.parse().ok()
 }

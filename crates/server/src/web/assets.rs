@@ -1,6 +1,7 @@
 //! The embedded assets: `/assets/{hash}/{path}`, compressed as the client takes it, cached for ever.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -111,20 +112,31 @@ pub fn styles(page: &str) -> Vec<&'static str> {
     shared.into_iter().chain(of_page).collect()
 }
 
+/// What each module imports, by its path.
+static IMPORTS: LazyLock<HashMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
+    let scripts = ASSETS.iter().filter(|asset| asset.path.ends_with(".js"));
+    let wanted = |from: &'static Asset| {
+        let paths = imports(from.text()).filter_map(|wanted| resolve(from.path, wanted));
+        (from.path, paths.filter_map(|path| asset(&path)).map(|asset| asset.path).collect())
+    };
+    scripts.map(wanted).collect()
+});
+
 /// The modules that a page needs at once: its entries, what they import, and the words of the language. They are named
 /// in its head, so that the browser asks for all of them together.
 pub fn modules(page: &str, language: &str) -> Vec<&'static str> {
-    let mut open = vec![
+    let open = [
         "js/core/frame.js".to_owned(),
         format!("js/{page}/main.js"),
         format!("i18n/{language}/core.js"),
         format!("i18n/{language}/{page}.js"),
     ];
     let mut found = BTreeSet::new();
+    let mut open: Vec<&str> = open.iter().filter_map(|path| asset(path)).map(|asset| asset.path).collect();
     while let Some(path) = open.pop() {
-        let Some(asset) = asset(&path).filter(|asset| !found.contains(asset.path)) else { continue };
-        found.insert(asset.path);
-        open.extend(imports(asset.text()).filter_map(|wanted| resolve(asset.path, wanted)));
+        if found.insert(path) {
+            open.extend(IMPORTS.get(path).into_iter().flatten());
+        }
     }
     found.into_iter().collect()
 }

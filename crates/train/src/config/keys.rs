@@ -80,7 +80,7 @@ impl Keys {
         for written in overrides {
             let Some((key, value)) = written.split_once('=') else {
                 let message = format!("`{written}` is no key=value, such as learning_rate=1e-4");
-                return Err(TrainError::Key { place: COMMAND_LINE.into(), message });
+                return Err(TrainError::Key { place: COMMAND_LINE.into(), key: None, line: None, message });
             };
             let key = key.trim().trim_start_matches("--").to_owned();
             // A value that YAML cannot read is taken as it is written.
@@ -95,12 +95,15 @@ impl Keys {
 
     /// An error of `key`, with the place where it stands.
     pub(super) fn error(&self, key: &str, message: impl Into<String>) -> TrainError {
-        let place = match self.entries.get(key) {
-            Some((_, Place::Line(line))) => format!("{}, line {line}", self.path.display()),
-            Some((_, Place::CommandLine)) => COMMAND_LINE.to_owned(),
-            None => self.path.display().to_string(),
+        let line = match self.entries.get(key) {
+            Some((_, Place::Line(line))) => Some(*line),
+            _ => None,
         };
-        TrainError::Key { place, message: message.into() }
+        let place = match self.entries.get(key) {
+            Some((_, Place::CommandLine)) => COMMAND_LINE.to_owned(),
+            _ => in_file(&self.path, line),
+        };
+        TrainError::Key { place, key: Some(key.to_owned()), line, message: message.into() }
     }
 
     /// The error of a key whose value is not what it may be.
@@ -272,17 +275,21 @@ fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
 
 fn unreadable(path: &Path, error: &serde_saphyr::Error) -> TrainError {
     let error = error.without_snippet();
-    let place = match error.location() {
-        Some(at) => format!("{}, line {}", path.display(), at.line()),
-        None => path.display().to_string(),
-    };
+    let line = error.location().map(|at| at.line());
+    let place = in_file(path, line);
     if let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } = error {
         let message = format!("key `{key}` is there twice; leave one out");
-        return TrainError::Key { place, message };
+        return TrainError::Key { place, key: Some(key.to_owned()), line, message };
     }
     let whole = error.to_string();
     let said = whole.lines().next().unwrap_or("not valid YAML");
     // The place is told already.
     let message = said.split_once(" at line ").map_or(said, |(said, _)| said).to_owned();
-    TrainError::Key { place, message }
+    TrainError::Key { place, key: None, line, message }
+}
+
+/// A line of the file at `path`, for people.
+fn in_file(path: &Path, line: Option<u64>) -> String {
+    let path = path.display();
+    line.map_or_else(|| path.to_string(), |line| format!("{path}, line {line}"))
 }

@@ -68,6 +68,11 @@ fn fields(object: &Map<String, Value>) -> String {
     names.join(", ")
 }
 
+/// The format of a file by its first line; `None` where that is of no known format.
+pub fn of_line(line: &str) -> Option<Format> {
+    detect(&serde_json::from_str(line).ok()?, &DatasetSpec::file("", "")).ok()
+}
+
 /// The format of a file by its first object.
 ///
 /// # Errors

@@ -25,6 +25,7 @@ mod rng;
 mod show;
 
 pub use batches::{Batching, Order, assemble, batches, by_length, ids};
+pub use formats::of_line;
 pub use info::resolve;
 pub use load::{Loaded, load};
 pub use report::{LoadReport, Problem, Problems, SetReport, Totals};
