@@ -11,7 +11,8 @@ import { h, replace, trusted } from "../core/dom.js";
 import { shorten } from "../core/format.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { announce, errorWords, popover } from "../core/ui.js";
+import { announce, errorWords } from "../core/ui.js";
+import { popover } from "../core/ui/popover.js";
 import { actions } from "./actions.js";
 import { adopt, citationMark, doubtCard, doubtMark, quoteCard } from "./marks.js";
 import { nearest, passages, sourceList } from "./sources.js";
@@ -97,10 +98,6 @@ export class Turn {
     this.abort.abort();
     this.stream.stop();
     this.#dropPopovers();
-  }
-
-  get running() {
-    return this.state === "waiting" || this.state === "writing";
   }
 
   #state(state) {
@@ -217,7 +214,7 @@ export class Turn {
   }
 
   #dropPopovers() {
-    for (const one of this.popovers) one.destroy();
+    for (const away of this.popovers) away();
     this.popovers = [];
   }
 

@@ -1,9 +1,10 @@
 // The list: only the rows in sight are elements, only their pages are fetched.
 
-import { $, h } from "../core/dom.js";
+import { $, h, plainClick } from "../core/dom.js";
 import { ago, dateTime, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
-import { menu, virtualList } from "../core/ui.js";
+import { menu } from "../core/ui.js";
+import { virtualList } from "../core/ui/list.js";
 import { count, groupsText, stateBadge, summary, tagChips } from "./parts.js";
 
 const ROW = 54;
@@ -69,8 +70,7 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     h("div", { class: ["doc-cell", id] }, h("span", { class: "visually-hidden" }, `${t(`documents.col.${id}`)}: `), content);
 
   function follow(event, id) {
-    // With a key held down it is a link like others: a new tab, a new window.
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    if (!plainClick(event)) return;
     event.preventDefault();
     onOpen(id);
   }

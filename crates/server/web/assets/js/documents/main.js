@@ -1,9 +1,10 @@
 // The documents' page: the list with its filters, a document that is open, and uploads.
 
 import { api } from "../core/api.js";
-import { $, h, replace } from "../core/dom.js";
+import { $, h, isAdmin, replace } from "../core/dom.js";
 import { load, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
+import { originalPath } from "../core/paths.js";
 import { emptyState, errorState, report, skeleton, toast } from "../core/ui.js";
 import { remove, retry, retryAll } from "./actions.js";
 import { editDialog } from "./details.js";
@@ -11,7 +12,6 @@ import { dropTarget } from "./drop.js";
 import { ACCEPT, chosen } from "./files.js";
 import { filterBar } from "./filters.js";
 import { documentList } from "./list.js";
-import { isAdmin, originalPath } from "./parts.js";
 import { address, isFiltered, listPath, readAddress, reorder, unfiltered } from "./query.js";
 import { documentStore } from "./store.js";
 import { uploadDialog } from "./uploadDialog.js";

@@ -1,12 +1,13 @@
 // A document that is open: its text, its versions, what is known of it.
 
 import { api } from "../core/api.js";
-import { h, replace } from "../core/dom.js";
+import { h, isAdmin, replace } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
+import { documentPath, originalPath } from "../core/paths.js";
 import { emptyState, errorState, menu, skeleton, tabs } from "../core/ui.js";
 import { details, editDialog } from "./details.js";
-import { documentPath, isAdmin, originalPath, stateBadge } from "./parts.js";
+import { stateBadge } from "./parts.js";
 import { textView } from "./text.js";
 import { versions } from "./versions.js";
 

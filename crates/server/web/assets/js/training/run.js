@@ -3,10 +3,10 @@
 import { api } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
 import { bytes, dateTime, duration, number, t } from "../core/i18n.js";
-import { busy, confirmDialog, errorState, report, skeleton } from "../core/ui.js";
+import { busy, confirmDialog, copyButton, errorState, report, skeleton } from "../core/ui.js";
 import { save } from "./compose.js";
 import { curves, figuresOf } from "./figures.js";
-import { button, copyButton, facts, poll, redraw, stateBadge } from "./parts.js";
+import { button, facts, poll, redraw, stateBadge } from "./parts.js";
 import { trainerLine } from "./runs.js";
 
 const OPEN = ["queued", "running", "stopping", "paused"];
