@@ -7,6 +7,9 @@ import { icon } from "../core/icons.js";
 const KINDS = { queued: "", running: "accent", paused: "warn", stopping: "warn", succeeded: "good", failed: "bad", stopped: "" };
 const RELEASES = { candidate: "accent", live: "good", retired: "", rejected: "bad", failed: "bad" };
 
+/** Whether a training may still come further by itself, or once it is let go on. */
+export const isOpen = ({ state }) => ["queued", "running", "stopping", "paused"].includes(state);
+
 /** How a training stands. */
 export function stateBadge(training) {
   const { state, wanted } = training;
