@@ -4,13 +4,12 @@ import { h } from "../core/dom.js";
 import { pages } from "../core/format.js";
 import { duration, number, plural, t } from "../core/i18n.js";
 import { popover } from "../core/ui/popover.js";
-import { move } from "./compare.js";
 import { droppedList } from "./dropped.js";
 import { brief, hitLink } from "./hit.js";
 import { scoreBar, scoreLine } from "./scores.js";
 
-/** A column of hits; `other` is the search beside it, if there is one. */
-export function results(found, { side, other, state }) {
+/** A column of hits; `side` names it where there are two, `badge(hit)` then shows where a hit moved. */
+export function results(found, { side, badge, state }) {
   const told = found.explanation;
   const most = Math.max(...found.hits.map((hit) => hit.fused), 1e-9);
   return h("section", { class: "results", "aria-label": side ? t(`search.side.${side}`) : t("search.hits") },
@@ -19,7 +18,7 @@ export function results(found, { side, other, state }) {
       h("p", { class: "small dim" }, summary(found))),
     notes(told, state),
     found.hits.length === 0 && h("p", { class: "dim" }, t("search.none")),
-    h("ol", { class: "hits" }, found.hits.map((hit, n) => h("li", {}, card(hit, n + 1, { most, moved: other && move(hit, n + 1, other, side) })))),
+    h("ol", { class: "hits" }, found.hits.map((hit, n) => h("li", {}, card(hit, n + 1, { most, moved: badge?.(hit) })))),
     droppedList(told, found));
 }
 
