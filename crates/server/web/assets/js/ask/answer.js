@@ -87,8 +87,7 @@ export class Turn {
     this.#state("failed");
     this.status.remove();
     const own = { broken_off: "ask.brokenOff", overloaded: "ask.overloaded" }[error.code];
-    const words = own ? t(own) : errorWords(error);
-    const box = this.#ended("notice bad", words, t("core.retry"));
+    const box = this.#ended("notice bad", own ? t(own) : errorWords(error), t("core.retry"));
     box.setAttribute("role", "alert");
     replace(this.notes, box);
   }

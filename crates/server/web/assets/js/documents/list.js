@@ -64,7 +64,7 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     return element;
   }
 
-  const why = (document) => (document.state === "failed" ? h("span", { class: "doc-why", title: document.reason }, document.reason) : null);
+  const why = (document) => (document.state === "failed" ? h("span", { class: "doc-why", lang: "en", title: document.reason }, document.reason) : null);
 
   const cell = (id, content) =>
     h("div", { class: ["doc-cell", id] }, h("span", { class: "visually-hidden" }, `${t(`documents.col.${id}`)}: `), content);

@@ -60,7 +60,7 @@ export function viewer({ onClose, onView, onDelete, onEdit, onRetry, onTag }) {
       h("div", { class: "doc-content" },
         failed && h("div", { class: "notice bad", role: "status" },
           h("p", {}, h("strong", {}, t(document.version > 0 ? "documents.failed.newer" : "documents.failed"))),
-          h("p", {}, document.reason),
+          h("p", { lang: "en" }, document.reason),
           isAdmin && h("button", { type: "button", class: "button small", onClick: () => onRetry(document) }, icon("refresh", 14), t("core.retry"))),
         document.state === "pending" && h("div", { class: "notice", role: "status" }, t(document.version > 0 ? "documents.pending.newer" : "documents.pending")),
         document.superseded_by && h("div", { class: "notice warn" }, t("documents.superseded", { name: document.superseded_by })),

@@ -8,7 +8,7 @@ import { errorState, skeleton } from "../core/ui.js";
  * there have changed in place. With `everyMs` it is asked again while the panel and the page are seen.
  */
 export function panel({ ask, show, everyMs = 0, lines = 6 }) {
-  const element = h("div", { class: "settings-panel" }, skeleton(lines));
+  const element = h("div", {}, skeleton(lines));
   let timer = null;
   let seen = false;
   let running = null;
