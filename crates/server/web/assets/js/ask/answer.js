@@ -1,6 +1,6 @@
 // One question and its answer on the page: while it is written, when it is done, and as it was kept.
 //
-//   const turn = new Turn(question, page)    page: {openSource, retry, regenerate, edit, ask, follow}
+//   const turn = new Turn(question, page)    page.follow() runs where it grew
 //   turn.event(event, data)                  what the stream sends
 //   turn.stopped()  turn.failed(error)       other ends
 //   turn.restore(saved)                      a turn of a kept conversation
@@ -69,7 +69,7 @@ export class Turn {
       replace(this.notes, h("p", { class: "notice warn" }, t("ask.withdrawn")));
       return;
     }
-    this.#end(summary, "done");
+    this.#end(summary);
   }
 
   /** The person stopped it. */
@@ -138,17 +138,17 @@ export class Turn {
 
   #done(summary) {
     this.stream.flush();
-    this.#end(summary, "done");
+    this.#end(summary);
     announce(t("ask.ready", { answer: shorten(summary.answer, READ_CHARS) }));
   }
 
   /** Shows a whole answer. */
-  #end(summary, state) {
+  #end(summary) {
     this.summary = summary;
     this.numbered = numbered(summary.citations);
     this.doubts = doubts(summary);
     this.status.remove();
-    this.#state(state);
+    this.#state("done");
     this.element.classList.toggle("not-found", !summary.answered);
     if (this.text.textContent === "") this.#plain();
     this.#render();

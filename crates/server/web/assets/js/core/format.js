@@ -5,7 +5,7 @@
 //   debounce(fn, ms)            runs once calls have stopped for a while; .cancel(), .flush()
 //   throttleFrame(fn)           runs at most once a frame, with the last arguments
 //   copyText(text)              to the clipboard; false where the browser refuses
-//   download(name, text, type?) gives a file to save
+//   download(name, text, type)  gives a file to save
 //   cookie(name)  setCookie(name, value)   for the language and the theme
 //   kept(name, storage?)  keep(name, value, storage?)   in this browser, or with "sessionStorage" in this tab
 //   pages({first, last})        "3" or "3–5", or null
@@ -82,7 +82,7 @@ export async function copyText(text) {
 }
 
 /** Gives the person a file to save. */
-export function download(name, text, type = "text/plain;charset=utf-8") {
+export function download(name, text, type) {
   const address = URL.createObjectURL(new Blob([text], { type }));
   const link = document.createElement("a");
   link.href = address;

@@ -25,7 +25,7 @@ const COLUMNS = [
 
 /**
  * The list of `store`. `href(id)` is a document's address, `onOpen(id)` opens it in place, `onSort(sort)` orders the
- * list, `onTag(tag)` filters it, `actions(document)` are the entries of a row's menu.
+ * list, `actions(document)` are the entries of a row's menu.
  */
 export function documentList({ store, href, onOpen, onSort, actions }) {
   let open = null;
