@@ -3,8 +3,7 @@
 import { h, replace } from "../core/dom.js";
 import { shorten } from "../core/format.js";
 import { number, plural, t } from "../core/i18n.js";
-import { brief, hitLink } from "./hit.js";
-import { scoreLine } from "./scores.js";
+import { brief, hitLink, scoreLine } from "./hit.js";
 
 /** How many are shown before somebody asks for all. */
 const SHOWN = 12;

@@ -5,8 +5,7 @@ import { pages } from "../core/format.js";
 import { duration, number, plural, t } from "../core/i18n.js";
 import { popover } from "../core/ui/popover.js";
 import { droppedList } from "./dropped.js";
-import { brief, hitLink } from "./hit.js";
-import { scoreBar, scoreLine } from "./scores.js";
+import { brief, hitLink, scoreBar, scoreLine } from "./hit.js";
 
 /** A column of hits; `side` names it where there are two, `badge(hit)` then shows where a hit moved. */
 export function results(found, { side, badge, state }) {
