@@ -128,6 +128,14 @@ pub fn versions_and_tags(world: &World) {
     browser.type_into(".tag-value", "", "north");
     browser.click("dialog button", "Save");
     browser.see(".toast", "Saved");
+    // What is changed from the list reaches the document that is open.
+    browser.see(".tab-panel .doc-tag", "site=north");
+    entry(browser, "Parking", "Edit groups");
+    browser.click("dialog button", "Add a tag");
+    browser.type_into(".tag-row:last-child .tag-key", "", "floor");
+    browser.type_into(".tag-row:last-child .tag-value", "", "two");
+    browser.click("dialog button", "Save");
+    browser.see(".tab-panel .doc-tag", "floor=two");
     browser.click(".tab-panel .doc-tag", "site=north");
     browser.until("document.querySelector('.doc-sum').textContent.startsWith('1 document found')");
     browser.click(".doc-filters button", "Clear filters");

@@ -139,6 +139,10 @@ pub fn languages(world: &World) {
             .collect();
         assert!(left.is_empty(), "{path} is not all Chinese: {left:?}");
     }
+    // What the server refuses is said in the page's language, and then in its own words.
+    browser.open("/search?q=x&a=%7B%22bm25_b%22%3A7%7D");
+    browser.see(".empty.bad p", "这些权重无法使用");
+    browser.see(".empty.bad [lang=en]", "bm25_b");
     browser.open("/");
     browser.type_into(".composer-input", "", "出差结束后几天内提交报销单？");
     browser.press(fantoccini::key::Key::Enter);

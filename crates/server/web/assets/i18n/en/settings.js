@@ -91,6 +91,8 @@ export default {
   "settings.keys.once": "Copy it now: it is not stored and will not be shown again.",
   "settings.keys.how": "People paste it on the sign-in page; programs send it with each request:",
   "settings.keys.kept": "I have kept it",
+  "settings.error.bad_name": "This name cannot be taken:",
+  "settings.error.bad_groups": "These groups cannot be set:",
   "settings.groups.intro": "A group exists where a document's access list or a key names it. A document without a list is open to every key.",
   "settings.groups.open": "Open documents",
   "settings.groups.closed": "Documents for groups",

@@ -89,6 +89,8 @@ export default {
   "settings.keys.once": "请立即复制：密钥不会被保存，之后也无法再次查看。",
   "settings.keys.how": "使用者在登录页粘贴即可；程序则在每次请求中附上：",
   "settings.keys.kept": "我已妥善保存",
+  "settings.error.bad_name": "名称无法使用：",
+  "settings.error.bad_groups": "无法设置这些用户组：",
   "settings.groups.intro": "只要文档的访问列表或某个密钥提到一个组，这个组就存在。没有访问列表的文档对所有密钥公开。",
   "settings.groups.open": "公开文档",
   "settings.groups.closed": "限定用户组的文档",

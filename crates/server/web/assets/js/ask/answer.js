@@ -1,6 +1,6 @@
 // One question and its answer on the page: while it is written, when it is done, and as it was kept.
 //
-//   const turn = new Turn(question, page)    page: {openSource, retry, regenerate, edit, ask, follow}
+//   const turn = new Turn(question, page)    page.follow() runs where it grew
 //   turn.event(event, data)                  what the stream sends
 //   turn.stopped()  turn.failed(error)       other ends
 //   turn.restore(saved)                      a turn of a kept conversation
@@ -11,7 +11,8 @@ import { h, replace, trusted } from "../core/dom.js";
 import { shorten } from "../core/format.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { announce, errorWords, popover } from "../core/ui.js";
+import { announce, errorWords } from "../core/ui.js";
+import { popover } from "../core/ui/popover.js";
 import { actions } from "./actions.js";
 import { adopt, citationMark, doubtCard, doubtMark, quoteCard } from "./marks.js";
 import { nearest, passages, sourceList } from "./sources.js";
@@ -68,7 +69,7 @@ export class Turn {
       replace(this.notes, h("p", { class: "notice warn" }, t("ask.withdrawn")));
       return;
     }
-    this.#end(summary, "done");
+    this.#end(summary);
   }
 
   /** The person stopped it. */
@@ -86,8 +87,7 @@ export class Turn {
     this.#state("failed");
     this.status.remove();
     const own = { broken_off: "ask.brokenOff", overloaded: "ask.overloaded" }[error.code];
-    const words = own ? t(own) : errorWords(error);
-    const box = this.#ended("notice bad", words, t("core.retry"));
+    const box = this.#ended("notice bad", own ? t(own) : errorWords(error), t("core.retry"));
     box.setAttribute("role", "alert");
     replace(this.notes, box);
   }
@@ -97,10 +97,6 @@ export class Turn {
     this.abort.abort();
     this.stream.stop();
     this.#dropPopovers();
-  }
-
-  get running() {
-    return this.state === "waiting" || this.state === "writing";
   }
 
   #state(state) {
@@ -142,17 +138,17 @@ export class Turn {
 
   #done(summary) {
     this.stream.flush();
-    this.#end(summary, "done");
+    this.#end(summary);
     announce(t("ask.ready", { answer: shorten(summary.answer, READ_CHARS) }));
   }
 
   /** Shows a whole answer. */
-  #end(summary, state) {
+  #end(summary) {
     this.summary = summary;
     this.numbered = numbered(summary.citations);
     this.doubts = doubts(summary);
     this.status.remove();
-    this.#state(state);
+    this.#state("done");
     this.element.classList.toggle("not-found", !summary.answered);
     if (this.text.textContent === "") this.#plain();
     this.#render();
@@ -217,7 +213,7 @@ export class Turn {
   }
 
   #dropPopovers() {
-    for (const one of this.popovers) one.destroy();
+    for (const away of this.popovers) away();
     this.popovers = [];
   }
 

@@ -5,7 +5,7 @@
 //   composer.keep(key)   composer.recall(key): what is in the box, for this tab
 
 import { h, replace } from "../core/dom.js";
-import { charLength } from "../core/format.js";
+import { charLength, keep, kept } from "../core/format.js";
 import { number, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 
@@ -74,23 +74,13 @@ export class Composer {
 
   /** Keeps what is in the box. */
   keep(key) {
-    try {
-      if (this.input.value.trim()) sessionStorage.setItem(key, this.input.value);
-      else sessionStorage.removeItem(key);
-    } catch {
-      // Without storage it is not kept.
-    }
+    keep(key, this.input.value.trim() ? this.input.value : null, "sessionStorage");
   }
 
   /** Puts back what was kept. */
   recall(key) {
-    let kept = null;
-    try {
-      kept = sessionStorage.getItem(key);
-    } catch {
-      // As above.
-    }
-    if (kept && this.input.value === "") this.fill(kept);
+    const draft = kept(key, "sessionStorage");
+    if (draft && this.input.value === "") this.fill(draft);
   }
 
   #submit() {

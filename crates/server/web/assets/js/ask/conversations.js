@@ -4,7 +4,7 @@
 //   list.refresh()   list.select(id)
 
 import { api } from "../core/api.js";
-import { h, replace } from "../core/dom.js";
+import { h, plainClick, replace } from "../core/dom.js";
 import { debounce } from "../core/format.js";
 import { ago, date, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
@@ -35,7 +35,7 @@ export class Conversations {
       h("div", { class: "conversation-scroll" }, this.state, this.list, this.more));
     this.list.addEventListener("click", (event) => {
       const link = event.target.closest("a[data-id]");
-      if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
+      if (!link || !plainClick(event)) return;
       event.preventDefault();
       this.onOpen(link.dataset.id);
     });

@@ -1,7 +1,7 @@
 // The line between answer and source: dragged or moved by the arrow keys; the place is remembered.
 
 import { h } from "../core/dom.js";
-import { throttleFrame } from "../core/format.js";
+import { keep, kept, throttleFrame } from "../core/format.js";
 import { t } from "../core/i18n.js";
 
 const KEY = "lore_ask_split";
@@ -11,11 +11,12 @@ const [LEAST, MOST, USUAL] = [28, 70, 46];
 export function divider(frame) {
   const element = h("div", { class: "divider", role: "separator", tabindex: "0", "aria-orientation": "vertical", "aria-label": t("ask.split"), "aria-valuemin": LEAST, "aria-valuemax": MOST, hidden: true });
   let share = USUAL;
-  const set = (value, keep = true) => {
+  const remember = () => keep(KEY, Math.round(share));
+  const set = (value, last = true) => {
     share = Math.min(MOST, Math.max(LEAST, value));
     frame.style.setProperty("--source", `${share}%`);
     element.setAttribute("aria-valuenow", String(Math.round(share)));
-    if (keep) remember(share);
+    if (last) remember();
   };
   const drag = throttleFrame((x) => {
     const box = frame.getBoundingClientRect();
@@ -29,7 +30,7 @@ export function divider(frame) {
   });
   const drop = () => {
     element.removeEventListener("pointermove", move);
-    remember(share);
+    remember();
   };
   element.addEventListener("pointerup", drop);
   element.addEventListener("pointercancel", drop);
@@ -39,22 +40,6 @@ export function divider(frame) {
     event.preventDefault();
     set(to);
   });
-  set(recall(), false);
+  set(kept(KEY) || USUAL, false);
   return element;
-}
-
-function recall() {
-  try {
-    return Number(localStorage.getItem(KEY)) || USUAL;
-  } catch {
-    return USUAL; // Storage may be closed to this page; then the place is not remembered.
-  }
-}
-
-function remember(share) {
-  try {
-    localStorage.setItem(KEY, String(Math.round(share)));
-  } catch {
-    // As above.
-  }
 }

@@ -1,11 +1,12 @@
 // The page where questions are asked: puts the parts together and knows which conversation is open.
 
 import { api } from "../core/api.js";
-import { $, h, replace } from "../core/dom.js";
+import { $, h, plainClick, replace } from "../core/dom.js";
 import { load, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
+import { documentPath } from "../core/paths.js";
 import { stream } from "../core/sse.js";
-import { errorState, menu, skeleton } from "../core/ui.js";
+import { emptyState, errorState, menu, skeleton } from "../core/ui.js";
 import { copy } from "./actions.js";
 import { Turn } from "./answer.js";
 import { Composer } from "./composer.js";
@@ -43,7 +44,7 @@ const drawerButton = iconButton("menu", t("ask.conversations"), { class: "drawer
 const moreButton = iconButton("more", t("ask.menu"), { hidden: true });
 menu(moreButton, () => conversations.entries({ id: open.id, title: open.title }));
 const newLink = (extra) => h("a", { href: "/", class: ["button small", extra], title: t("ask.new.title"), onClick: (event) => {
-  if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+  if (!plainClick(event)) return;
   event.preventDefault();
   begin();
 } }, icon("plus", 16), h("span", { class: "button-words" }, t("ask.new")));
@@ -277,7 +278,9 @@ async function show(id, { push = true } = {}) {
     if (mine !== shows || open.id !== id) return undefined;
     if (open.turns.length > 0) return undefined;
     open.id = null;
-    replace(thread, error.status === 404 ? missing() : errorState(error, () => show(id, { push: false })));
+    replace(thread, error.status === 404
+      ? emptyState({ icon: "alert", title: t("ask.missing"), text: t("ask.missingWhy") })
+      : errorState(error, () => show(id, { push: false })));
     return undefined;
   }
   if (mine !== shows || open.id !== id) return undefined;
@@ -296,8 +299,6 @@ async function show(id, { push = true } = {}) {
   ready();
   return undefined;
 }
-
-const missing = () => h("div", { class: "empty" }, icon("alert", 32), h("h2", {}, t("ask.missing")), h("p", {}, t("ask.missingWhy")));
 
 /** On narrow pages the conversations are in a drawer. */
 function drawer(wanted = !frame.classList.contains("with-drawer")) {
@@ -337,7 +338,7 @@ await route();
 const asked = new URLSearchParams(location.search);
 if (asked.get("document")) {
   // From the page of documents: this one alone is asked.
-  api.get(`/v1/documents/${encodeURIComponent(asked.get("document"))}`).then((found) => filters.only({ document: found.id, title: found.title }), () => {});
+  api.get(documentPath(asked.get("document"))).then((found) => filters.only({ document: found.id, title: found.title }), () => {});
 }
 if (asked.get("q")) composer.fill(asked.get("q"));
 else composer.recall(DRAFT);

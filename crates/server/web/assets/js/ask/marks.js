@@ -34,15 +34,13 @@ export function adopt(fragment, numbers) {
   return fragment;
 }
 
-/** The headings above a place; one that only repeats the title is left out. */
-export const below = ({ headings = [], title }) => (headings[0] === title ? headings.slice(1) : headings);
-
-/** Where a quote stands, in words. */
-export function whereabouts(citation) {
+/** Where a quote or a passage stands, in words; a heading that only repeats the title is left out. */
+export function whereabouts({ page, pages, headings = [], title }) {
   const parts = [];
-  if (citation.page) parts.push(t("ask.page", { n: citation.page }));
-  const headings = below(citation);
-  if (headings.length > 0) parts.push(headings.join(" › "));
+  if (pages && pages.first !== pages.last) parts.push(t("ask.pages", pages));
+  else if (page ?? pages) parts.push(t("ask.page", { n: page ?? pages.first }));
+  const below = headings[0] === title ? headings.slice(1) : headings;
+  if (below.length > 0) parts.push(below.join(" › "));
   return parts.join(" · ");
 }
 

@@ -9,7 +9,8 @@ import { h, replace } from "../core/dom.js";
 import { debounce } from "../core/format.js";
 import { day, percent, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
-import { errorState } from "../core/ui.js";
+import { documentPath, originalPath } from "../core/paths.js";
+import { emptyState, errorState } from "../core/ui.js";
 import { SourceText } from "./source-text.js";
 
 /** Parts of the slider. */
@@ -75,14 +76,14 @@ export class SourcePanel {
     this.title = h("h2", { class: "source-title", id: "source-title", tabindex: "-1" }, title || name);
     this.where = h("p", { class: "source-where" });
     this.facts = h("p", { class: "source-facts" }, title && title !== name ? name : "");
-    this.original = h("a", { class: "button small", href: original(wanted), target: "_blank", rel: "noopener" }, icon("external", 16), t("ask.source.original"));
+    this.original = h("a", { class: "button small", href: originalPath(id, wanted), target: "_blank", rel: "noopener" }, icon("external", 16), t("ask.source.original"));
     this.notes = h("div", { class: "source-notes" });
     this.slider = h("input", { type: "range", min: 0, max: STEPS, value: 0, class: "source-slider", "aria-label": t("ask.source.position") });
     const jump = debounce((value) => this.#jump(Number(value)), 120);
     this.slider.addEventListener("input", () => jump(this.slider.value));
     this.text = new SourceText({
       label: t("ask.source.text"),
-      load: (start, end, signal) => api.get(`/v1/documents/${id}/text`, { version, start, end }, { signal }),
+      load: (start, end, signal) => api.get(documentPath(id, "/text"), { version, start, end }, { signal }),
       onPosition: (position) => this.#position(position),
     });
     replace(this.element,
@@ -108,7 +109,7 @@ export class SourcePanel {
       now = (now + step + places.length) % places.length;
       show();
       Object.assign(this.shown, { span: places[now], page: places[now].page });
-      this.original.href = original(this.shown);
+      this.original.href = originalPath(this.shown.document, this.shown);
       this.#show(places[now]);
     };
     const show = () => replace(count, t("ask.source.place", { n: now + 1, all: places.length }));
@@ -150,7 +151,7 @@ export class SourcePanel {
   async #about(wanted, signal) {
     let found;
     try {
-      found = await api.get(`/v1/documents/${wanted.document}`, null, { signal });
+      found = await api.get(documentPath(wanted.document), null, { signal });
     } catch {
       return; // The text says what is wrong, if it is.
     }
@@ -167,7 +168,7 @@ export class SourcePanel {
   }
 
   #gone() {
-    replace(this.text.body, h("div", { class: "empty" }, icon("alert", 32), h("h3", {}, t("ask.source.gone")), h("p", {}, t("ask.source.goneWhy")), this.shown.version && this.#current()));
+    replace(this.text.body, emptyState({ icon: "alert", title: t("ask.source.gone"), text: t("ask.source.goneWhy"), action: this.shown.version && this.#current() }));
   }
 
   #current() {
@@ -188,9 +189,4 @@ export class SourcePanel {
       if (other !== this.element) other.inert = sheet;
     }
   }
-}
-
-/** The address of the original, at the page where there is one. */
-function original({ document: id, version, page }) {
-  return `/v1/documents/${id}/content${version ? `?version=${version}` : ""}${page ? `#page=${page}` : ""}`;
 }

@@ -4,7 +4,7 @@ import { h } from "../core/dom.js";
 import { shorten } from "../core/format.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { below, whereabouts } from "./marks.js";
+import { whereabouts } from "./marks.js";
 
 /** Sources that are shown at first. */
 const CHIPS = 8;
@@ -44,19 +44,10 @@ export function passages(turn) {
       h("li", {},
         h("button", { type: "button", class: "passage", dataset: { passage: index } },
           h("span", { class: "passage-title" }, passage.title || passage.name),
-          h("span", { class: "passage-place" }, placeOf(passage)),
+          h("span", { class: "passage-place" }, whereabouts(passage)),
           h("span", { class: "passage-text" }, shorten(passage.text, 240))))));
   };
   return h("details", { class: "passages", onToggle: fill }, h("summary", {}, plural("ask.passages", turn.sources.length)), list);
-}
-
-function placeOf(passage) {
-  const { pages } = passage;
-  const headings = below(passage);
-  const parts = [];
-  if (pages) parts.push(pages.first === pages.last ? t("ask.page", { n: pages.first }) : t("ask.pages", pages));
-  if (headings.length > 0) parts.push(headings.join(" › "));
-  return parts.join(" · ");
 }
 
 /** Documents that came near, and what to try where nothing was found. */

@@ -8,7 +8,6 @@ export class StreamText {
   constructor(element, onFlush) {
     this.element = element;
     this.onFlush = onFlush;
-    this.text = "";
     this.waiting = "";
     /** Marks whose text is not shown yet: {end, mark}, ends in code points. */
     this.marks = [];
@@ -20,7 +19,6 @@ export class StreamText {
 
   /** More text. */
   append(text) {
-    this.text += text;
     this.waiting += text;
     this.#soon();
   }

@@ -1,13 +1,12 @@
 // Calls of this server's API.
 //
-//   api.get(path, params?, {signal}?)    params: null, undefined and "" are left out, arrays are repeated
-//   api.post(path, body?, {signal}?)     api.patch(…)   api.put(…)   api.del(path, {signal}?)
-//   api.text(path, params?, {signal}?)   the answer as text
-//   api.upload(file, fields?, onProgress?, path?)   one file by XMLHttpRequest: a promise with .abort();
+//   api.get(path, params?, options?)     params: null, undefined and "" are left out, arrays are repeated
+//   api.post(path, body?, options?)      api.patch(…)   api.del(path, options?)
+//   api.upload(file, fields, onProgress) one document by XMLHttpRequest: a promise with .abort();
 //                                        fields: {tag: ["a=b"], acl: "x,y"}; onProgress(sentBytes, allBytes);
-//                                        path is /v1/documents where it is left out; file.relativeName, if set, is its name
-//   api.raw(method, path, {body, headers, signal})   the Response itself, refused ones thrown
-//   {quiet: true} beside signal    401 is thrown as well, and leads nowhere: for what runs by itself
+//                                        file.relativeName, if set, is its name
+//   api.raw(method, path, body?, options?)   the Response itself, refused ones thrown
+//   options: {signal, headers, quiet}; quiet: 401 is thrown as well, and leads nowhere: for what runs by itself
 //
 // Answers are parsed JSON (null for 204). What is refused is thrown as ApiError {status, code, message, requestId}; a
 // server that cannot be reached has status 0 and code "offline"; an aborted call throws the AbortError of fetch.
@@ -47,63 +46,62 @@ function failure(status, error, requestId, quiet = false) {
   return new ApiError(status, error?.code ?? "http", error?.message ?? `HTTP ${status}`, requestId);
 }
 
-async function raw(method, path, { body, headers = {}, signal, quiet = false } = {}) {
-  const sent = { "X-Lore-Web": "1", ...headers };
+const offline = () => new ApiError(0, "offline", "the server cannot be reached; is it running?");
+
+/** What reading an answer threw, as it is to be thrown on. */
+export const brokenOff = (error) =>
+  error.name === "AbortError" ? error : new ApiError(0, "broken_off", "the connection to the server broke off");
+
+async function raw(method, path, body, { headers, signal, quiet = false } = {}) {
+  const sent = { "X-Lore-Web": "1", ...(body !== undefined && { "Content-Type": "application/json" }), ...headers };
   let response;
   try {
-    response = await fetch(path, { method, body, headers: sent, signal, credentials: "same-origin" });
+    response = await fetch(path, { method, body: JSON.stringify(body), headers: sent, signal, credentials: "same-origin" });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "offline", "the server cannot be reached; is it running?");
+    throw error.name === "AbortError" ? error : offline();
   }
   if (!response.ok) throw await refusal(response, quiet);
   return response;
 }
 
-async function json(method, path, body, options = {}) {
-  const headers = { Accept: "application/json" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await raw(method, path, { ...options, body: body === undefined ? undefined : JSON.stringify(body), headers });
+async function json(method, path, body, { headers, ...options } = {}) {
+  const response = await raw(method, path, body, { ...options, headers: { Accept: "application/json", ...headers } });
   if (response.status === 204) return null;
   try {
     return await response.json();
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "broken_off", "the connection to the server broke off");
+    throw brokenOff(error);
+  }
+}
+
+/** Names and values of what is sent: null, undefined and "" are left out, arrays are repeated. */
+function* pairs(params) {
+  for (const [name, value] of Object.entries(params ?? {})) {
+    for (const one of [value].flat()) if (one !== undefined && one !== null && one !== "") yield [name, one];
   }
 }
 
 /** The path with its query string. */
-export function withParams(path, params = {}) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(params ?? {})) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== undefined && one !== null && one !== "") query.append(name, one);
-    }
-  }
-  const text = query.toString();
+function withParams(path, params) {
+  const text = new URLSearchParams([...pairs(params)]).toString();
   return text ? `${path}?${text}` : path;
 }
 
-function upload(file, fields = {}, onProgress = null, path = "/v1/documents") {
+function upload(file, fields, onProgress) {
   const form = new FormData();
-  for (const [name, value] of Object.entries(fields ?? {})) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== undefined && one !== null && one !== "") form.append(name, one);
-    }
-  }
+  for (const [name, value] of pairs(fields)) form.append(name, value);
   form.append("file", file, file.relativeName ?? file.name);
   const request = new XMLHttpRequest();
   const promise = new Promise((resolve, reject) => {
-    request.open("POST", path);
+    request.open("POST", "/v1/documents");
     request.responseType = "json";
     request.setRequestHeader("X-Lore-Web", "1");
-    if (onProgress) request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
+    request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
     request.onload = () => {
       if (request.status >= 200 && request.status < 300) resolve(request.response);
       else reject(failure(request.status, request.response?.error, request.getResponseHeader("x-request-id")));
     };
-    request.onerror = () => reject(new ApiError(0, "offline", "the server cannot be reached; is it running?"));
+    request.onerror = () => reject(offline());
     request.onabort = () => reject(new DOMException("the upload was stopped", "AbortError"));
     request.send(form);
   });
@@ -116,9 +114,7 @@ export const api = {
   raw,
   upload,
   get: (path, params, options) => json("GET", withParams(path, params), undefined, options),
-  text: async (path, params, options) => (await raw("GET", withParams(path, params), options)).text(),
   post: (path, body, options) => json("POST", path, body, options),
   patch: (path, body, options) => json("PATCH", path, body, options),
-  put: (path, body, options) => json("PUT", path, body, options),
   del: (path, options) => json("DELETE", path, undefined, options),
 };

@@ -1,9 +1,9 @@
 // Line charts as SVG.
 //
-//   const chart = lineChart({title, desc?, x, y, series: [{name, points: [[x, y], …]}], height = 220})
+//   const chart = lineChart({title, x, y, series: [{name, points: [[x, y], …]}], height = 220})
 //   page.append(chart);  chart.update(series);
 //
-// x and y: {label, format?: (value) => text, min?, max?, log?: true (y)}; x.time: true where x is milliseconds since 1970.
+// x and y: {label, format?: (value) => text, min?, max?}; x.time: true where x is milliseconds since 1970.
 // Null and NaN in y are gaps. The element is a <figure>: the drawing with <title> and <desc>, a legend, values under the
 // pointer, and a table of the same values behind <details> for keyboards and screen readers. It follows its width. Lines
 // differ by colour (--series-1 … 6) and by dashes. Long series are thinned to what the width can show; peaks stay.
@@ -19,7 +19,7 @@ const DASHES = ["", "6 3", "2 3", "8 3 2 3", "12 4", "4 4"];
 const ROWS = 60;
 
 /** A chart of lines. */
-export function lineChart({ series, title, desc = "", x = {}, y = {}, height = 220 }) {
+export function lineChart({ series, title, x = {}, y = {}, height = 220 }) {
   const id = uid("chart");
   const drawing = svg("svg", { class: "chart-drawing", role: "img", "aria-labelledby": `${id}-t ${id}-d`, height });
   const legend = h("figcaption", { class: "chart-legend" });
@@ -30,38 +30,39 @@ export function lineChart({ series, title, desc = "", x = {}, y = {}, height = 2
   const formatY = y.format ?? ((v) => number(v, { maximumSignificantDigits: 4 }));
   let width = 0;
   let current = series;
+  let frame = null;
 
   const draw = () => {
     width = figure.clientWidth || 600;
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    const frame = frameOf(current, { x, y, width, height });
+    frame = frameOf(current, { x, y, width, height });
     replace(drawing,
       svg("title", { id: `${id}-t`, text: title }),
-      svg("desc", { id: `${id}-d`, text: desc || summary(current, formatY) }),
+      svg("desc", { id: `${id}-d`, text: summary(current, formatY) }),
       axes(frame, { x, y, formatX, formatY, width, height }),
       current.map((one, n) => line(one, n, frame, width)),
       svg("g", { class: "chart-cursor" }));
     if (current.every((one) => one.points.length === 0)) {
       drawing.append(svg("text", { class: "chart-none", x: width / 2, y: height / 2, "text-anchor": "middle", text: t("core.chart.none") }));
     }
-    replace(legend, current.map((one, n) => entry(one.name, n, null)));
+    unpoint();
     if (details.open) fill();
+  };
+  const unpoint = () => {
+    replace(drawing.querySelector(".chart-cursor"));
+    replace(legend, current.map((one, n) => entry(one.name, n, null)));
   };
   const fill = () => replace(table, tableOf(current, { x, formatX: x.time ? (v) => date(v, { dateStyle: "short", timeStyle: "medium" }) : formatX, formatY }));
   const point = throttleFrame((clientX) => {
-    const cursor = drawing.querySelector(".chart-cursor");
-    if (!cursor) return;
-    const frame = frameOf(current, { x, y, width, height });
     const at = frame.toX.inverse(clientX - drawing.getBoundingClientRect().left);
     const found = current.map((one) => nearest(one.points, at));
     const best = found.filter(Boolean).sort((a, b) => Math.abs(a[0] - at) - Math.abs(b[0] - at))[0];
     if (clientX === null || !best) {
-      replace(cursor);
-      replace(legend, current.map((one, n) => entry(one.name, n, null)));
+      unpoint();
       return;
     }
     const px = frame.toX(best[0]);
-    replace(cursor,
+    replace(drawing.querySelector(".chart-cursor"),
       svg("line", { x1: px, x2: px, y1: PAD.top, y2: height - PAD.bottom }),
       found.map((p, n) => p && plain(p[1]) && svg("circle", { class: `series-${(n % 6) + 1}`, cx: frame.toX(p[0]), cy: frame.toY(p[1]), r: 3.5 })));
     replace(legend,
@@ -91,21 +92,18 @@ function frameOf(series, { x, y, width, height }) {
   const points = series.flatMap((one) => one.points).filter(([, v]) => plain(v));
   const xs = bounds(points, 0, x);
   const ys = bounds(points, 1, y);
-  const scale = ([low, high], from, to, log) => {
-    const f = log ? Math.log10 : (v) => v;
-    const span = f(high) - f(low) || 1;
-    const map = (v) => from + ((f(v) - f(low)) / span) * (to - from);
+  const scale = ([low, high], from, to) => {
+    const map = (v) => from + ((v - low) / (high - low)) * (to - from);
     map.inverse = (px) => low + ((px - from) / (to - from)) * (high - low);
     return map;
   };
-  const log = y.log && ys[0] > 0;
-  return { xs, ys, log, toX: scale(xs, PAD.left, width - PAD.right), toY: scale(ys, height - PAD.bottom, PAD.top, log) };
+  return { xs, ys, toX: scale(xs, PAD.left, width - PAD.right), toY: scale(ys, height - PAD.bottom, PAD.top) };
 }
 
-function axes({ xs, ys, toX, toY, log }, { x, y, formatX, formatY, width, height }) {
+function axes({ xs, ys, toX, toY }, { x, y, formatX, formatY, width, height }) {
   const bottom = height - PAD.bottom;
   const across = ticks(xs, Math.max(2, Math.floor(width / 110)), x.time);
-  const up = ticks(ys, Math.max(2, Math.floor(height / 50)), false, log);
+  const up = ticks(ys, Math.max(2, Math.floor(height / 50)));
   return svg("g", { class: "chart-axes" },
     up.map((v) => [
       svg("line", { x1: PAD.left, x2: width - PAD.right, y1: toY(v), y2: toY(v) }),
@@ -117,8 +115,8 @@ function axes({ xs, ys, toX, toY, log }, { x, y, formatX, formatY, width, height
     y.label && svg("text", { class: "chart-label", x: 4, y: height - 6, text: y.label }));
 }
 
-function line({ name, points }, n, { toX, toY, log }, width) {
-  const shown = thin(points, Math.max(100, width)).map(([px, v]) => [px, plain(v) && !(log && v <= 0) ? v : null]);
+function line({ name, points }, n, { toX, toY }, width) {
+  const shown = thin(points, Math.max(100, width)).map(([px, v]) => [px, plain(v) ? v : null]);
   const lone = shown.filter(([, v], at) => v !== null && (shown[at - 1]?.[1] ?? null) === null && (shown[at + 1]?.[1] ?? null) === null);
   let d = "";
   let drawn = false;

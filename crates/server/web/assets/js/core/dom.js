@@ -6,14 +6,16 @@
 //   $(selector, root?)             the first match, or null
 //   trusted(html)                  a fragment of HTML that this server made safe (answers of /web/render, nothing else)
 //   uid(prefix?)                   an id that no other element of the page has
+//   plainClick(event)              whether a click on a link stays on this page
+//   isAdmin                        whether the person administers this server
 //
 // Props: class (string or array), dataset {…}, style {…} (set property by property, as the page's policy wants it),
-// text, on{Event} (onClick), value/checked/selected/indeterminate/open/disabled (as properties), anything else an
+// text, on{Event} (onClick), value/checked/open/disabled (as properties), anything else an
 // attribute: true is an empty one, null, undefined and false are none ("false" as a string where ARIA needs it).
 // Text is only ever put in as text nodes.
 
 const SVG = "http://www.w3.org/2000/svg";
-const PROPERTIES = new Set(["value", "checked", "selected", "indeterminate", "open", "disabled"]);
+const PROPERTIES = new Set(["value", "checked", "open", "disabled"]);
 
 /** An HTML element. */
 export const h = (tag, ...rest) => build(document.createElement(tag), rest);
@@ -36,6 +38,12 @@ export function trusted(html) {
   template.innerHTML = html;
   return template.content;
 }
+
+/** Whether a click follows its link here; with a key held down it is for a new tab or window. */
+export const plainClick = (event) => event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey);
+
+/** Whether the person administers this server, as it said with the page. */
+export const isAdmin = document.documentElement.dataset.admin === "true";
 
 let ids = 0;
 

@@ -5,9 +5,10 @@
 //   debounce(fn, ms)            runs once calls have stopped for a while; .cancel(), .flush()
 //   throttleFrame(fn)           runs at most once a frame, with the last arguments
 //   copyText(text)              to the clipboard; false where the browser refuses
-//   download(name, text, type?) gives a file to save
+//   download(name, text, type)  gives a file to save
 //   cookie(name)  setCookie(name, value)   for the language and the theme
-//   pages([first, last])        "3" or "3–5", or null
+//   kept(name, storage?)  keep(name, value, storage?)   in this browser, or with "sessionStorage" in this tab
+//   pages({first, last})        "3" or "3–5", or null
 
 /** At most `chars` code points of a text, an ellipsis where it was cut. */
 export function shorten(text, chars) {
@@ -81,7 +82,7 @@ export async function copyText(text) {
 }
 
 /** Gives the person a file to save. */
-export function download(name, text, type = "text/plain;charset=utf-8") {
+export function download(name, text, type) {
   const address = URL.createObjectURL(new Blob([text], { type }));
   const link = document.createElement("a");
   link.href = address;
@@ -102,9 +103,27 @@ export function setCookie(name, value) {
   document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
 }
 
+/** What was kept under a name, or null. */
+export function kept(name, storage = "localStorage") {
+  try {
+    return JSON.parse(window[storage].getItem(name));
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps a value under a name; null is kept no longer. */
+export function keep(name, value, storage = "localStorage") {
+  try {
+    if (value === null) window[storage].removeItem(name);
+    else window[storage].setItem(name, JSON.stringify(value));
+  } catch {
+    // Storage may be closed to the page; then nothing is kept, and all else works.
+  }
+}
+
 /** Pages as a person writes them, or null where there are none. */
 export function pages(range) {
-  if (range === null || range === undefined) return null;
-  const [first, last] = Array.isArray(range) ? range : [range.first ?? range.start, range.last ?? range.end];
-  return first === last || last === undefined ? String(first) : `${first}–${last}`;
+  if (!range) return null;
+  return range.first === range.last ? String(range.first) : `${range.first}–${range.last}`;
 }

@@ -1,7 +1,7 @@
 // Words, numbers and dates in the page's language (<html data-lang>, en or zh).
 //
 //   await load("ask")           words of an area, from i18n/{lang}/ask.js; "core" always comes with it
-//   t("ask.send", {name})       the words of a key, {name} filled in; a missing key shows as itself
+//   t("ask.send", {name})       the words of a key, {name} filled in; a missing key shows as itself     has(key)
 //   plural("ask.sources", n)    key "ask.sources.one" or "ask.sources.other", {n} is the number
 //   number(n, options?)         date(value, options?)  dateTime(value)  time(value)  ago(value)
 //   duration(seconds)           bytes(n)  percent(0…1)  languageName("de")  day("2026-01-31")
@@ -32,6 +32,9 @@ async function fetchArea(area) {
   const module = await import(`../../i18n/${lang}/${area}.js`);
   for (const [key, text] of Object.entries(module.default)) words.set(key, text);
 }
+
+/** Whether a key has words. */
+export const has = (key) => words.has(key);
 
 /** The words of a key with `{name}` filled in from `vars`. */
 export function t(key, vars = {}) {

@@ -11,7 +11,6 @@ import { h, svg } from "./dom.js";
 /** Strokes on a field of 24 by 24. */
 const PATHS = {
   alert: "M12 4 2.5 20h19L12 4zM12 10v4M12 17v.2",
-  blank: "",
   back: "M19 12H5M11 6l-6 6 6 6",
   chart: "M4 4v16h16M8 15l4-5 3 3 5-7",
   check: "M5 12.5l4.5 4.5L19 7",
@@ -25,7 +24,6 @@ const PATHS = {
   external: "M14 4h6v6M20 4l-9 9M18 14v6H4V6h6",
   filter: "M4 6h16M7 12h10M10 18h4",
   folder: "M3 6h6l2 2h10v11H3z",
-  info: "M12 11v6M12 7v.2M3 12a9 9 0 1 0 18 0 9 9 0 1 0-18 0",
   key: "M14 10a4 4 0 1 0-4 4 4 4 0 0 0 4-4zM13 13l7 7M17 17l2-2",
   menu: "M4 7h16M4 12h16M4 17h16",
   more: "M5 12h.2M12 12h.2M19 12h.2",
@@ -45,7 +43,7 @@ const PATHS = {
 /** The icon of a name. */
 export function icon(name, size = 20) {
   return svg("svg", { class: "icon", viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true" },
-    svg("path", { d: PATHS[name] ?? PATHS.info }));
+    svg("path", { d: PATHS[name] }));
 }
 
 /** A button that shows an icon alone. */

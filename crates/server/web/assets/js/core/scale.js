@@ -4,12 +4,11 @@
 export const plain = (v) => typeof v === "number" && Number.isFinite(v);
 
 /** Least and greatest of a coordinate, with those that were given; never empty. */
-export function bounds(points, axis, { min, max, log } = {}) {
+export function bounds(points, axis, { min, max } = {}) {
   let low = Infinity;
   let high = -Infinity;
   for (const point of points) {
     const v = point[axis];
-    if (log && v <= 0) continue;
     if (v < low) low = v;
     if (v > high) high = v;
   }
@@ -17,11 +16,11 @@ export function bounds(points, axis, { min, max, log } = {}) {
   high = max ?? (high === -Infinity ? low + 1 : high);
   if (high <= low) {
     const room = Math.abs(low) * 0.1 || 1;
-    if (min === undefined && !log) low -= room;
+    if (min === undefined) low -= room;
     high = low + 2 * room;
   }
   // A little room above and below the line, where the bounds are the data's own.
-  if (axis === 1 && !log) {
+  if (axis === 1) {
     const room = (high - low) * 0.06;
     if (max === undefined) high += room;
     if (min === undefined) low = low >= 0 && low < room * 4 ? 0 : low - room;
@@ -32,13 +31,7 @@ export function bounds(points, axis, { min, max, log } = {}) {
 const TIME_STEPS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400, 604800].map((s) => s * 1000);
 
 /** Round values between the bounds, about `wanted` of them. */
-export function ticks([low, high], wanted, time = false, log = false) {
-  if (log) {
-    const out = [];
-    for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e += 1) out.push(10 ** e);
-    const inside = out.filter((v) => v >= low && v <= high);
-    return inside.length >= 2 ? inside : [low, high];
-  }
+export function ticks([low, high], wanted, time = false) {
   const rough = (high - low) / wanted;
   let step;
   if (time) {

@@ -1,26 +1,25 @@
 // Server-sent events over fetch, which can send a body and be aborted.
 //
 //   for await (const {event, data} of stream("/v1/ask", {question, stream: true}, {signal})) …
-//   stream(path, null, {method: "GET", signal})
 //
 // `data` is parsed JSON (text where it is none). What is refused before the stream begins is thrown as ApiError, so are
 // streams that break off; aborting ends in the AbortError of fetch. Leaving the loop cancels the request.
 
-import { ApiError, api } from "./api.js";
+import { ApiError, api, brokenOff } from "./api.js";
 
 /** Longest event that is taken, in characters: a stream without line ends must not fill the memory. */
 const EVENT_CHARS = 8 << 20;
 
 /** The events of one request, as they come. */
-export async function* stream(path, body = null, { signal, method = "POST" } = {}) {
-  const headers = { Accept: "text/event-stream" };
-  if (body !== null) headers["Content-Type"] = "application/json";
-  const response = await api.raw(method, path, { body: body === null ? undefined : JSON.stringify(body), headers, signal });
+export async function* stream(path, body, { signal } = {}) {
+  const response = await api.raw("POST", path, body, { headers: { Accept: "text/event-stream" }, signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const parse = parser();
   try {
     for (;;) {
-      const { done, value } = await read(reader);
+      const { done, value } = await reader.read().catch((error) => {
+        throw brokenOff(error);
+      });
       if (done) return;
       yield* parse(value);
     }
@@ -30,17 +29,8 @@ export async function* stream(path, body = null, { signal, method = "POST" } = {
   }
 }
 
-async function read(reader) {
-  try {
-    return await reader.read();
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "broken_off", "the connection to the server broke off");
-  }
-}
-
 /** A function that takes pieces of a stream and gives the events that have become whole. */
-export function parser() {
+function parser() {
   let rest = "";
   let event = "";
   let data = [];

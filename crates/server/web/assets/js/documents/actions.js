@@ -2,8 +2,8 @@
 
 import { api } from "../core/api.js";
 import { number, t } from "../core/i18n.js";
+import { documentPath } from "../core/paths.js";
 import { confirmDialog, report, toast } from "../core/ui.js";
-import { documentPath } from "./parts.js";
 
 /** Documents tried again at once. */
 const AT_ONCE = 4;

@@ -1,12 +1,13 @@
 // What is known of a document, and the dialog that changes it.
 
 import { api } from "../core/api.js";
-import { h, uid } from "../core/dom.js";
+import { h, isAdmin, uid } from "../core/dom.js";
 import { bytes, dateTime, day, languageName, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { busy, confirmDialog, openDialog, report, toast } from "../core/ui.js";
+import { documentPath } from "../core/paths.js";
+import { busy, confirmDialog, formDialog, report, toast } from "../core/ui.js";
 import { dateField, groupsField, tagsField } from "./fields.js";
-import { count, documentPath, groupsText, isAdmin, tagChips } from "./parts.js";
+import { count, groupsText, tagChips } from "./parts.js";
 
 /** All that is known, as a list of terms. `onTag(tag)` filters by a tag, `onEdit()` opens the dialog. */
 export function details(document, { onTag, onEdit }) {
@@ -40,9 +41,7 @@ export function editDialog(document, known, onSaved) {
   const from = dateField({ value: document.date ?? "" });
   const id = uid("successor");
   const successor = h("input", { id, value: document.superseded_by ?? "", maxlength: 512, autocomplete: "off", spellcheck: "false", "aria-describedby": `${id}-hint` });
-  const submit = h("button", { type: "submit", class: "button primary", form: `${id}-form` }, t("core.save"));
-  const save = async (event) => {
-    event.preventDefault();
+  const save = async (dialog, button) => {
     const [acl, labels] = [groups.read(), tags.read()];
     if (acl === null || labels === null) return;
     if (document.acl.length > 0 && acl.length === 0) {
@@ -53,7 +52,7 @@ export function editDialog(document, known, onSaved) {
     // A list that nobody touched is not set by hand: its folder's rules go on holding.
     if (acl.join("\n") !== document.acl.join("\n")) change.acl = acl;
     try {
-      const saved = await busy(submit, api.patch(documentPath(document.id), change));
+      const saved = await busy(button, api.patch(documentPath(document.id), change));
       dialog.close("saved");
       toast(t("documents.saved"), { kind: "good" });
       onSaved(saved);
@@ -61,13 +60,11 @@ export function editDialog(document, known, onSaved) {
       report(error);
     }
   };
-  const form = h("form", { id: `${id}-form`, onSubmit: save },
-    groups.element, tags.element, from.element,
-    h("div", { class: "field" }, h("label", { for: id }, t("documents.col.supersededBy")), successor, h("p", { class: "hint", id: `${id}-hint` }, t("documents.field.successor.hint"))));
-  const dialog = openDialog({
+  formDialog({
     title: t("documents.editTitle", { name: document.title }),
-    body: form,
-    actions: [h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, t("core.cancel")), submit],
+    fields: [groups.element, tags.element, from.element,
+      h("div", { class: "field" }, h("label", { for: id }, t("documents.col.supersededBy")), successor, h("p", { class: "hint", id: `${id}-hint` }, t("documents.field.successor.hint")))],
+    confirm: t("core.save"),
+    onSubmit: save,
   });
-  return dialog;
 }

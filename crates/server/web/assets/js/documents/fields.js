@@ -5,6 +5,7 @@ import { h, replace, uid } from "../core/dom.js";
 import { shorten } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
+import { nameChips, namesIn } from "../core/ui/names.js";
 
 const LONGEST = 128;
 const bytesOf = (text) => new TextEncoder().encode(text).length;
@@ -15,27 +16,16 @@ export function groupsField({ groups, known = [], hint }) {
   const id = uid("groups");
   const error = h("p", { class: "error", id: `${id}-error`, role: "alert", hidden: true });
   const input = h("input", { id, value: groups.join(", "), autocomplete: "off", spellcheck: "false", placeholder: t("documents.everyone"), "aria-describedby": `${id}-hint ${id}-error` });
-  const picks = h("div", { class: "row" });
-  const names = () => input.value.split(/[,，、]/).map((name) => name.trim()).filter(Boolean);
-  const draw = () => replace(picks, known.slice(0, 12).map((name) => {
-    const on = names().includes(name);
-    return h("button", { type: "button", class: "chip", "aria-pressed": String(on), onClick: () => {
-      input.value = (on ? names().filter((other) => other !== name) : [...names(), name]).join(", ");
-      draw();
-      [...picks.children].find((chip) => chip.textContent === name)?.focus();
-    } }, name);
-  }));
-  input.addEventListener("input", draw);
-  draw();
+  const names = () => namesIn(input.value);
   return {
-    element: h("div", { class: "field" }, h("label", { for: id }, t("documents.field.groups")), input, known.length > 0 && picks,
+    element: h("div", { class: "field" }, h("label", { for: id }, t("documents.field.groups")), input, nameChips(input, known.slice(0, 12)),
       h("p", { class: "hint", id: `${id}-hint` }, hint), error),
     read() {
       const bad = names().find((name) => !fits(name));
       error.hidden = bad === undefined;
       replace(error, bad === undefined ? "" : t("documents.field.tooLong", { name: shorten(bad, 40), n: LONGEST }));
       if (bad !== undefined) input.focus();
-      return bad === undefined ? [...new Set(names())] : null;
+      return bad === undefined ? names() : null;
     },
   };
 }

@@ -3,7 +3,7 @@
 /** Extensions that Lore reads, as the server knows them. */
 const READ = new Set(("md markdown mdown txt text log rst adoc asciidoc html htm xhtml pdf docx pptx xlsx xlsm csv tsv eml").split(" "));
 /** Most files taken at once. */
-export const MOST_FILES = 20_000;
+const MOST_FILES = 20_000;
 /** Folders read at once. */
 const AT_ONCE = 4;
 
@@ -11,7 +11,7 @@ const AT_ONCE = 4;
 export const ACCEPT = [...READ].map((extension) => `.${extension}`).join(",");
 
 /** Whether a file has a format that Lore reads. */
-export const isReadable = (name) => READ.has(name.slice(name.lastIndexOf(".") + 1).toLowerCase());
+const isReadable = (name) => READ.has(name.slice(name.lastIndexOf(".") + 1).toLowerCase());
 
 /** Files of a file or folder dialog: each with its path below the folder. */
 export function chosen(list) {

@@ -11,16 +11,16 @@ const STATES = ["live", "pending", "failed"];
 const ORDERS = ["name", "updated", "size", "chunks", "pages"];
 const EVERYONE = "\u0000everyone";
 
-/** The filters; `onChange(filters, {typed})` is told of each change. */
+/** The filters; `onChange(filters)` is told of each change. */
 export function filterBar(onChange) {
   let filters = unfiltered({ sort: "name", descending: false });
   let facets = null;
-  const change = (part, options = {}) => {
+  const change = (part) => {
     filters = { ...filters, ...part };
     drawClear();
-    onChange(filters, options);
+    onChange(filters);
   };
-  const typed = debounce(() => change({ q: search.value.trim() }, { typed: true }), TYPING_MS);
+  const typed = debounce(() => change({ q: search.value.trim() }), TYPING_MS);
   const search = h("input", {
     type: "search", class: "input doc-search", placeholder: t("documents.search"), "aria-label": t("documents.search"),
     autocomplete: "off", spellcheck: "false",
@@ -43,7 +43,7 @@ export function filterBar(onChange) {
   });
   const clear = h("button", { type: "button", class: "button quiet small", onClick: () => {
     set(unfiltered(filters));
-    onChange(filters, {});
+    onChange(filters);
     search.focus();
   } }, icon("close", 14), t("documents.clear"));
   // Where there is little room, the filters are behind a button.

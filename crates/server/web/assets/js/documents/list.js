@@ -1,9 +1,10 @@
 // The list: only the rows in sight are elements, only their pages are fetched.
 
-import { $, h } from "../core/dom.js";
+import { $, h, plainClick } from "../core/dom.js";
 import { ago, dateTime, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
-import { menu, virtualList } from "../core/ui.js";
+import { menu } from "../core/ui.js";
+import { virtualList } from "../core/ui/list.js";
 import { count, groupsText, stateBadge, summary, tagChips } from "./parts.js";
 
 const ROW = 54;
@@ -24,7 +25,7 @@ const COLUMNS = [
 
 /**
  * The list of `store`. `href(id)` is a document's address, `onOpen(id)` opens it in place, `onSort(sort)` orders the
- * list, `onTag(tag)` filters it, `actions(document)` are the entries of a row's menu.
+ * list, `actions(document)` are the entries of a row's menu.
  */
 export function documentList({ store, href, onOpen, onSort, actions }) {
   let open = null;
@@ -63,14 +64,13 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
     return element;
   }
 
-  const why = (document) => (document.state === "failed" ? h("span", { class: "doc-why", title: document.reason }, document.reason) : null);
+  const why = (document) => (document.state === "failed" ? h("span", { class: "doc-why", lang: "en", title: document.reason }, document.reason) : null);
 
   const cell = (id, content) =>
     h("div", { class: ["doc-cell", id] }, h("span", { class: "visually-hidden" }, `${t(`documents.col.${id}`)}: `), content);
 
   function follow(event, id) {
-    // With a key held down it is a link like others: a new tab, a new window.
-    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    if (!plainClick(event)) return;
     event.preventDefault();
     onOpen(id);
   }

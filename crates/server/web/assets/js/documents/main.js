@@ -1,9 +1,10 @@
 // The documents' page: the list with its filters, a document that is open, and uploads.
 
 import { api } from "../core/api.js";
-import { $, h, replace } from "../core/dom.js";
+import { $, h, isAdmin, replace } from "../core/dom.js";
 import { load, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
+import { originalPath } from "../core/paths.js";
 import { emptyState, errorState, report, skeleton, toast } from "../core/ui.js";
 import { remove, retry, retryAll } from "./actions.js";
 import { editDialog } from "./details.js";
@@ -11,7 +12,6 @@ import { dropTarget } from "./drop.js";
 import { ACCEPT, chosen } from "./files.js";
 import { filterBar } from "./filters.js";
 import { documentList } from "./list.js";
-import { isAdmin, originalPath } from "./parts.js";
 import { address, isFiltered, listPath, readAddress, reorder, unfiltered } from "./query.js";
 import { documentStore } from "./store.js";
 import { uploadDialog } from "./uploadDialog.js";
@@ -49,10 +49,9 @@ const pane = viewer({
     history.replaceState(null, "", address(filters, open, view));
   },
   onDelete: deleteDocument,
+  onEdit: edit,
   onRetry: (document) => retry(document, changed),
-  onSaved: saved,
   onTag: (tag) => setFilters({ ...filters, tag }),
-  groups: knownGroups,
 });
 const queue = isAdmin ? uploadQueue({ onChange: () => panel.draw(), onArrived: () => arrived() }) : null;
 let arriving = null;
@@ -137,7 +136,7 @@ function rowActions(document) {
   ];
   if (isAdmin) {
     if (document.state === "failed") entries.push({ label: t("core.retry"), icon: "refresh", run: () => retry(document, changed) });
-    entries.push({ label: t("documents.edit"), icon: "edit", run: () => editDialog(document, knownGroups(), saved) }, "-",
+    entries.push({ label: t("documents.edit"), icon: "edit", run: () => edit(document) }, "-",
       { label: t("core.delete"), icon: "trash", danger: true, run: () => deleteDocument(document) });
   }
   return entries.filter(Boolean);
@@ -215,9 +214,12 @@ async function deleteDocument(document) {
   }
 }
 
-function saved(document) {
-  store.replace(document);
-  refreshFacets();
+function edit(document) {
+  editDialog(document, knownGroups(), (saved) => {
+    store.replace(saved);
+    refreshFacets();
+    if (open === saved.id) pane.refresh(view);
+  });
 }
 
 /** Uploads came in or were read: many at once are one look at the list. */
@@ -230,26 +232,27 @@ function arrived() {
 
 /** Something changed on the server: what is in sight is fetched anew. */
 async function changed() {
-  await Promise.all([store.reload(...list.sight()), refreshFacets()]);
+  await Promise.all([reload(), refreshFacets()]);
+}
+
+async function reload() {
+  await store.reload(...list.sight());
   if (open) pane.refresh(view);
 }
 
+/** Asks for the counts of the filters, and tells whether they are others now. */
 async function refreshFacets() {
-  try {
-    facets = await api.get("/v1/documents/facets");
-    filtersBar.setFacets(facets);
-  } catch {
-    // The list says what is wrong; filters without counts still filter.
-  }
+  // The list says what is wrong; filters without counts still filter.
+  const now = await api.get("/v1/documents/facets").catch(() => facets);
+  if (JSON.stringify(now) === JSON.stringify(facets)) return false;
+  facets = now;
+  filtersBar.setFacets(facets);
+  return true;
 }
 
 /** Looks after documents that wait to be read, as long as the page is looked at. */
 async function watch() {
-  if (!document.hidden && facets?.states.pending > 0) {
-    const before = JSON.stringify(facets.states);
-    await refreshFacets();
-    if (JSON.stringify(facets.states) !== before) await changed();
-  }
+  if (!document.hidden && facets?.states.pending > 0 && (await refreshFacets())) await reload();
   setTimeout(watch, WATCH_MS);
 }
 

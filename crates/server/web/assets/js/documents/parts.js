@@ -4,9 +4,6 @@ import { h } from "../core/dom.js";
 import { bytes, number, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 
-/** Whether the person may change documents. */
-export const isAdmin = document.documentElement.dataset.admin === "true";
-
 const KINDS = { live: "good", pending: "warn", failed: "bad" };
 
 /** The state as a badge; what failed says why on hover. */
@@ -39,12 +36,3 @@ export function summary(document) {
   if (document.version > 0) parts.push(plural("documents.chunksOf", document.chunks), bytes(document.size));
   return parts.join(" · ");
 }
-
-/** Where the original is; a PDF opens at a page. */
-export function originalPath(id, { version = null, page = null } = {}) {
-  const query = version ? `?version=${version}` : "";
-  return `/v1/documents/${encodeURIComponent(id)}/content${query}${page ? `#page=${page}` : ""}`;
-}
-
-/** The API's path of a document. */
-export const documentPath = (id, rest = "") => `/v1/documents/${encodeURIComponent(id)}${rest}`;

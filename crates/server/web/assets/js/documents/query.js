@@ -1,5 +1,7 @@
 // What the page shows, as its address says it: filters, order, and the document that is open.
 
+import { documentPage } from "../core/paths.js";
+
 /** Filters that are passed on to the API as they are. */
 const PLAIN = ["q", "state", "format", "tag", "group", "sort"];
 const DESCENDING_FIRST = new Set(["updated", "size", "chunks", "pages"]);
@@ -31,7 +33,7 @@ export function address(filters, open = null, view = "text") {
   if (filters.descending) query.set("descending", "1");
   if (open && view !== "text") query.set("view", view);
   const text = query.toString();
-  return `/documents${open ? `/${encodeURIComponent(open)}` : ""}${text ? `?${text}` : ""}`;
+  return (open ? documentPage(open) : "/documents") + (text && `?${text}`);
 }
 
 /** The API's path of some documents of a list. */

@@ -5,8 +5,8 @@ import { api } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
 import { pages } from "../core/format.js";
 import { number, plural, t } from "../core/i18n.js";
+import { documentPath } from "../core/paths.js";
 import { emptyState, errorState, skeleton } from "../core/ui.js";
-import { documentPath } from "./parts.js";
 import { lines } from "./prose.js";
 
 /** Code points of a window, and how much further a window looks for the end of its last line. */

@@ -1,10 +1,11 @@
 // What becomes of uploads: each file's progress, and that of all.
 
-import { h, replace } from "../core/dom.js";
+import { h, plainClick, replace } from "../core/dom.js";
 import { throttleFrame } from "../core/format.js";
 import { bytes, number, plural, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
-import { announce, errorWords, report, virtualList } from "../core/ui.js";
+import { announce, errorWords, report } from "../core/ui.js";
+import { virtualList } from "../core/ui/list.js";
 
 const ROW = 46;
 const KINDS = { done: "good", failed: "bad" };
@@ -33,18 +34,23 @@ export function uploadPanel(queue, { href, onOpen }) {
     const { state } = item;
     const open = item.document && (state === "done" || state === "failed");
     const name = open
-      ? h("a", { class: "ellipsis", href: href(item.document), onClick: (event) => { event.preventDefault(); onOpen(item.document); } }, item.name)
+      ? h("a", { class: "ellipsis", href: href(item.document), onClick: (event) => {
+        if (!plainClick(event)) return;
+        event.preventDefault();
+        onOpen(item.document);
+      } }, item.name)
       : h("span", { class: "ellipsis", title: item.name }, item.name);
     const label = state === "sending" && item.sent > 0
       ? `${bytes(item.sent)} / ${bytes(item.size)}`
       : t(`documents.up.${state}`);
-    const why = item.reason && errorWords(item.reason);
+    const why = item.reason && h("div", { class: "up-why ellipsis" }, errorWords(item.reason));
+    if (why) why.title = why.textContent;
     return h("div", { class: ["up-row", state], dataset: { id: item.id } },
       h("div", { class: "up-file" },
         h("div", { class: "up-name" }, name, item.size > 0 && h("span", { class: "dim small nowrap" }, bytes(item.size))),
         state === "sending"
           ? h("progress", { class: "progress thin", max: "1", value: item.size ? item.sent / item.size : 0, "aria-label": item.name })
-          : why && h("div", { class: "up-why ellipsis", title: why }, why)),
+          : why),
       h("span", { class: ["badge", KINDS[state]] }, state === "done" && icon("check", 12), label),
       (state === "waiting" || state === "sending") && iconButton("close", t("documents.up.cancel", { name: item.name }), { class: "small", onClick: () => queue.cancel(item) }),
       state === "failed" && (item.job || item.file) &&

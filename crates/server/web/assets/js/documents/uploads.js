@@ -4,7 +4,7 @@
 // failed, cancelled.
 
 import { api } from "../core/api.js";
-import { documentPath } from "./parts.js";
+import { documentPath } from "../core/paths.js";
 
 /** Files sent at once: the server holds each in memory and refuses more than some. */
 const AT_ONCE = 3;
@@ -103,9 +103,9 @@ export function uploadQueue({ onChange, onArrived }) {
       return items;
     },
 
-    /** Files and bytes in all, and how many of them have come where. */
+    /** Bytes in all, and how many files have come where. */
     totals() {
-      const sum = { files: items.length, open: 0, sending: 0, reading: 0, done: 0, failed: 0, bytes: 0, sent: 0 };
+      const sum = { open: 0, sending: 0, reading: 0, done: 0, failed: 0, bytes: 0, sent: 0 };
       for (const { state, size, sent } of items) {
         if (state === "cancelled") continue;
         sum.bytes += size;

@@ -4,8 +4,8 @@ import { api } from "../core/api.js";
 import { h, replace, uid } from "../core/dom.js";
 import { bytes, dateTime, number, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
+import { documentPath, originalPath } from "../core/paths.js";
 import { busy, errorState, skeleton } from "../core/ui.js";
-import { documentPath, originalPath } from "./parts.js";
 
 const TAGS = { same: "span", removed: "del", added: "ins" };
 

@@ -1,21 +1,21 @@
 // A document that is open: its text, its versions, what is known of it.
 
 import { api } from "../core/api.js";
-import { h, replace } from "../core/dom.js";
+import { h, isAdmin, replace } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
+import { documentPath, originalPath } from "../core/paths.js";
 import { emptyState, errorState, menu, skeleton, tabs } from "../core/ui.js";
-import { details, editDialog } from "./details.js";
-import { documentPath, isAdmin, originalPath, stateBadge } from "./parts.js";
+import { details } from "./details.js";
+import { stateBadge } from "./parts.js";
 import { textView } from "./text.js";
 import { versions } from "./versions.js";
 
 /**
  * The pane of an open document. `onClose()` closes it; `onView(view)` is told of the tab; `onDelete(document)`,
- * `onRetry(document)` do that; `onSaved(document)` is told of a change; `onTag(tag)` filters the list; `groups()` are
- * the names of groups that are known.
+ * `onEdit(document)`, `onRetry(document)` do that; `onTag(tag)` filters the list.
  */
-export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, groups }) {
+export function viewer({ onClose, onView, onDelete, onEdit, onRetry, onTag }) {
   let current = null;
   let asked = 0;
   let text = null;
@@ -50,25 +50,17 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
   function draw(document, view, place = null) {
     leave();
     current = document;
-    const edit = () => editDialog(document, groups(), (saved) => {
-      onSaved(saved);
-      show(document.id, shown);
-    });
-    let shown = view;
     const failed = document.state === "failed";
     const panels = tabs([
       { id: "text", label: t("documents.tab.text"), panel: () => content(document, place) },
       { id: "versions", label: t("documents.tab.versions", { n: document.versions.length }), panel: () => versions(document) },
-      { id: "details", label: t("documents.tab.details"), panel: () => details(document, { onTag, onEdit: edit }) },
-    ], { selected: view, label: t("documents.tabs"), onSelect: (id) => {
-      shown = id;
-      onView(id);
-    } });
-    replace(element, bar(document, edit),
+      { id: "details", label: t("documents.tab.details"), panel: () => details(document, { onTag, onEdit: () => onEdit(document) }) },
+    ], { selected: view, label: t("documents.tabs"), onSelect: onView });
+    replace(element, bar(document),
       h("div", { class: "doc-content" },
         failed && h("div", { class: "notice bad", role: "status" },
           h("p", {}, h("strong", {}, t(document.version > 0 ? "documents.failed.newer" : "documents.failed"))),
-          h("p", {}, document.reason),
+          h("p", { lang: "en" }, document.reason),
           isAdmin && h("button", { type: "button", class: "button small", onClick: () => onRetry(document) }, icon("refresh", 14), t("core.retry"))),
         document.state === "pending" && h("div", { class: "notice", role: "status" }, t(document.version > 0 ? "documents.pending.newer" : "documents.pending")),
         document.superseded_by && h("div", { class: "notice warn" }, t("documents.superseded", { name: document.superseded_by })),
@@ -82,12 +74,12 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
     return text;
   }
 
-  function bar(document, edit = null) {
+  function bar(document) {
     const back = iconButton("back", t("documents.back"), { class: "doc-back", onClick: onClose });
     if (document === null) return h("header", { class: "doc-bar" }, back);
     const more = iconButton("more", t("core.more"));
     const actions = [
-      { label: t("documents.edit"), icon: "edit", run: edit },
+      { label: t("documents.edit"), icon: "edit", run: () => onEdit(document) },
       { label: t("core.delete"), icon: "trash", danger: true, run: () => onDelete(document) },
     ];
     if (isAdmin) menu(more, actions);
@@ -116,10 +108,6 @@ export function viewer({ onClose, onView, onDelete, onRetry, onSaved, onTag, gro
       leave();
       element.hidden = true;
       replace(element);
-    },
-    /** The document that is shown, if it has come. */
-    get current() {
-      return current;
     },
     focus: () => element.focus({ preventScroll: true }),
   };

@@ -3,30 +3,16 @@
 import { h } from "../core/dom.js";
 import { number, t } from "../core/i18n.js";
 
+/** The places of the hits by their chunks. */
 const places = (found) => new Map(found.hits.map((hit, n) => [hit.chunk, n + 1]));
 
-/** How a hit stands against the search beside it: in A where it goes, in B where it comes from. */
-export function move(hit, rank, other, side) {
-  const there = places(other).get(hit.chunk);
-  if (there === undefined) {
-    return side === "a"
-      ? h("span", { class: "badge bad" }, t("search.move.gone"))
-      : h("span", { class: "badge good" }, t("search.move.new"));
-  }
-  return change(side === "a" ? rank : there, side === "a" ? there : rank);
-}
-
-function change(from, to) {
-  const by = from - to;
-  if (by === 0) return h("span", { class: "badge", title: t("search.move.same") }, "=");
-  const words = t(by > 0 ? "search.move.up" : "search.move.down", { n: Math.abs(by), from, to });
-  return h("span", { class: ["badge", by > 0 ? "good" : "warn"], title: words },
-    h("span", { "aria-hidden": "true" }, `${by > 0 ? "▲" : "▼"} ${Math.abs(by)}`), h("span", { class: "visually-hidden" }, words));
-}
-
-/** A table of all hits of both with their places, what moved most first. */
+/**
+ * The search `b` against `a`: `badge(hit)` shows how far a hit goes from A to B, `table` has all hits with their places,
+ * what moved most first.
+ */
 export function comparison(a, b) {
   const [inA, inB] = [places(a), places(b)];
+  const badge = ({ chunk }) => change(inA.get(chunk), inB.get(chunk));
   const all = new Map([...a.hits, ...b.hits].map((hit) => [hit.chunk, hit]));
   const both = [...all.keys()].filter((chunk) => inA.has(chunk) && inB.has(chunk));
   const rows = [...all.values()].map((hit) => {
@@ -35,10 +21,9 @@ export function comparison(a, b) {
     return { hit, from, to, weight };
   });
   const moved = rows.filter((row) => row.weight > 0).sort((x, y) => y.weight - x.weight);
-  const union = all.size;
-  return h("details", { class: "card moved", open: moved.length > 0 && moved.length <= 12 },
+  const table = h("details", { class: "card moved", open: moved.length > 0 && moved.length <= 12 },
     h("summary", {}, h("h2", {}, moved.length === 0 ? t("search.moved.none") : t("search.moved", {
-      moved: number(moved.length), common: number(both.length), union: number(union),
+      moved: number(moved.length), common: number(both.length), union: number(all.size),
     }))),
     moved.length > 0 && h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": t("search.moved.table") },
       h("table", { class: "table" },
@@ -48,6 +33,16 @@ export function comparison(a, b) {
         h("tbody", {}, moved.map(({ hit, from, to }) => h("tr", {},
           h("th", { scope: "row" }, hit.title || hit.name, h("span", { class: "dim small" }, ` ${hit.headings.at(-1) ?? ""}`)),
           h("td", { class: "num" }, from ?? "–"), h("td", { class: "num" }, to ?? "–"),
-          h("td", {}, from === undefined ? h("span", { class: "badge good" }, t("search.move.new"))
-            : to === undefined ? h("span", { class: "badge bad" }, t("search.move.gone")) : change(from, to))))))));
+          h("td", {}, badge(hit))))))));
+  return { badge, table };
+}
+
+function change(from, to) {
+  if (to === undefined) return h("span", { class: "badge bad" }, t("search.move.gone"));
+  if (from === undefined) return h("span", { class: "badge good" }, t("search.move.new"));
+  const by = from - to;
+  if (by === 0) return h("span", { class: "badge", title: t("search.move.same") }, "=");
+  const words = t(by > 0 ? "search.move.up" : "search.move.down", { n: Math.abs(by), from, to });
+  return h("span", { class: ["badge", by > 0 ? "good" : "warn"], title: words },
+    h("span", { "aria-hidden": "true" }, `${by > 0 ? "▲" : "▼"} ${Math.abs(by)}`), h("span", { class: "visually-hidden" }, words));
 }

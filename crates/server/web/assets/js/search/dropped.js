@@ -3,7 +3,7 @@
 import { h, replace } from "../core/dom.js";
 import { shorten } from "../core/format.js";
 import { number, plural, t } from "../core/i18n.js";
-import { scoreLine } from "./scores.js";
+import { brief, hitLink, scoreLine } from "./hit.js";
 
 /** How many are shown before somebody asks for all. */
 const SHOWN = 12;
@@ -53,10 +53,8 @@ function row(one, names) {
   return h("article", { class: "dropped-one" },
     h("div", { class: "hit-head" },
       h("span", { class: ["badge", KIND[reason]], title: t(`search.reason.${reason}.hint`) }, why),
-      hit
-        ? h("a", { class: "hit-name ellipsis", href: `/documents/${hit.document}?version=${hit.version}&start=${hit.span.start}&end=${hit.span.end}`, title: hit.name }, hit.title || hit.name)
-        : h("code", { class: "ellipsis small" }, one.chunk)),
+      hit ? hitLink(hit) : h("code", { class: "ellipsis small" }, one.chunk)),
     hit && hit.headings.length > 0 && h("p", { class: "hit-place small dim ellipsis" }, hit.headings.join(" › ")),
     hit && scoreLine(hit, one.why),
-    hit && h("p", { class: "small dim dropped-text" }, shorten(hit.text.replace(/^#{1,6} .*$/gm, "").replace(/\s+/g, " ").trim(), 180)));
+    hit && h("p", { class: "small dim dropped-text" }, shorten(brief(hit.text), 180)));
 }

@@ -1,11 +1,9 @@
 // The query with what restricts it.
 
-import { h, uid } from "../core/dom.js";
+import { h, isAdmin, uid } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { filterOf } from "./service.js";
-
-const isAdmin = document.documentElement.dataset.admin === "true";
 
 /** The form above the hits. */
 export function queryForm({ known, state, onSearch, onCompare }) {

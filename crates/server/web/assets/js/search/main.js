@@ -103,11 +103,10 @@ function bench(known) {
 }
 
 function show(output, found, state) {
-  const columns = found.map((one, n) =>
-    results(one, { side: found.length > 1 ? "ab"[n] : null, other: found.length > 1 ? found[1 - n] : null, state }));
+  const both = found.length > 1 ? comparison(...found) : null;
   replace(output,
-    found.length > 1 && comparison(found[0], found[1]),
-    h("div", { class: ["bench-results", found.length > 1 && "two"] }, columns));
+    both?.table,
+    h("div", { class: ["bench-results", both && "two"] }, found.map((one, n) => results(one, { side: both && "ab"[n], badge: both?.badge, state }))));
 }
 
 start();

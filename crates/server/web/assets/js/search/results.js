@@ -3,13 +3,12 @@
 import { h } from "../core/dom.js";
 import { pages } from "../core/format.js";
 import { duration, number, plural, t } from "../core/i18n.js";
-import { popover } from "../core/ui.js";
-import { move } from "./compare.js";
+import { popover } from "../core/ui/popover.js";
 import { droppedList } from "./dropped.js";
-import { scoreBar, scoreLine } from "./scores.js";
+import { brief, hitLink, scoreBar, scoreLine } from "./hit.js";
 
-/** A column of hits; `other` is the search beside it, if there is one. */
-export function results(found, { side, other, state }) {
+/** A column of hits; `side` names it where there are two, `badge(hit)` then shows where a hit moved. */
+export function results(found, { side, badge, state }) {
   const told = found.explanation;
   const most = Math.max(...found.hits.map((hit) => hit.fused), 1e-9);
   return h("section", { class: "results", "aria-label": side ? t(`search.side.${side}`) : t("search.hits") },
@@ -18,7 +17,7 @@ export function results(found, { side, other, state }) {
       h("p", { class: "small dim" }, summary(found))),
     notes(told, state),
     found.hits.length === 0 && h("p", { class: "dim" }, t("search.none")),
-    h("ol", { class: "hits" }, found.hits.map((hit, n) => h("li", {}, card(hit, n + 1, { most, moved: other && move(hit, n + 1, other, side) })))),
+    h("ol", { class: "hits" }, found.hits.map((hit, n) => h("li", {}, card(hit, n + 1, { most, moved: badge?.(hit) })))),
     droppedList(told, found));
 }
 
@@ -44,9 +43,6 @@ function notes(told, state) {
   ];
 }
 
-/** The text on a few lines: its headings stand above it, and line ends take room. */
-const brief = (text) => text.replace(/^#{1,6} .*$/gm, "").replace(/\s+/g, " ").trim() || text;
-
 function card(hit, rank, { most, moved }) {
   const place = [pages(hit.pages) && t("search.page", { pages: pages(hit.pages) }), hit.headings.join(" › ")].filter(Boolean).join(" · ");
   const text = h("p", { class: "hit-text" }, brief(hit.text));
@@ -56,13 +52,12 @@ function card(hit, rank, { most, moved }) {
     more.textContent = t(open ? "search.less" : "search.more");
     text.textContent = open ? hit.text : brief(hit.text);
   } }, t("search.more"));
-  const { start, end } = hit.span;
   const folded = hit.folded.length > 0 && h("button", { type: "button", class: "badge" }, plural("search.folded", hit.folded.length));
   if (folded) popover(folded, h("p", {}, t("search.folded.hint")));
   return h("article", { class: "hit" },
     h("div", { class: "hit-head" },
       h("span", { class: "hit-rank num" }, rank),
-      h("a", { class: "hit-name ellipsis", href: `/documents/${hit.document}?version=${hit.version}&start=${start}&end=${end}`, title: hit.name }, hit.title || hit.name),
+      hitLink(hit),
       moved, folded,
       hit.why.factor < 1 && h("span", { class: "badge warn" }, t("search.superseded.badge", { factor: number(hit.why.factor) })),
       hit.why.factor > 1 && h("span", { class: "badge accent" }, t("search.wanted.badge", { factor: number(hit.why.factor) }))),

@@ -6,7 +6,7 @@ import { api } from "../core/api.js";
 export const settings = () => api.get("/v1/search/settings");
 
 /** Searches under `weights`, with the reasons. */
-export async function find(state, weights, signal) {
+export function find(state, weights, signal) {
   const body = {
     query: state.query,
     mode: state.mode,
@@ -15,11 +15,9 @@ export async function find(state, weights, signal) {
     explain: true,
     weights,
   };
-  const headers = { "Content-Type": "application/json", Accept: "application/json" };
   // Header values are bytes; names of groups may be of any script.
-  if (state.groups !== null) headers["X-Lore-Groups"] = latin(state.groups);
-  const response = await api.raw("POST", "/v1/search", { body: JSON.stringify(body), headers, signal });
-  return response.json();
+  const headers = state.groups === null ? {} : { "X-Lore-Groups": latin(state.groups) };
+  return api.post("/v1/search", body, { headers, signal });
 }
 
 /** UTF-8 as the bytes that fetch lets into a header. */

@@ -5,7 +5,7 @@
 import { h, replace, uid } from "../core/dom.js";
 import { number, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
-import { copied } from "../core/ui.js";
+import { copyButton } from "../core/ui.js";
 import { snippet } from "./yaml.js";
 
 /** The sliders in the order of the page; `more` ones are folded away. */
@@ -31,7 +31,7 @@ export function weightsPanel({ known, side, weights, other, onChange, onCopyOthe
   const resetAll = h("button", { type: "button", class: "button quiet small", onClick: () => set({}, true) },
     icon("undo", 14), t("search.weights.reset"));
   const body = h("div", { class: "weights-body" });
-  const copy = h("button", { type: "button", class: "button small", onClick: () => copied(snippet(current, own)) }, icon("copy", 14), t("core.copy"));
+  const copy = copyButton(() => snippet(current, own), "small");
 
   function set(next, rebuild = false) {
     // What says the same as the settings says nothing.

@@ -5,7 +5,7 @@ import { h } from "../core/dom.js";
 import { debounce, download } from "../core/format.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { copied, emptyState } from "../core/ui.js";
+import { copyButton, emptyState } from "../core/ui.js";
 import { blocks, matching } from "./yaml.js";
 import { panel } from "./panel.js";
 
@@ -32,7 +32,7 @@ function show({ yaml }) {
     h("p", { class: "dim intro" }, t("settings.configuration.intro")),
     h("div", { class: "toolbar" }, find, count,
       h("span", { class: "end row" },
-        h("button", { type: "button", class: "button", onClick: () => copied(yaml) }, icon("copy", 16), t("core.copy")),
+        copyButton(yaml, ""),
         h("button", { type: "button", class: "button", onClick: () => download("lore.yaml", `${yaml}\n`, "application/yaml") }, icon("download", 16), t("core.download")))),
     h("pre", { class: "configuration", tabindex: "0", role: "region", "aria-label": t("settings.tab.configuration") }, code),
   ];

@@ -4,7 +4,7 @@ import { api } from "../core/api.js";
 import { lineChart } from "../core/chart.js";
 import { h, replace } from "../core/dom.js";
 import { dateTime, duration, number, percent, t, time } from "../core/i18n.js";
-import { errorState, skeleton } from "../core/ui.js";
+import { panel } from "./panel.js";
 
 const HOURS = [1, 3, 6, 12, 24];
 const EVERY_MS = 15_000;
@@ -13,12 +13,9 @@ const HEIGHT = 170;
 /** The panel of figures. */
 export function figuresPanel() {
   let hours = 6;
-  let timer = null;
-  let seen = false;
   const tiles = h("dl", { class: "tiles" });
   const charts = h("div", { class: "charts" });
   const note = h("p", { class: "small dim" });
-  const body = h("div", {}, skeleton(8));
   let drawn = null;
   // One for all charts; its bounds move with the time.
   const x = { label: t("settings.time"), time: true, format: time };
@@ -26,22 +23,8 @@ export function figuresPanel() {
     HOURS.map((n) => h("button", { type: "button", class: "chip", "aria-pressed": String(n === hours), onClick: (event) => {
       hours = n;
       for (const chip of pick.children) chip.setAttribute("aria-pressed", String(chip === event.currentTarget));
-      again();
+      made.again();
     } }, t("settings.figures.lastHours", { n }))));
-  const again = async () => {
-    clearTimeout(timer);
-    try {
-      const asked = hours;
-      const told = await api.get("/v1/figures", { hours: asked });
-      if (asked !== hours) return;
-      show(told);
-    } catch (error) {
-      drawn = null;
-      replace(body, errorState(error, again));
-    }
-    if (seen) timer = setTimeout(tick, EVERY_MS);
-  };
-  const tick = () => (document.hidden ? (timer = setTimeout(tick, EVERY_MS)) : again());
   const show = (told) => {
     replace(tiles, tilesOf(told));
     note.textContent = t("settings.figures.note", {
@@ -55,20 +38,11 @@ export function figuresPanel() {
     else {
       drawn = kinds.map((kind) => lineChart({ ...kind, height: HEIGHT, x }));
       replace(charts, drawn.map((chart, n) => h("section", { class: "card", "aria-label": kinds[n].title }, h("h2", {}, kinds[n].title), chart)));
-      replace(body, tiles, charts, note);
     }
+    return tiles.parentNode ? null : [tiles, charts, note];
   };
-  return {
-    element: h("div", { class: "settings-panel" }, h("div", { class: "toolbar" }, pick), body),
-    enter: () => {
-      seen = true;
-      again();
-    },
-    leave: () => {
-      seen = false;
-      clearTimeout(timer);
-    },
-  };
+  const made = panel({ ask: (signal) => api.get("/v1/figures", { hours }, { signal }), show, everyMs: EVERY_MS, lines: 8 });
+  return { ...made, element: h("div", {}, h("div", { class: "toolbar" }, pick), made.element) };
 }
 
 const all = ({ answered, refused, failed, cancelled }) => answered + refused + failed + cancelled;

@@ -1,12 +1,11 @@
 // Whether questions are answered, and if not, why.
 
 import { ApiError, api } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { h, isAdmin } from "../core/dom.js";
 import { ago, modelName, number, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { panel } from "./panel.js";
 
-const isAdmin = document.documentElement.dataset.admin === "true";
 const EVERY_MS = 10_000;
 
 /** The panel of health. */

@@ -4,7 +4,8 @@ import { api } from "../core/api.js";
 import { h, replace, uid } from "../core/dom.js";
 import { ago, date, dateTime, plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { busy, confirmDialog, copied, emptyState, errorWords, openDialog, report, toast } from "../core/ui.js";
+import { busy, confirmDialog, copyButton, emptyState, errorWords, formDialog, openDialog, report, toast } from "../core/ui.js";
+import { nameChips, namesIn } from "../core/ui/names.js";
 import { panel } from "./panel.js";
 
 /** The panel of keys. */
@@ -85,56 +86,42 @@ function newKey(groups, again) {
   const id = uid("key");
   const name = h("input", { id: `${id}-name`, name: "name", required: true, maxlength: "100", autocomplete: "off", "aria-describedby": `${id}-name-hint` });
   const member = h("input", { id: `${id}-groups`, name: "groups", autocomplete: "off", spellcheck: "false", "aria-describedby": `${id}-groups-hint` });
-  const known = groups.length > 0 && h("div", { class: "row known-groups" }, groups.slice(0, 30).map((group) =>
-    h("button", { type: "button", class: "chip", "aria-pressed": "false", onClick: (event) => {
-      const all = split(member.value);
-      const has = all.includes(group);
-      member.value = (has ? all.filter((one) => one !== group) : [...all, group]).join(", ");
-      event.currentTarget.setAttribute("aria-pressed", String(!has));
-    } }, group)));
-  member.addEventListener("input", () => {
-    const all = split(member.value);
-    for (const chip of known ? known.children : []) chip.setAttribute("aria-pressed", String(all.includes(chip.textContent)));
-  });
   const groupField = h("div", { class: "field" },
-    h("label", { for: member.id }, t("settings.keys.groups")), member, known,
+    h("label", { for: member.id }, t("settings.keys.groups")), member, nameChips(member, groups.slice(0, 30)),
     h("p", { class: "hint", id: `${id}-groups-hint` }, t("settings.keys.groups.hint")));
   const admin = h("input", { type: "checkbox", id: `${id}-admin`, onChange: () => { groupField.hidden = admin.checked; } });
   const wrong = h("p", { class: "error notice bad small", role: "alert", hidden: true });
-  const create = h("button", { type: "submit", class: "button primary", form: id }, t("settings.keys.create"));
-  const form = h("form", { id, onSubmit: async (event) => {
-    event.preventDefault();
-    wrong.hidden = true;
-    const body = { name: name.value.trim(), groups: admin.checked ? [] : split(member.value), admin: admin.checked };
-    try {
-      const made = await busy(create, api.post("/v1/keys", body));
-      dialog.close("");
-      again();
-      secret(made);
-    } catch (error) {
-      wrong.textContent = errorWords(error);
-      wrong.hidden = false;
-    }
-  } },
-  h("div", { class: "field" }, h("label", { for: name.id }, t("settings.keys.name")), name,
-    h("p", { class: "hint", id: `${id}-name-hint` }, t("settings.keys.name.hint"))),
-  h("div", { class: "field" },
-    h("label", { class: "check", for: admin.id }, admin, h("span", {}, t("settings.keys.admin.label"))),
-    h("p", { class: "hint" }, t("settings.keys.admin.hint"))),
-  groupField, wrong);
-  const dialog = openDialog({
+  formDialog({
     title: t("settings.keys.new"),
-    body: form,
-    actions: [h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, t("core.cancel")), create],
+    fields: [
+      h("div", { class: "field" }, h("label", { for: name.id }, t("settings.keys.name")), name,
+        h("p", { class: "hint", id: `${id}-name-hint` }, t("settings.keys.name.hint"))),
+      h("div", { class: "field" },
+        h("label", { class: "check", for: admin.id }, admin, h("span", {}, t("settings.keys.admin.label"))),
+        h("p", { class: "hint" }, t("settings.keys.admin.hint"))),
+      groupField, wrong,
+    ],
+    confirm: t("settings.keys.create"),
+    onSubmit: async (dialog, button) => {
+      wrong.hidden = true;
+      const body = { name: name.value.trim(), groups: admin.checked ? [] : namesIn(member.value), admin: admin.checked };
+      try {
+        const made = await busy(button, api.post("/v1/keys", body));
+        dialog.close("");
+        again();
+        secret(made);
+      } catch (error) {
+        replace(wrong, errorWords(error));
+        wrong.hidden = false;
+      }
+    },
   });
   name.focus();
 }
 
 function secret({ key, secret: text }) {
   const field = h("input", { class: "input mono secret", readonly: true, value: text, "aria-label": t("settings.keys.secret"), onFocus: () => field.select() });
-  const copy = h("button", { type: "button", class: "button primary", onClick: async () => {
-    if (!(await copied(text))) field.select();
-  } }, icon("copy", 16), t("core.copy"));
+  const copy = copyButton(text, "primary", () => field.select());
   const dialog = openDialog({
     title: t("settings.keys.made.title", { name: key.name }),
     body: h("div", { class: "stack" },
@@ -146,5 +133,3 @@ function secret({ key, secret: text }) {
   });
   copy.focus();
 }
-
-const split = (text) => [...new Set(text.split(/[,，、\n]/).map((name) => name.trim()).filter(Boolean))];

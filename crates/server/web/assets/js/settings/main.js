@@ -1,6 +1,6 @@
 // The settings page: figures, health, keys, groups, the running configuration.
 
-import { $, h, replace } from "../core/dom.js";
+import { $, h, isAdmin, replace } from "../core/dom.js";
 import { load, t } from "../core/i18n.js";
 import { tabs } from "../core/ui.js";
 import { configurationPanel } from "./configuration.js";
@@ -8,8 +8,6 @@ import { figuresPanel } from "./figures.js";
 import { groupsPanel } from "./groups.js";
 import { healthPanel } from "./health.js";
 import { keysPanel } from "./keys.js";
-
-const isAdmin = document.documentElement.dataset.admin === "true";
 
 const PANELS = {
   figures: figuresPanel,

@@ -4,11 +4,11 @@ import { h, replace } from "../core/dom.js";
 import { errorState, skeleton } from "../core/ui.js";
 
 /**
- * A panel: `ask()` gives what the server tells, `show(told, again)` gives its nodes. With `everyMs` it is asked again
- * while the panel and the page are seen; `show` then runs again.
+ * A panel: `ask(signal)` gives what the server tells, `show(told, again)` gives its nodes, or null where those that are
+ * there have changed in place. With `everyMs` it is asked again while the panel and the page are seen.
  */
 export function panel({ ask, show, everyMs = 0, lines = 6 }) {
-  const element = h("div", { class: "settings-panel" }, skeleton(lines));
+  const element = h("div", {}, skeleton(lines));
   let timer = null;
   let seen = false;
   let running = null;
@@ -19,7 +19,9 @@ export function panel({ ask, show, everyMs = 0, lines = 6 }) {
     running = call;
     try {
       const told = await ask(call.signal);
-      if (running === call) replace(element, show(told, again));
+      if (running !== call) return;
+      const nodes = show(told, again);
+      if (nodes) replace(element, nodes);
     } catch (error) {
       if (error.name !== "AbortError" && running === call) replace(element, errorState(error, again));
     }

@@ -1,9 +1,9 @@
 // Signing in: the key becomes a session, and the page that was wanted comes back.
 
 import { api } from "../core/api.js";
-import { $ } from "../core/dom.js";
+import { $, replace } from "../core/dom.js";
 import { load, t } from "../core/i18n.js";
-import { busy } from "../core/ui.js";
+import { busy, errorWords } from "../core/ui.js";
 
 /** The address to go to: a page of this server and nothing else. */
 function next() {
@@ -23,8 +23,8 @@ const form = $("#signin");
 const input = $("#key");
 const error = $("#key-error");
 
-function refuse(message) {
-  error.textContent = message;
+function refuse(words) {
+  replace(error, words);
   error.hidden = false;
   input.setAttribute("aria-invalid", "true");
   input.focus();
@@ -44,7 +44,7 @@ form.addEventListener("submit", async (event) => {
     await busy(form.querySelector("button"), api.post("/session", { key }));
     location.replace(next());
   } catch (failure) {
-    refuse(failure.status === 401 ? t("signin.wrong") : failure.status === 0 ? t("core.offline") : failure.message);
+    refuse(failure.status === 401 ? t("signin.wrong") : errorWords(failure));
   }
   return undefined;
 });

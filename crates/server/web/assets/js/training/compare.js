@@ -6,7 +6,7 @@ import { h, replace } from "../core/dom.js";
 import { duration, number, t } from "../core/i18n.js";
 import { emptyState, errorState, skeleton } from "../core/ui.js";
 import { figuresOf, smooth } from "./figures.js";
-import { stateBadge } from "./parts.js";
+import { isOpen, stateBadge } from "./parts.js";
 import { values, write } from "./yaml.js";
 
 const MOST = 6;
@@ -17,8 +17,19 @@ export function compareView(chosen, note) {
   const body = h("div", {}, skeleton(4));
   const element = h("div", { class: "compare" }, h("p", { class: "dim" }, t("training.compare.text", { n: MOST })), list, body);
   const picked = new Set(chosen.slice(0, MOST));
+  const known = new Map();
   let turn = 0;
 
+  /** A training with its figures; of what has ended they are fetched once. */
+  const fetched = async (id) => {
+    const before = known.get(id);
+    if (before && !isOpen(before.training)) return before;
+    const figures = before?.figures ?? figuresOf(id);
+    const training = await api.get(`/v1/trainings/${id}`);
+    await figures.more(training.progress.step);
+    known.set(id, { training, figures });
+    return known.get(id);
+  };
   const draw = async () => {
     const mine = ++turn;
     if (picked.size === 0) {
@@ -26,11 +37,7 @@ export function compareView(chosen, note) {
       return;
     }
     try {
-      const runs = await Promise.all([...picked].map(async (id) => {
-        const figures = figuresOf(id);
-        const [training] = await Promise.all([api.get(`/v1/trainings/${id}`), figures.more()]);
-        return { training, figures };
-      }));
+      const runs = await Promise.all([...picked].map(fetched));
       if (mine === turn) replace(body, charts(runs), table(runs));
     } catch (error) {
       if (mine === turn) replace(body, errorState(error, draw));

@@ -2,30 +2,30 @@
 
 import { api } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
-import { debounce } from "../core/format.js";
+import { debounce, keep, kept } from "../core/format.js";
 import { t } from "../core/i18n.js";
-import { busy, confirmDialog, report, toast } from "../core/ui.js";
+import { busy, confirmDialog, copyButton, report, toast } from "../core/ui.js";
 import { estimate } from "./estimate.js";
 import { trainingForm } from "./form.js";
-import { button, copyButton, field } from "./parts.js";
+import { button, field } from "./parts.js";
 import { previewButton } from "./preview.js";
 import { values } from "./yaml.js";
 
 const DRAFT = "lore.training.draft";
 
-/** The view; `draft` is a configuration to begin with, {name, config}. */
-export function composeView(choices, draft = null) {
-  const kept = draft ?? saved();
-  let text = kept?.config ?? choices.presets[0]?.config ?? "";
+/** The view; it begins with what was being written. */
+export function composeView(choices) {
+  const draft = kept(DRAFT);
+  let text = draft?.config ?? choices.presets[0]?.config ?? "";
   let checked = null;
   let asked = 0;
 
   const area = h("textarea", { class: "yaml-text", spellcheck: "false", autocomplete: "off", autocapitalize: "off", wrap: "off", "aria-label": t("training.yaml") });
   const problems = h("div", { class: "problems", role: "status" });
   const told = estimate();
-  const name = h("input", { type: "text", maxlength: "64", value: kept?.name ?? "", placeholder: suggested(), pattern: "[A-Za-z0-9._\\-]{1,64}", autocomplete: "off", spellcheck: "false" });
+  const name = h("input", { type: "text", maxlength: "64", value: draft?.name ?? "", placeholder: suggested(), pattern: "[A-Za-z0-9._\\-]{1,64}", autocomplete: "off", spellcheck: "false" });
   const nameField = field(t("training.name"), name, { hint: t("training.name.h") });
-  const outcome = outcomeFields(kept?.outcome);
+  const outcome = outcomeFields(draft?.outcome);
 
   const change = (next) => {
     if (next === text) return;
@@ -36,11 +36,11 @@ export function composeView(choices, draft = null) {
   const form = trainingForm(choices, () => text, change);
   const changed = () => {
     form.show();
-    keep();
+    later();
     checked = null;
     check();
   };
-  const keep = debounce(() => save({ name: name.value, config: text, outcome: outcome.value() }), 300);
+  const later = debounce(() => save({ name: name.value, config: text, outcome: outcome.value() }), 300);
   const check = debounce(async () => {
     const mine = ++asked;
     try {
@@ -65,7 +65,7 @@ export function composeView(choices, draft = null) {
     text = area.value;
     changed();
   });
-  name.addEventListener("input", keep);
+  name.addEventListener("input", later);
   const whole = button(t("training.readExamples"), async () => {
     told.reading();
     const mine = ++asked;
@@ -145,10 +145,10 @@ function pasteButton(use) {
 }
 
 /** Whether a release is made, and what it is proven with. */
-function outcomeFields(kept) {
-  const release = h("input", { type: "checkbox", checked: kept?.release ?? true });
-  const questions = h("input", { type: "text", value: kept?.prove_with ?? "", spellcheck: "false", autocomplete: "off", placeholder: t("training.prove.none") });
-  const documents = h("input", { type: "text", value: kept?.documents ?? "", spellcheck: "false", autocomplete: "off", placeholder: t("training.open") });
+function outcomeFields(given) {
+  const release = h("input", { type: "checkbox", checked: given?.release ?? true });
+  const questions = h("input", { type: "text", value: given?.prove_with ?? "", spellcheck: "false", autocomplete: "off", placeholder: t("training.prove.none") });
+  const documents = h("input", { type: "text", value: given?.documents ?? "", spellcheck: "false", autocomplete: "off", placeholder: t("training.open") });
   const more = h("div", { class: "fields" },
     field(t("training.prove"), questions, { hint: t("training.prove.h") }),
     field(t("training.proveDocs"), documents, { hint: t("training.proveDocs.h") }));
@@ -166,20 +166,5 @@ function outcomeFields(kept) {
 
 const suggested = () => `training-${new Date().toISOString().slice(0, 10)}`;
 
-function saved() {
-  try {
-    return JSON.parse(localStorage.getItem(DRAFT));
-  } catch {
-    return null;
-  }
-}
-
 /** Keeps what is being written in this browser. */
-export function save(draft) {
-  try {
-    if (draft) localStorage.setItem(DRAFT, JSON.stringify(draft));
-    else localStorage.removeItem(DRAFT);
-  } catch {
-    // Without storage nothing is kept, and all else works.
-  }
-}
+export const save = (draft) => keep(DRAFT, draft);

@@ -17,7 +17,7 @@ const FIRST = new Set(["finetuning_type", "lora_rank", "lora_alpha", "freeze_tra
 export function trainingForm(choices, text, change) {
   const controls = new Map();
   const keysOf = (group) => choices.parameters.filter((p) => p.group === group).map((p) => p.key);
-  const put = (key, value, near) => change(set(text(), key, value, near), key);
+  const put = (key, value, near) => change(set(text(), key, value, near));
 
   const base = baseField(choices, (value) => put("model_name_or_path", value, []));
   const data = datasetPicker(choices, (next) => change(next), text);

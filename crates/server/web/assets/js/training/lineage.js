@@ -2,6 +2,7 @@
 
 import { h } from "../core/dom.js";
 import { number, plural, t } from "../core/i18n.js";
+import { documentPage } from "../core/paths.js";
 import { facts } from "./parts.js";
 
 const KINDS = { live: "good", replaced: "", version_gone: "warn", deleted: "bad", never_here: "" };
@@ -34,7 +35,7 @@ const order = (sources) => [...sources].sort((a, b) => rank(b.state) - rank(a.st
 const rank = (state) => ["never_here", "live", "replaced", "version_gone", "deleted"].indexOf(state);
 
 function source(one) {
-  const name = ["deleted", "never_here"].includes(one.state) ? h("span", {}, one.name) : h("a", { href: `/documents/${one.document}` }, one.name);
+  const name = ["deleted", "never_here"].includes(one.state) ? h("span", {}, one.name) : h("a", { href: documentPage(one.document) }, one.name);
   return h("li", { class: "row" }, h("span", { class: "grow" }, name, h("span", { class: "dim small" }, ` · ${t("training.versionN", { n: one.version })}`)),
     h("span", { class: ["badge", KINDS[one.state]] }, t(`training.source.${one.state}`)));
 }

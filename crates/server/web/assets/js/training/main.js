@@ -1,7 +1,7 @@
 // The page of trainings: /training with its tabs, and /training/{id} for one of them.
 
 import { api } from "../core/api.js";
-import { $, h, replace } from "../core/dom.js";
+import { $, h, isAdmin, replace } from "../core/dom.js";
 import { load, t } from "../core/i18n.js";
 import { emptyState, errorState, skeleton, tabs } from "../core/ui.js";
 import { compareView } from "./compare.js";
@@ -14,11 +14,8 @@ await load("training");
 const root = $("#training");
 const id = /^\/training\/([0-9a-f-]{36})$/.exec(location.pathname)?.[1];
 
-if (document.documentElement.dataset.admin !== "true") {
-  replace(root, emptyState({ icon: "key", title: t("training.admin"), text: t("training.admin.t") }));
-} else {
-  await begin();
-}
+if (isAdmin) await begin();
+else replace(root, emptyState({ icon: "key", title: t("training.admin"), text: t("training.admin.t") }));
 
 async function begin() {
   replace(root, skeleton(6));

@@ -3,10 +3,12 @@
 import { h, replace, uid } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { copied } from "../core/ui.js";
 
 const KINDS = { queued: "", running: "accent", paused: "warn", stopping: "warn", succeeded: "good", failed: "bad", stopped: "" };
 const RELEASES = { candidate: "accent", live: "good", retired: "", rejected: "bad", failed: "bad" };
+
+/** Whether a training may still come further by itself, or once it is let go on. */
+export const isOpen = ({ state }) => ["queued", "running", "stopping", "paused"].includes(state);
 
 /** How a training stands. */
 export function stateBadge(training) {
@@ -21,10 +23,6 @@ export const releaseBadge = (state) => h("span", { class: ["badge", RELEASES[sta
 /** A button with words. */
 export const button = (words, run, { kind = "", name = null, ...props } = {}) =>
   h("button", { type: "button", ...props, class: ["button", kind], onClick: run }, name && icon(name, 16), words);
-
-/** A button that copies a text. */
-export const copyButton = (text, kind = "small quiet") =>
-  button(t("core.copy"), () => copied(typeof text === "function" ? text() : text), { kind, name: "copy" });
 
 /** Names with their values. */
 export const facts = (pairs) =>

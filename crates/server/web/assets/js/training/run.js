@@ -3,13 +3,11 @@
 import { api } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
 import { bytes, dateTime, duration, number, t } from "../core/i18n.js";
-import { busy, confirmDialog, errorState, report, skeleton } from "../core/ui.js";
+import { busy, confirmDialog, copyButton, errorState, report, skeleton } from "../core/ui.js";
 import { save } from "./compose.js";
 import { curves, figuresOf } from "./figures.js";
-import { button, copyButton, facts, poll, redraw, stateBadge } from "./parts.js";
+import { button, facts, isOpen, poll, redraw, stateBadge } from "./parts.js";
 import { trainerLine } from "./runs.js";
-
-const OPEN = ["queued", "running", "stopping", "paused"];
 
 /** The view of training `id`. */
 export function runView(id, choices) {
@@ -47,7 +45,7 @@ export function runView(id, choices) {
       const { trainings, trainers } = await api.get("/v1/trainings");
       replace(line, trainerLine(trainers, trainings, choices));
     } else replace(line);
-    done = !OPEN.includes(training.state);
+    done = !isOpen(training);
   };
   poll(load, 2000, () => !done);
   return element;

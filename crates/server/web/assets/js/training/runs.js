@@ -3,8 +3,8 @@
 import { api } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
 import { ago, number, t } from "../core/i18n.js";
-import { emptyState, errorState, skeleton } from "../core/ui.js";
-import { button, copyButton, poll, redraw, stateBadge } from "./parts.js";
+import { copyButton, emptyState, errorState, skeleton } from "../core/ui.js";
+import { button, poll, redraw, stateBadge } from "./parts.js";
 
 /** The list; `go(tab)` leads to another part of the page. */
 export function runsView(choices, go) {

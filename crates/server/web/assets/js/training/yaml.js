@@ -1,8 +1,7 @@
 // The YAML of a configuration: keys at the left edge, with scalars, lists, or one level of maps. It is never written anew:
 // a key is changed where it stands, so that comments, order and keys that nobody knows stay as they are.
 //
-//   read(text) -> Map of key -> {value, start, end}   lines [start, end); value: null, true, 2, "a", [..], {..}, or Raw
-//   values(text) -> object of the values
+//   values(text) -> object of the values: null, true, 2, "a", [..], {..}, or Raw
 //   set(text, key, value, near?) -> text   null takes the key away; a new key stands after the last of `near`
 //   write(value) -> text of a value        same(a, b)
 
@@ -15,8 +14,8 @@ export class Raw {
   }
 }
 
-/** The keys of a text with their values and lines. */
-export function read(text) {
+/** The keys of a text: {value, start, end}, lines [start, end). */
+function read(text) {
   const lines = text.split("\n");
   const found = new Map();
   for (let at = 0; at < lines.length; at += 1) {

@@ -26,40 +26,43 @@ export function openDialog({ title, body, actions = [], size = "", onClose = nul
 }
 
 /** Asks yes or no. */
-export function confirmDialog({ title, text = "", confirm = t("core.ok"), cancel = t("core.cancel"), danger = false }) {
+export function confirmDialog({ title, text, confirm, danger = false }) {
   return new Promise((resolve) => {
-    const no = h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, cancel);
+    const no = h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, t("core.cancel"));
     const yes = h("button", { type: "button", class: ["button", danger ? "danger" : "primary"], onClick: () => dialog.close("yes") }, confirm);
-    const body = text instanceof Node ? text : h("p", {}, text);
-    const dialog = openDialog({ title, body, actions: [no, yes], onClose: (value) => resolve(value === "yes") });
+    const dialog = openDialog({ title, body: h("p", {}, text), actions: [no, yes], onClose: (value) => resolve(value === "yes") });
     // What cannot be undone is not one careless key away.
     (danger ? no : yes).focus();
   });
 }
 
+/** A dialog around a form of `fields`; `onSubmit(dialog, button)` runs for what was entered. */
+export function formDialog({ title, fields, confirm, onSubmit, onClose = null }) {
+  const id = uid("form");
+  const go = h("button", { type: "submit", class: "button primary", form: id }, confirm);
+  const form = h("form", { id, onSubmit: (event) => {
+    event.preventDefault();
+    onSubmit(dialog, go);
+  } }, fields);
+  const no = h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, t("core.cancel"));
+  const dialog = openDialog({ title, body: form, actions: [no, go], onClose });
+  return dialog;
+}
+
 /** Asks for a text; null where the dialog was left. */
-export function promptDialog(options) {
-  const { title, label, value = "", hint = "", confirm = t("core.ok"), multiline = false, required = true, maxLength } = options;
+export function promptDialog({ title, label, value = "", hint = null, confirm, maxLength }) {
   return new Promise((resolve) => {
     let given = null;
     const id = uid("field");
-    const input = h(multiline ? "textarea" : "input",
-      { id, value, required, maxlength: maxLength, rows: multiline ? 6 : null, "aria-describedby": hint ? `${id}-hint` : null, autofocus: true });
-    const submit = (event) => {
-      event.preventDefault();
-      given = input.value;
-      dialog.close("yes");
-    };
-    const form = h("form", { id: `${id}-form`, onSubmit: submit },
-      h("div", { class: "field" },
-        h("label", { for: id }, label), input, hint && h("p", { class: "hint", id: `${id}-hint` }, hint)));
-    const dialog = openDialog({
+    const input = h("input", { id, value, required: true, maxlength: maxLength, "aria-describedby": hint && `${id}-hint` });
+    formDialog({
       title,
-      body: form,
-      actions: [
-        h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, t("core.cancel")),
-        h("button", { type: "submit", class: "button primary", form: `${id}-form` }, confirm),
-      ],
+      fields: h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { class: "hint", id: `${id}-hint` }, hint)),
+      confirm,
+      onSubmit: (dialog) => {
+        given = input.value;
+        dialog.close("yes");
+      },
       onClose: () => resolve(given),
     });
     input.focus();

@@ -10,12 +10,12 @@ const TALLEST = 8_000_000;
 
 /**
  * A list of `count` rows, each `rowHeight` pixels high; `render(index)` gives a row's element. The element scrolls and
- * needs a height, by `height` (any CSS length) or by its class.
+ * needs a height.
  */
-export function virtualList({ count, rowHeight, render, label = null, height = null, role = "list" }) {
+export function virtualList({ count, rowHeight, render, label }) {
   const rows = new Map();
   const space = h("div", { class: "virtual-space", role: "presentation" });
-  const element = h("div", { class: "virtual", role, tabindex: "0", "aria-label": label, style: height ? { height } : null }, space);
+  const element = h("div", { class: "virtual", role: "list", tabindex: "0", "aria-label": label }, space);
 
   const size = () => space.style.setProperty("height", `${Math.min(TALLEST, count * rowHeight)}px`);
   const draw = () => {
@@ -34,7 +34,7 @@ export function virtualList({ count, rowHeight, render, label = null, height = n
       row.classList.add("virtual-row");
       row.style.setProperty("top", `${index * rowHeight}px`);
       row.style.setProperty("height", `${rowHeight}px`);
-      if (role === "list") row.setAttribute("role", "listitem");
+      row.setAttribute("role", "listitem");
       row.setAttribute("aria-setsize", count);
       row.setAttribute("aria-posinset", index + 1);
       const after = [...rows.keys()].filter((i) => i > index).sort((a, b) => a - b)[0];
@@ -42,21 +42,18 @@ export function virtualList({ count, rowHeight, render, label = null, height = n
       rows.set(index, row);
     }
   };
-  const refresh = () => {
-    for (const row of rows.values()) row.remove();
-    rows.clear();
-    size();
-    draw();
-  };
   element.addEventListener("scroll", throttleFrame(draw), { passive: true });
   new ResizeObserver(throttleFrame(draw)).observe(element);
   size();
   return {
     element,
-    refresh,
+    /** Makes all rows anew. */
     setCount(n) {
       count = n;
-      refresh();
+      for (const row of rows.values()) row.remove();
+      rows.clear();
+      size();
+      draw();
     },
     scrollTo(index) {
       element.scrollTop = Math.max(0, index * rowHeight - element.clientHeight / 2);

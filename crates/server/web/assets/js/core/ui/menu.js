@@ -43,7 +43,7 @@ export function menu(button, items) {
     const all = entries();
     (last ? all.at(-1) : all[0])?.focus({ preventScroll: true });
   };
-  const entries = () => [...element.querySelectorAll("button:not(:disabled)")];
+  const entries = () => [...element.querySelectorAll("button")];
   const keys = (event) => {
     const all = entries();
     const at = all.indexOf(document.activeElement);
@@ -75,22 +75,10 @@ export function menu(button, items) {
 }
 
 function entry(item, close) {
-  const choice = item.checked !== undefined;
   const run = () => {
     close();
     item.run();
   };
-  return h("button",
-    {
-      type: "button",
-      role: choice ? "menuitemradio" : "menuitem",
-      "aria-checked": choice ? String(Boolean(item.checked)) : null,
-      tabindex: "-1",
-      class: item.danger ? "danger" : null,
-      disabled: Boolean(item.disabled),
-      lang: item.lang,
-      onClick: run,
-    },
-    choice ? icon(item.checked ? "check" : "blank", 16) : item.icon && icon(item.icon, 16),
-    item.label);
+  return h("button", { type: "button", role: "menuitem", tabindex: "-1", class: item.danger && "danger", onClick: run },
+    item.icon && icon(item.icon, 16), item.label);
 }

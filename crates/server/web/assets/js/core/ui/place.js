@@ -4,13 +4,12 @@ const GAP = 6;
 const EDGE = 8;
 
 /** Puts `floating` (position: fixed) below or above `anchor`, where there is room. */
-export function place(floating, anchor, side = "bottom") {
+export function place(floating, anchor) {
   const box = anchor.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = floating;
   const below = box.bottom + GAP;
   const above = box.top - GAP - height;
-  const fitsBelow = below + height <= innerHeight - EDGE;
-  const top = (side === "bottom" ? fitsBelow || above < EDGE : above < EDGE) ? below : above;
+  const top = below + height <= innerHeight - EDGE || above < EDGE ? below : above;
   const left = Math.min(Math.max(EDGE, box.left), Math.max(EDGE, innerWidth - width - EDGE));
   floating.style.setProperty("top", `${Math.max(EDGE, Math.min(top, innerHeight - height - EDGE))}px`);
   floating.style.setProperty("left", `${left}px`);

@@ -9,8 +9,11 @@ const HIDE_MS = 180;
 
 let open = null;
 
-/** Shows `content` (a node, or a function that gives one at each showing) while `anchor` is pointed at or has the focus. */
-export function popover(anchor, content, { side = "bottom" } = {}) {
+/**
+ * Shows `content` (a node, or a function that gives one at each showing) while `anchor` is pointed at or has the focus.
+ * Returns what takes it away.
+ */
+export function popover(anchor, content) {
   let element = null;
   let timer = null;
   const id = uid("popover");
@@ -42,7 +45,7 @@ export function popover(anchor, content, { side = "bottom" } = {}) {
     element = h("div", { class: "popover", role: "tooltip", id, onPointerenter: () => clearTimeout(timer), onPointerleave: later }, inner);
     layerOf(anchor).append(element);
     anchor.setAttribute("aria-describedby", id);
-    place(element, anchor, side);
+    place(element, anchor);
     document.addEventListener("keydown", escape, true);
     addEventListener("scroll", away, true);
   };
@@ -57,11 +60,8 @@ export function popover(anchor, content, { side = "bottom" } = {}) {
   };
   const listeners = { pointerenter: soon, pointerleave: later, focus: show, blur: hide };
   for (const [name, listener] of Object.entries(listeners)) anchor.addEventListener(name, listener);
-  return {
-    hide,
-    destroy() {
-      hide();
-      for (const [name, listener] of Object.entries(listeners)) anchor.removeEventListener(name, listener);
-    },
+  return () => {
+    hide();
+    for (const [name, listener] of Object.entries(listeners)) anchor.removeEventListener(name, listener);
   };
 }

@@ -1,18 +1,21 @@
 // What a page shows where there is nothing yet, nothing at all, or where something failed.
 
 import { h } from "../dom.js";
-import { t } from "../i18n.js";
+import { has, t } from "../i18n.js";
 import { icon } from "../icons.js";
 
-/** Failures that are said in the page's language; of others the server's own words say more. */
-const USUAL = new Set(["timeout", "shutting_down", "model_unavailable", "vectors_unavailable", "internal"]);
+/** The words for a failure: the page's own for its code, those of all pages, or what holds for any. */
+function wordsOf({ status, code, requestId: id }) {
+  const any = status >= 400 && status < 500 ? "invalid" : "other";
+  const name = code === "internal" && !id ? "fault" : code;
+  return t([`${document.documentElement.dataset.page}.error.${name}`, `core.error.${name}`].find(has) ?? `core.error.${any}`, { id });
+}
 
-/** What failed, in words. */
+/** What failed, as children of a node: in the page's language, with the server's own words where ours end in a colon. */
 export function errorWords(error) {
-  const { status, code, message, requestId: id } = error ?? {};
-  if (status === 0) return t(code === "offline" ? "core.offline" : "core.brokenOff");
-  if (!USUAL.has(code) || (code === "internal" && !id)) return message || t("core.failed");
-  return t(`core.error.${code}`, { id });
+  if (!error?.code) return [error?.message || t("core.failed")];
+  const words = wordsOf(error);
+  return /[:：]$/.test(words) ? [words, " ", h("span", { lang: "en" }, error.message)] : [words];
 }
 
 /** Where there is nothing: a picture, what is missing, and the next step. */

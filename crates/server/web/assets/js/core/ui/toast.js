@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { copyText } from "../format.js";
 import { t } from "../i18n.js";
-import { iconButton } from "../icons.js";
+import { icon, iconButton } from "../icons.js";
 import { errorWords } from "./states.js";
 
 /** Most messages at once; older ones make room. */
@@ -63,6 +63,12 @@ export async function copied(text, words = t("core.copied")) {
   toast(done ? words : t("core.copyFailed"), { kind: done ? "good" : "bad" });
   return done;
 }
+
+/** A button that copies a text, which may be a function that gives it; `failed()` runs where the browser refuses. */
+export const copyButton = (text, kind = "small quiet", failed = null) =>
+  h("button", { type: "button", class: ["button", kind], onClick: async () => {
+    if (!(await copied(typeof text === "function" ? text() : text))) failed?.();
+  } }, icon("copy", 16), t("core.copy"));
 
 /** Says a text to screen readers without showing it. */
 export function announce(text) {
