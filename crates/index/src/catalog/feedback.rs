@@ -1,6 +1,6 @@
 //! What people said of answers.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 use super::types::{Feedback, FeedbackChange, NewFeedback, Rating};
 use super::{Catalog, rows};
@@ -80,36 +80,57 @@ impl Catalog {
     /// Feedback, newest first.
     pub fn feedback(&self, limit: usize) -> Result<Vec<Feedback>> {
         self.read(|tx| {
-            let mut statement = tx.prepare_cached(
-                "SELECT id, caller, created_at, question, answer, rating, reason, better_answer, citations
-                 FROM feedback ORDER BY n DESC LIMIT ?1",
-            )?;
+            let sql = format!("SELECT {COLUMNS} FROM feedback ORDER BY n DESC LIMIT ?1");
+            let mut statement = tx.prepare_cached(&sql)?;
             let mut found = statement.query([rows::signed(limit as u64)])?;
             let mut out = Vec::new();
             while let Some(row) = found.next()? {
-                let rating: String = row.get(5)?;
-                let citations: String = row.get(8)?;
-                out.push(Feedback {
-                    id: row.get(0)?,
-                    caller: row.get(1)?,
-                    created_at: rows::time(row.get(2)?)?,
-                    feedback: NewFeedback {
-                        question: row.get(3)?,
-                        answer: row.get(4)?,
-                        rating: match rating.as_str() {
-                            "up" => Rating::Up,
-                            "down" => Rating::Down,
-                            other => return Err(IndexError::Damaged(format!("{other:?} is no rating"))),
-                        },
-                        reason: row.get(6)?,
-                        better_answer: row.get(7)?,
-                        citations: rows::from_json(&citations)?,
-                    },
-                });
+                out.push(given(row)?);
             }
             Ok(out)
         })
     }
+
+    /// What `caller` said last of each of these questions and answers.
+    pub fn feedback_on(&self, caller: &str, answers: &[(&str, &str)]) -> Result<Vec<Option<Feedback>>> {
+        self.read(|tx| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM feedback WHERE caller = ?1 AND question = ?2 AND answer = ?3
+                 ORDER BY n DESC LIMIT 1"
+            );
+            let mut statement = tx.prepare_cached(&sql)?;
+            let mut last = |(question, answer): &(&str, &str)| {
+                let mut found = statement.query(params![caller, question, answer])?;
+                found.next()?.map(given).transpose()
+            };
+            answers.iter().map(&mut last).collect()
+        })
+    }
+}
+
+/// What [`given`] reads.
+const COLUMNS: &str = "id, caller, created_at, question, answer, rating, reason, better_answer, citations";
+
+fn given(row: &Row<'_>) -> Result<Feedback> {
+    let rating: String = row.get(5)?;
+    let citations: String = row.get(8)?;
+    Ok(Feedback {
+        id: row.get(0)?,
+        caller: row.get(1)?,
+        created_at: rows::time(row.get(2)?)?,
+        feedback: NewFeedback {
+            question: row.get(3)?,
+            answer: row.get(4)?,
+            rating: match rating.as_str() {
+                "up" => Rating::Up,
+                "down" => Rating::Down,
+                other => return Err(IndexError::Damaged(format!("{other:?} is no rating"))),
+            },
+            reason: row.get(6)?,
+            better_answer: row.get(7)?,
+            citations: rows::from_json(&citations)?,
+        },
+    })
 }
 
 fn rating_name(rating: Rating) -> &'static str {

@@ -2,14 +2,25 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use self::steps::{CONVERSATIONS, DELETED, FIRST, FOLDER_ID, RELEASES, SECOND, SESSIONS};
+use self::steps::{
+    CONVERSATIONS, DELETED, FEEDBACK_BY_QUESTION, FIRST, FOLDER_ID, RELEASES, SECOND, SESSIONS,
+};
 use crate::error::{IndexError, Result};
 
 mod steps;
 
 /// Steps from an empty file to the present schema; a step that was released is never edited, a new one is appended.
-const MIGRATIONS: &[&str] =
-    &[FIRST, SECOND, FOLDER_ID, CONVERSATIONS, RELEASES, SESSIONS, DELETED, super::trainings::SCHEMA];
+const MIGRATIONS: &[&str] = &[
+    FIRST,
+    SECOND,
+    FOLDER_ID,
+    CONVERSATIONS,
+    RELEASES,
+    SESSIONS,
+    DELETED,
+    super::trainings::SCHEMA,
+    FEEDBACK_BY_QUESTION,
+];
 
 /// The newest schema version that this program knows.
 pub(super) fn known_version() -> u32 {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lore_core::{Caller, Conversation, ConversationId, ConversationTurn};
-use lore_index::ConversationQuery;
+use lore_index::{ConversationQuery, Feedback, Rating};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -51,7 +51,36 @@ pub struct ConversationDetail {
     #[serde(flatten)]
     pub conversation: Conversation,
     /// Its turns, oldest first.
-    pub history: Vec<ConversationTurn>,
+    pub history: Vec<JudgedTurn>,
+}
+
+/// A turn, and what the caller said of it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JudgedTurn {
+    /// The turn.
+    #[serde(flatten)]
+    pub turn: ConversationTurn,
+    /// The last feedback on this question and answer, where the caller gave any.
+    pub feedback: Option<TurnFeedback>,
+}
+
+/// What the caller said of a turn's answer.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TurnFeedback {
+    /// Identifier, by which it can be changed and taken back.
+    pub id: String,
+    /// Helpful or not.
+    pub rating: Rating,
+    /// Why.
+    pub reason: Option<String>,
+    /// The answer that would have been right.
+    pub better_answer: Option<String>,
+}
+
+impl From<Feedback> for TurnFeedback {
+    fn from(Feedback { id, feedback, .. }: Feedback) -> Self {
+        Self { id, rating: feedback.rating, reason: feedback.reason, better_answer: feedback.better_answer }
+    }
 }
 
 /// A new title.
@@ -93,7 +122,19 @@ pub async fn show(
     Authenticated(caller): Authenticated,
     ConversationPath(id): ConversationPath,
 ) -> Result<Json<ConversationDetail>, ApiError> {
-    read(&state, caller, id).await.map(Json)
+    let owner = caller.id.clone();
+    let (conversation, history) = read(&state, caller, id).await?;
+    let judged = state.catalog(move |catalog| {
+        let answers: Vec<_> =
+            history.iter().map(|turn| (turn.question.as_str(), turn.summary.answer.as_str())).collect();
+        let given = catalog.feedback_on(&owner, &answers)?;
+        let judge = |(turn, feedback): (ConversationTurn, Option<Feedback>)| JudgedTurn {
+            turn,
+            feedback: feedback.map(TurnFeedback::from),
+        };
+        Ok(history.into_iter().zip(given).map(judge).collect())
+    });
+    Ok(Json(ConversationDetail { conversation, history: judged.await? }))
 }
 
 /// Gives a conversation another title.
@@ -142,8 +183,8 @@ pub async fn export(
     Authenticated(caller): Authenticated,
     ConversationPath(id): ConversationPath,
 ) -> Result<Response, ApiError> {
-    let detail = read(&state, caller, id).await?;
-    let text = markdown::of(&detail.conversation, &detail.history);
+    let (conversation, history) = read(&state, caller, id).await?;
+    let text = markdown::of(&conversation, &history);
     let name = format!("attachment; filename=\"conversation-{id}.md\"");
     let headers = [
         (header::CONTENT_TYPE, "text/markdown; charset=utf-8".to_owned()),
@@ -152,11 +193,13 @@ pub async fn export(
     Ok((headers, text).into_response())
 }
 
-async fn read(state: &AppState, caller: Caller, id: ConversationId) -> Result<ConversationDetail, ApiError> {
-    let found =
-        state.catalog(move |catalog| catalog.conversation_turns(&caller.id, id, &caller.access)).await?;
-    let (conversation, history) = found.ok_or_else(missing)?;
-    Ok(ConversationDetail { conversation, history })
+async fn read(
+    state: &AppState,
+    caller: Caller,
+    id: ConversationId,
+) -> Result<(Conversation, Vec<ConversationTurn>), ApiError> {
+    let found = state.catalog(move |catalog| catalog.conversation_turns(&caller.id, id, &caller.access));
+    found.await?.ok_or_else(missing)
 }
 
 fn missing() -> ApiError {

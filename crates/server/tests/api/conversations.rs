@@ -58,6 +58,30 @@ async fn a_conversation_is_begun_gone_on_with_listed_renamed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_turn_says_what_its_reader_said_of_it() {
+    let world = World::with_engine(keyed_options()).await;
+    world.publish("handbook.md", HANDBOOK, &[]).await;
+    let (_, owner) = world.key(&["people"], false);
+    let (_, other) = world.key(&["people"], false);
+    let answer = ask(&world, &owner, json!({"question": QUESTION, "conversation": "new"})).await;
+    let path = format!("/v1/conversations/{}", id_of(&answer));
+    let judged =
+        async || world.get_as(&owner, &path).await.expect(200).json()["history"][0]["feedback"].clone();
+    assert_eq!(judged().await, Value::Null);
+    let said = |rating: &str| json!({"question": QUESTION, "answer": answer["answer"], "rating": rating});
+    world.json_as(&other, "POST", "/v1/feedback", &said("up")).await.expect(201);
+    assert_eq!(judged().await, Value::Null, "that of somebody else");
+    let mut down = said("down");
+    down["better_answer"] = json!("Thirty.");
+    let stored = world.json_as(&owner, "POST", "/v1/feedback", &down).await.expect(201).json();
+    let wanted = json!({"id": stored["id"], "rating": "down", "reason": null, "better_answer": "Thirty."});
+    assert_eq!(judged().await, wanted);
+    let one = format!("/v1/feedback/{}", stored["id"].as_str().unwrap());
+    world.json_as(&owner, "DELETE", &one, &Value::Null).await.expect(204);
+    assert_eq!(judged().await, Value::Null);
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let world = World::with_engine(open_options()).await;
     let both = json!({"question": "x", "conversation": "new", "history": [{"question": "a", "answer": "b"}]});

@@ -355,3 +355,7 @@ CREATE INDEX jobs_to_try_again ON jobs (document) WHERE state = 'failed' AND pay
 -- For lists of documents in another order than that of their names.
 CREATE INDEX documents_by_update ON documents (updated_at, id);
 ";
+
+/// Feedback is found by the question that it was given on.
+pub(super) const FEEDBACK_BY_QUESTION: &str =
+    "CREATE INDEX feedback_by_question ON feedback (caller, question);";

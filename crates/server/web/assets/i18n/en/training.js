@@ -294,6 +294,7 @@ export default {
   "training.p.logging_steps": "Steps between log lines",
   "training.h.logging_steps": "For metrics.jsonl; the curves here have every step.",
   "training.writes": "Answers are written by",
+  "training.writes.none": "No model writes: answers are sentences of the documents.",
   "training.rollback": "Roll back",
   "training.rollback.q": "Go back from {name}?",
   "training.rollback.t": "What was live before writes from then on. Answers that have begun end with the model that they began with.",

@@ -294,6 +294,7 @@ export default {
   "training.p.logging_steps": "日志间隔步数",
   "training.h.logging_steps": "用于 metrics.jsonl；本页曲线包含每一步。",
   "training.writes": "当前回答模型：",
+  "training.writes.none": "当前没有生成模型：回答直接摘自文档。",
   "training.rollback": "回滚",
   "training.rollback.q": "从 {name} 回滚？",
   "training.rollback.t": "之前在用的模型将重新上线；已经开始的回答仍由原模型完成。",

@@ -1,6 +1,6 @@
 // One question and its answer on the page: while it is written, when it is done, and as it was kept.
 //
-//   const turn = new Turn(question, page)    page.follow() runs where it grew
+//   const turn = new Turn(question, page)    page.follow(turn) runs where it grew
 //   turn.event(event, data)                  what the stream sends
 //   turn.stopped()  turn.failed(error)       other ends
 //   turn.restore(saved)                      a turn of a kept conversation
@@ -42,7 +42,7 @@ export class Turn {
     this.element = h("article", { class: "turn", dataset: { state: this.state }, "aria-label": question },
       h("div", { class: "question-row" }, this.heading, edit),
       h("div", { class: "answer" }, this.status, this.text, this.notes, this.foot));
-    this.stream = new StreamText(this.text, () => page.follow());
+    this.stream = new StreamText(this.text, () => page.follow(this));
     /** The citations so far. */
     this.seen = [];
     /** Whether the marks are those of the whole answer. */
@@ -60,8 +60,9 @@ export class Turn {
   }
 
   /** A turn that was kept. */
-  restore({ question, withdrawn, summary, sources }) {
+  restore({ question, withdrawn, summary, sources, feedback }) {
     this.question = question;
+    this.feedback = feedback;
     this.sources = sources;
     if (withdrawn) {
       this.#state("withdrawn");
@@ -139,7 +140,7 @@ export class Turn {
   #done(summary) {
     this.stream.flush();
     this.#end(summary);
-    announce(t("ask.ready", { answer: shorten(summary.answer, READ_CHARS) }));
+    if (this.element.isConnected) announce(t("ask.ready", { answer: shorten(summary.answer, READ_CHARS) }));
   }
 
   /** Shows a whole answer. */
@@ -154,7 +155,7 @@ export class Turn {
     this.#render();
     replace(this.notes, this.#remarks());
     replace(this.foot, sourceList(this), actions(this), passages(this));
-    this.page.follow();
+    this.page.follow(this);
   }
 
   /** The answer as plain text with its marks, until the server has made HTML of it. */
@@ -164,7 +165,7 @@ export class Turn {
     this.whole = true;
     replace(this.text);
     this.stream = new StreamText(this.text, null);
-    this.stream.append(this.summary.answer);
+    this.stream.append(shown(this.summary));
     for (const { citation, index, number } of this.numbered) this.stream.mark(citation.answer_span.end, citationMark(citation, index, number));
     this.doubts.forEach(({ span }, index) => this.stream.mark(span.end, doubtMark(index)));
     this.stream.flush();
@@ -190,14 +191,14 @@ export class Turn {
     this.text.className = "answer-text prose";
     replace(this.text, fragment);
     this.#cards();
-    this.page.follow();
+    this.page.follow(this);
   }
 
   /** What is to be rendered: the text, and where its marks belong. */
   #markdown() {
     const citations = this.numbered.map(({ citation, number }) => ({ ...citation.answer_span, number }));
     const spans = this.doubts.map(({ span: { start, end } }) => ({ start, end, kind: "unsupported" }));
-    return { text: this.summary.answer, citations, spans };
+    return { text: shown(this.summary), citations, spans };
   }
 
   #cards() {
@@ -243,4 +244,10 @@ export class Turn {
     // Until the whole answer is shown, a doubt's index is that of its citation.
     return this.whole ? this.doubts[doubt]?.citation : this.seen[doubt];
   }
+}
+
+/** The answer as it is shown: the documents that came near stand below it as links, so that its text need not name them. */
+function shown({ answer, answered, nearest }) {
+  const at = answered || nearest.length === 0 ? -1 : answer.indexOf(nearest[0].title || nearest[0].name);
+  return at < 0 ? answer : answer.slice(0, at).replace(/[^.。]*$/, "").trimEnd() || answer;
 }

@@ -27,6 +27,8 @@ export function feedbackButtons(turn, place) {
     for (const [rating, element] of Object.entries(thumbs)) element.setAttribute("aria-pressed", String(turn.feedback?.rating === rating));
   };
 
+  press();
+
   async function rate(rating, element) {
     try {
       if (turn.feedback?.rating === rating) {

@@ -2,11 +2,12 @@
 
 import { api } from "../core/api.js";
 import { $, h, plainClick, replace } from "../core/dom.js";
+import { shorten } from "../core/format.js";
 import { load, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
 import { documentPath } from "../core/paths.js";
 import { stream } from "../core/sse.js";
-import { emptyState, errorState, menu, skeleton } from "../core/ui.js";
+import { emptyState, errorState, menu, skeleton, toast } from "../core/ui.js";
 import { copy } from "./actions.js";
 import { Turn } from "./answer.js";
 import { Composer } from "./composer.js";
@@ -31,9 +32,13 @@ const DRAFT = "lore.ask.draft";
 /** What is open: the conversation's id and title, its turns, and the question that is being answered. */
 const open = { id: null, title: "", turns: [], running: null };
 
+/** Questions that are being answered in conversations that were left, and most of them. */
+const elsewhere = new Set();
+const ELSEWHERE = 4;
+
 const filters = new Filters();
 const composer = new Composer({ onSend: (question) => ask(question), onStop: stop, filters });
-const conversations = new Conversations({ onOpen: show, onDeleted: (id) => id === open.id && begin(), onRenamed: (one) => one.id === open.id && name(one.title) });
+const conversations = new Conversations({ onOpen: show, onDeleted: forget, onRenamed: (one) => one.id === open.id && name(one.title) });
 
 const heading = h("h1", { class: "thread-title" });
 const thread = h("div", { class: "thread" });
@@ -89,7 +94,7 @@ function toEnd() {
 }
 
 const page = {
-  follow: () => atEnd && toEnd(),
+  follow: (turn) => atEnd && open.turns.includes(turn) && toEnd(),
 };
 
 /** The turn that an element belongs to. */
@@ -172,7 +177,8 @@ async function ask(question, { replace: replaces = false } = {}) {
   toEnd();
   atEnd = true;
   const abort = new AbortController();
-  open.running = { turn, abort };
+  const running = { turn, abort, conversation: open.id };
+  open.running = running;
   composer.running(true);
   refreshMe();
   const body = { question, stream: true, conversation: open.id ?? "new", ...(replaces && { replace: true }), ...(filter && { filter }) };
@@ -182,18 +188,32 @@ async function ask(question, { replace: replaces = false } = {}) {
     if (abort.signal.aborted) turn.stopped();
     else turn.failed(error);
     // The sign-in page comes; the question is there again afterwards.
-    if (error.status === 401) composer.fill(question);
+    if (error.status === 401 && open.running === running) composer.fill(question);
   }
-  if (open.running?.turn === turn) {
+  if (elsewhere.delete(running)) away(running);
+  if (open.running === running) {
     open.running = null;
     composer.running(false);
     refreshMe();
   }
 }
 
+/** An answer is there, or has failed, in a conversation that is not looked at. */
+function away({ turn, conversation }) {
+  turn.dispose();
+  conversations.refresh();
+  refreshMe();
+  const to = turn.keptIn ?? conversation;
+  const words = t(turn.kept ? "ask.elsewhere.ready" : "ask.elsewhere.failed", { question: shorten(turn.question, 80) });
+  toast(words, { kind: turn.kept ? "info" : "bad", action: to && { label: t("ask.elsewhere.open"), run: () => show(to) } });
+}
+
 async function read(turn, body, signal) {
   for await (const { event, data } of stream("/v1/ask", body, { signal })) {
-    if (event === "done") turn.kept = Boolean(data.conversation);
+    if (event === "done") {
+      turn.keptIn = data.conversation ?? null;
+      turn.kept = Boolean(data.conversation);
+    }
     if (!turn.event(event, data)) continue;
     if (event === "done" && data.conversation && open.turns.includes(turn)) settle(data.conversation, turn);
     return;
@@ -223,18 +243,33 @@ function name(title) {
   document.title = `${title || t("core.title.ask")} · Lore`;
 }
 
-/** Takes the open conversation off the page. */
+/** Takes the open conversation off the page. What is being answered goes on: the server keeps it. */
 function leave() {
-  stop();
+  const { running } = open;
+  if (running && !running.abort.signal.aborted && elsewhere.size < ELSEWHERE) elsewhere.add(running);
+  else stop();
   open.running = null;
   composer.running(false);
   setEditing(null);
   source.close();
-  for (const turn of open.turns) turn.dispose();
+  for (const turn of open.turns) if (!elsewhere.has(running) || turn !== running.turn) turn.dispose();
   Object.assign(open, { id: null, turns: [] });
   replace(thread);
   moreButton.hidden = true;
   drawer(false);
+}
+
+/** A conversation was deleted. */
+function forget(id) {
+  for (const one of elsewhere) {
+    if (one.conversation !== id) continue;
+    elsewhere.delete(one);
+    one.abort.abort();
+    one.turn.dispose();
+  }
+  if (id !== open.id) return;
+  stop();
+  begin();
 }
 
 /** The box takes the focus, except where that would bring up a keyboard over the page. */
@@ -268,6 +303,12 @@ async function show(id, { push = true } = {}) {
   const mine = ++shows;
   if (push) visit(`/c/${id}`);
   open.id = id;
+  const back = [...elsewhere].find((one) => one.conversation === id);
+  if (back) {
+    elsewhere.delete(back);
+    Object.assign(open, { running: back, turns: [back.turn] });
+    composer.running(true);
+  }
   name(conversations.title(id) ?? "");
   conversations.select(id);
   replace(thread, skeleton(6));
@@ -276,7 +317,10 @@ async function show(id, { push = true } = {}) {
     detail = await api.get(`/v1/conversations/${encodeURIComponent(id)}`);
   } catch (error) {
     if (mine !== shows || open.id !== id) return undefined;
-    if (open.turns.length > 0) return undefined;
+    if (open.turns.length > 0) {
+      replace(thread, open.turns.map((turn) => turn.element));
+      return undefined;
+    }
     open.id = null;
     replace(thread, error.status === 404
       ? emptyState({ icon: "alert", title: t("ask.missing"), text: t("ask.missingWhy") })
@@ -292,6 +336,8 @@ async function show(id, { push = true } = {}) {
     turn.restore(kept);
     return turn;
   });
+  // The one that came back may have been kept meanwhile, or takes the place of the last.
+  if (back && earlier.length > 0 && (back.turn.kept ? earlier.at(-1).question === back.turn.question : back.turn.replaces)) earlier.pop().dispose();
   // What was asked while they came stands behind them.
   open.turns = [...earlier, ...open.turns];
   replace(thread, open.turns.map((turn) => turn.element));

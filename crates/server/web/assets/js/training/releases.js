@@ -23,9 +23,10 @@ export function releasesView(chosen, note) {
   const load = async () => {
     try {
       const { releases, model } = await api.get("/v1/releases");
+      const writes = (model ?? "extractive") !== "extractive";
       const live = releases.find((one) => one.state === "live");
       replace(line, h("div", { class: "toolbar" },
-        h("span", {}, t("training.writes"), " ", h("strong", {}, modelName(model ?? "extractive"))),
+        h("span", {}, writes ? [t("training.writes"), " ", h("strong", {}, modelName(model))] : t("training.writes.none")),
         live && button(t("training.rollback"), (event) => rollback(event.currentTarget, live, load), { name: "undo", kind: "small" })));
       if (releases.length === 0) {
         replace(list, emptyState({ icon: "chart", title: t("training.releases.none"), text: t("training.releases.none.t") }));
