@@ -315,6 +315,7 @@ export default {
   "training.verdict": "Verdict",
   "training.passed": "passed",
   "training.rejected": "not passed",
+  "training.extraction": "quotes without a model",
   "training.against": "against {name}",
   "training.unproven": "It was not evaluated yet.",
   "training.origin": "Where it comes from",

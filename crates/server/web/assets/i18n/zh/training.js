@@ -315,6 +315,7 @@ export default {
   "training.verdict": "评测结论",
   "training.passed": "通过",
   "training.rejected": "未通过",
+  "training.extraction": "不用模型、直接摘录原文",
   "training.against": "对比 {name}",
   "training.unproven": "尚未评测。",
   "training.origin": "来源",

@@ -2,7 +2,7 @@
 
 import { h, replace } from "../core/dom.js";
 import { number, percent, t } from "../core/i18n.js";
-import { button } from "./parts.js";
+import { button, sideName } from "./parts.js";
 
 const PAGE = 25;
 const LESS_IS_BETTER = new Set(["false_refusals"]);
@@ -12,7 +12,7 @@ export function gateView(report) {
   return h("section", { class: "card" },
     h("h3", {}, t("training.gate")),
     report.gate && [
-      h("p", { class: "dim" }, t("training.gate.t", { candidate: report.gate.candidate, incumbent: report.gate.incumbent, n: number(report.gate.questions) }), report.dataset && ` · ${report.dataset}`),
+      h("p", { class: "dim" }, t("training.gate.t", { candidate: report.gate.candidate, incumbent: sideName(report.gate.incumbent), n: number(report.gate.questions) }), report.dataset && ` · ${report.dataset}`),
       metrics(report.gate),
     ],
     report.questions?.length > 0 ? questions(report.questions) : report.gate && lists(report.gate));

@@ -17,6 +17,9 @@ export function stateBadge(training) {
   return h("span", { class: ["badge", KINDS[state]] }, words);
 }
 
+/** A side of the gate: a model or a release, or that sentences are quoted without one. */
+export const sideName = (name) => (name === "extractive" ? t("training.extraction") : name);
+
 /** How a release stands. */
 export const releaseBadge = (state) => h("span", { class: ["badge", RELEASES[state]] }, t(`training.release.${state}`));
 

@@ -6,7 +6,7 @@ import { ago, bytes, dateTime, modelName, number, t } from "../core/i18n.js";
 import { busy, confirmDialog, emptyState, errorState, promptDialog, report, skeleton, toast } from "../core/ui.js";
 import { gateView } from "./gate.js";
 import { lineageView } from "./lineage.js";
-import { button, facts, releaseBadge } from "./parts.js";
+import { button, facts, releaseBadge, sideName } from "./parts.js";
 
 /** What it learned that is gone from here; documents that never were here are another matter. */
 const forgotten = (release) => release.gone.filter((one) => one.state !== "never_here");
@@ -88,7 +88,7 @@ function detailOf(release, learned, reload) {
     h("section", { class: "card" },
       h("h3", {}, t("training.verdict")),
       verdict ? [
-        h("p", {}, h("span", { class: ["badge", passed ? "good" : "bad"] }, passed ? t("training.passed") : t("training.rejected")), " ", t("training.against", { name: verdict.against }), " · ", dateTime(verdict.at)),
+        h("p", {}, h("span", { class: ["badge", passed ? "good" : "bad"] }, passed ? t("training.passed") : t("training.rejected")), " ", t("training.against", { name: sideName(verdict.against) }), " · ", dateTime(verdict.at)),
         h("ul", {}, verdict.reasons.map((reason) => h("li", {}, reason))),
       ] : h("p", { class: "dim" }, t("training.unproven"), " ", h("code", {}, `lore releases evaluate ${label(release)} --dataset FILE`))),
     release.report && gateView(release.report),
