@@ -86,7 +86,7 @@ pub fn fails_and_tries_again(world: &World) {
     upload(browser, &path, "failed");
     assert!(!browser.text(".up-row.failed .up-why").is_empty());
     browser.fill(".doc-filter select", "failed");
-    browser.until("document.querySelectorAll('.doc-row').length === 1");
+    browser.counts(".doc-row", 1);
     browser.click(".doc-link", "broken");
     browser.see(".doc-open .notice.bad", "could not be read");
     browser.click(".doc-open .notice.bad button", "Try again");
@@ -111,7 +111,7 @@ pub fn versions_and_tags(world: &World) {
     browser.see(".doc-row", "Parking");
     upload(browser, &path, "done");
     search(browser, "parking");
-    browser.until("document.querySelectorAll('.doc-row').length === 1");
+    browser.counts(".doc-row", 1);
     browser.click(".doc-link", "Parking");
     browser.click("[role=tab]", "Versions (2)");
     browser.click(".kept-version button", "What changed since 1");
@@ -124,8 +124,8 @@ pub fn versions_and_tags(world: &World) {
     browser.click("[role=tab]", "Details");
     browser.click(".tab-panel button", "Edit groups");
     browser.click("dialog button", "Add a tag");
-    browser.type_into(".tag-key", "", "site");
-    browser.type_into(".tag-value", "", "north");
+    browser.type_into(".tag-key", "site");
+    browser.type_into(".tag-value", "north");
     browser.click("dialog button", "Save");
     browser.see(".toast", "Saved");
     browser.click(".tab-panel .doc-tag", "site=north");

@@ -21,8 +21,12 @@ mod house;
 mod keys;
 mod search;
 mod stubs;
+#[path = "../e2e/tiny.rs"]
+#[allow(dead_code, reason = "a part of what other tests use")]
+mod tiny;
 mod training;
 mod world;
+mod written;
 
 use world::World;
 
@@ -71,14 +75,18 @@ fn every_page_is_whole_and_nothing_foreign_runs() {
     world.end();
 }
 
-/// A server that asks for keys.
+/// A server that asks for keys, with a language model that writes.
 #[test]
 fn keys_let_people_in_and_out() {
-    let settings = "generator: none\nhttp: {require_keys: true}\n";
-    let Some(world) = World::new("keys_let_people_in_and_out", "keys", settings, corpus::company) else {
-        return;
+    let settings = "generator: {model: ./tiny-llama, kv_bytes: 67108864}\nanswer: {generate: {max_tokens: 4000}}\n\
+        http: {require_keys: true}\n";
+    let fill = |house: &house::House| {
+        corpus::company(house);
+        tiny::llama(&house.docs().join(".."));
     };
+    let Some(world) = World::new("keys_let_people_in_and_out", "keys", settings, fill) else { return };
     world.go("keys", keys::made_used_revoked);
+    world.go("a writing model", written::writes_until_it_is_stopped);
     world.go("settings", keys::settings);
     world.go("accessibility", accessible::sign_in);
     world.end();
@@ -90,6 +98,7 @@ fn a_training_becomes_a_release_and_goes_back() {
     let settings = "generator: {model: lore-nano, kv_bytes: 67108864}\ngate: {min_questions: 2}\n";
     let name = "a_training_becomes_a_release_and_goes_back";
     let Some(world) = World::new(name, "training", settings, corpus::school) else { return };
+    world.go("a pointing model", written::points);
     world.go("training", training::to_release_and_back);
     world.go("accessibility", accessible::training);
     world.end();
