@@ -234,6 +234,36 @@ impl Browser {
         self.run(async |_| element.text().await).unwrap()
     }
 
+    /// Looks at the window that was opened last, and closes it.
+    pub fn in_new_window<T>(&self, look: impl FnOnce(&Self) -> T) -> T {
+        let windows = || self.run(async |client| client.windows().await).unwrap();
+        let own = self.run(async |client| client.window().await).unwrap();
+        let new = self.come(PATIENCE, "a new window", || windows().into_iter().find(|window| *window != own));
+        self.run(async |client| client.switch_to_window(new).await).unwrap();
+        let seen = look(self);
+        self.run(async |client| client.close_window().await).unwrap();
+        self.run(async |client| client.switch_to_window(own).await).unwrap();
+        seen
+    }
+
+    /// Drops files and folders on an element, as a file manager does; `over` runs while they hang over it.
+    pub fn drop_files(&self, css: &str, files: &[PathBuf], over: impl FnOnce(&Self)) {
+        self.see(css, "");
+        let script = "const box = document.querySelector(arguments[0]).getBoundingClientRect();
+            return [box.left + box.width / 2, box.top + Math.min(box.height, innerHeight - box.top) / 2]";
+        let place = self.js_with(script, vec![json!(css)]);
+        let files: Vec<PathBuf> = files.iter().map(|file| file.canonicalize().unwrap()).collect();
+        let drag = |kind: &str| {
+            let data = json!({"items": [], "files": files, "dragOperationsMask": 1});
+            let event = json!({"type": kind, "x": place[0], "y": place[1], "data": data});
+            self.cdp("Input.dispatchDragEvent", event);
+        };
+        drag("dragEnter");
+        drag("dragOver");
+        over(self);
+        drag("drop");
+    }
+
     /// How many such elements there are.
     pub fn count(&self, css: &str) -> u64 {
         let script = "return document.querySelectorAll(arguments[0]).length";

@@ -21,12 +21,14 @@ mod house;
 mod keys;
 mod search;
 mod stubs;
+mod taken;
 #[path = "../e2e/tiny.rs"]
 #[allow(dead_code, reason = "a part of what other tests use")]
 mod tiny;
 mod training;
 mod world;
 mod written;
+mod yaml;
 
 use world::World;
 
@@ -41,10 +43,13 @@ fn people_ask_read_and_keep_documents() {
     world.go("a question, its answer and its source", ask::streams_cites_and_opens);
     world.go("a follow-up, feedback, again", ask::goes_on_and_judges);
     world.go("conversations", ask::conversations);
+    world.go("the clipboard, an export, an original", taken::copies_exports_and_opens);
     world.go("nothing found, filters", ask::finds_nothing_and_filters);
     world.go("stop, doubts", ask::stops_and_doubts);
     world.go("by keyboard alone", ask::by_keyboard);
     world.go("an upload answers", documents::uploads_and_asks);
+    world.go("a folder is dropped", documents::drops_a_folder);
+    world.go("uploads are cancelled", documents::cancels);
     world.go("a failed file", documents::fails_and_tries_again);
     world.go("versions, tags", documents::versions_and_tags);
     world.go("delete and undo", documents::deletes_and_undoes);
@@ -99,6 +104,7 @@ fn a_training_becomes_a_release_and_goes_back() {
     let name = "a_training_becomes_a_release_and_goes_back";
     let Some(world) = World::new(name, "training", settings, corpus::school) else { return };
     world.go("a pointing model", written::points);
+    world.go("the YAML and its form", yaml::reads_and_writes);
     world.go("training", training::to_release_and_back);
     world.go("accessibility", accessible::training);
     world.end();

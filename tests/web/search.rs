@@ -1,6 +1,5 @@
 //! The page of the search.
 
-
 use crate::corpus::QUESTION;
 use crate::world::World;
 
