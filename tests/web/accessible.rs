@@ -124,7 +124,6 @@ pub fn pages(world: &World) {
         browser.click(".drawer-button", "");
         browser.see(".conversation", "");
     });
-    world.browser.size(1280, 800);
     walk.end();
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fantoccini::Client;
 use fantoccini::elements::{Element, ElementRef};
 use fantoccini::error::CmdError;
+use fantoccini::key::Key;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -101,20 +102,12 @@ impl Browser {
 
     /// The same where it may take so long.
     pub fn see_within(&self, patience: Duration, css: &str, words: &str) -> Element {
-        let since = Instant::now();
-        loop {
+        self.come(patience, &format!("{css} with `{words}`"), || {
             let found = self.run(async |client| client.execute(FIND, vec![json!(css), json!(words)]).await);
             // In the midst of a navigation there is no page.
-            let found =
-                found.ok().and_then(|value| value.as_object()?.values().next()?.as_str().map(str::to_owned));
-            if let Some(id) = found {
-                return Element::from_element_id(self.client.clone().unwrap(), ElementRef::from(id));
-            }
-            if since.elapsed() > patience {
-                self.fail(&format!("{css} with `{words}` did not come"));
-            }
-            std::thread::park_timeout(LOOK);
-        }
+            let id = found.ok()?.as_object()?.values().next()?.as_str()?.to_owned();
+            Some(Element::from_element_id(self.client.clone().unwrap(), ElementRef::from(id)))
+        })
     }
 
     /// Whether such an element can be seen now.
@@ -129,27 +122,42 @@ impl Browser {
 
     /// Waits until `condition` holds.
     pub fn wait(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
-        let since = Instant::now();
-        while !condition(self) {
-            if since.elapsed() > PATIENCE {
-                self.fail(&format!("{what} did not come"));
-            }
-            std::thread::park_timeout(LOOK);
-        }
+        self.come(PATIENCE, what, || condition(self).then_some(()));
     }
 
     /// Waits until an expression is true; what it is at last.
     pub fn until(&self, expression: &str) -> Value {
         let script = format!("return ({expression}) ?? null");
+        self.come(PATIENCE, expression, || {
+            let value = self.run(async |client| client.execute(&script, Vec::new()).await).ok()?;
+            let nothing = [Value::Null, json!(false), json!(0), json!("")].contains(&value);
+            (!nothing).then_some(value)
+        })
+    }
+
+    /// Waits until there are so many such elements.
+    pub fn counts(&self, css: &str, number: u64) {
+        self.wait(&format!("{number} of {css}"), |browser| browser.count(css) == number);
+    }
+
+    /// Waits until the first element of `css` stands where the window of the box `within` shows it.
+    pub fn in_sight(&self, css: &str, within: &str) {
+        let script = "const [e, b] = [...arguments].map((css) => document.querySelector(css)?.getBoundingClientRect());
+            return Boolean(e && b) && e.top >= b.top - 1 && e.top < b.bottom";
+        self.wait(&format!("{css} in sight"), |browser| {
+            browser.js_with(script, vec![json!(css), json!(within)]) == true
+        });
+    }
+
+    /// Looks again and again until there is something.
+    fn come<T>(&self, patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let since = Instant::now();
         loop {
-            let value =
-                self.run(async |client| client.execute(&script, Vec::new()).await).unwrap_or(Value::Null);
-            if !matches!(value, Value::Null | Value::Bool(false)) && value != json!(0) && value != json!("") {
-                return value;
+            if let Some(found) = look() {
+                return found;
             }
-            if since.elapsed() > PATIENCE {
-                self.fail(&format!("{expression} did not come"));
+            if since.elapsed() > patience {
+                self.fail(&format!("{what} did not come"));
             }
             std::thread::park_timeout(LOOK);
         }
@@ -157,28 +165,27 @@ impl Browser {
 
     /// Clicks as a mouse does, as soon as nothing is in the way.
     pub fn click(&self, css: &str, words: &str) {
-        let since = Instant::now();
-        loop {
+        self.come(PATIENCE, &format!("a click on {css} with `{words}`"), || {
             let element = self.see(css, words);
-            match self.run(async |_| element.click().await) {
-                Ok(()) => return,
-                Err(error) if since.elapsed() > PATIENCE => {
-                    self.fail(&format!("{css} with `{words}` cannot be clicked: {error}"))
-                }
-                // Drawn anew, or moved, or something sticks over it: a person scrolls.
-                Err(_) => {
-                    let script = "arguments[0].scrollIntoView({block: 'center'})";
-                    let element = serde_json::to_value(&element).unwrap();
-                    let _ = self.run(async |client| client.execute(script, vec![element]).await);
-                    std::thread::park_timeout(LOOK);
-                }
+            if self.run(async |_| element.click().await).is_ok() {
+                return Some(());
             }
-        }
+            // Drawn anew, or moved, or something sticks over it: a person scrolls.
+            let script = "arguments[0].scrollIntoView({block: 'center'})";
+            let element = serde_json::to_value(&element).unwrap();
+            let _ = self.run(async |client| client.execute(script, vec![element]).await);
+            None
+        });
+    }
+
+    /// Types into a field and sends it off with the Enter key.
+    pub fn enter(&self, css: &str, text: &str) {
+        self.type_into(css, &format!("{text}{}", Key::Enter));
     }
 
     /// Types into a field, key by key, where something may stand already.
-    pub fn type_into(&self, css: &str, words: &str, text: &str) {
-        let element = self.see(css, words);
+    pub fn type_into(&self, css: &str, text: &str) {
+        let element = self.see(css, "");
         if let Err(error) = self.run(async |_| element.send_keys(text).await) {
             self.fail(&format!("cannot type into {css}: {error}"));
         }
@@ -225,6 +232,36 @@ impl Browser {
     pub fn text(&self, css: &str) -> String {
         let element = self.see(css, "");
         self.run(async |_| element.text().await).unwrap()
+    }
+
+    /// Looks at the window that was opened last, and closes it.
+    pub fn in_new_window<T>(&self, look: impl FnOnce(&Self) -> T) -> T {
+        let windows = || self.run(async |client| client.windows().await).unwrap();
+        let own = self.run(async |client| client.window().await).unwrap();
+        let new = self.come(PATIENCE, "a new window", || windows().into_iter().find(|window| *window != own));
+        self.run(async |client| client.switch_to_window(new).await).unwrap();
+        let seen = look(self);
+        self.run(async |client| client.close_window().await).unwrap();
+        self.run(async |client| client.switch_to_window(own).await).unwrap();
+        seen
+    }
+
+    /// Drops files and folders on an element, as a file manager does; `over` runs while they hang over it.
+    pub fn drop_files(&self, css: &str, files: &[PathBuf], over: impl FnOnce(&Self)) {
+        self.see(css, "");
+        let script = "const box = document.querySelector(arguments[0]).getBoundingClientRect();
+            return [box.left + box.width / 2, box.top + Math.min(box.height, innerHeight - box.top) / 2]";
+        let place = self.js_with(script, vec![json!(css)]);
+        let files: Vec<PathBuf> = files.iter().map(|file| file.canonicalize().unwrap()).collect();
+        let drag = |kind: &str| {
+            let data = json!({"items": [], "files": files, "dragOperationsMask": 1});
+            let event = json!({"type": kind, "x": place[0], "y": place[1], "data": data});
+            self.cdp("Input.dispatchDragEvent", event);
+        };
+        drag("dragEnter");
+        drag("dragOver");
+        over(self);
+        drag("drop");
     }
 
     /// How many such elements there are.

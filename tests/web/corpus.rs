@@ -1,6 +1,6 @@
 //! Documents of the tests.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -18,6 +18,14 @@ const CHINESE: &str = "# 差旅报销\n\n出差结束后十四天内提交报销
 /// A script that tells that it ran.
 const MARK: &str = "window.hacked = 1";
 
+/// A PDF of several pages.
+pub const MANUAL: &str = "fjord-g4-manual.pdf";
+
+/// Where it is.
+pub fn manual() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs-corpus/documents/products").join(MANUAL)
+}
+
 /// A small company: Markdown, Chinese, a PDF with pages, and a text of many pages.
 pub fn company(house: &House) {
     house.write("leave.md", LEAVE);
@@ -31,9 +39,7 @@ pub fn company(house: &House) {
     };
     let long: String = (0..400).map(filler).collect();
     house.write("machines.md", &format!("# Machines\n\n{long}"));
-    let sheet = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs-corpus/documents/products/k110-data-sheet.pdf");
-    std::fs::copy(sheet, house.docs().join("k110-data-sheet.pdf")).unwrap();
+    std::fs::copy(manual(), house.docs().join(MANUAL)).unwrap();
 }
 
 /// What the hostile document answers.

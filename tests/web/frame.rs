@@ -144,8 +144,7 @@ pub fn languages(world: &World) {
     browser.see(".empty.bad p", "这些权重无法使用");
     browser.see(".empty.bad [lang=en]", "bm25_b");
     browser.open("/");
-    browser.type_into(".composer-input", "", "出差结束后几天内提交报销单？");
-    browser.press(fantoccini::key::Key::Enter);
+    browser.enter(".composer-input", "出差结束后几天内提交报销单？");
     browser.see(crate::ask::DONE, "十四天内");
     browser.click("#language", "");
     browser.see(".nav a", "Documents");
@@ -195,5 +194,4 @@ pub fn widths(world: &World) {
             no_wider_than(browser, width.into());
         }
     }
-    browser.size(1280, 800);
 }

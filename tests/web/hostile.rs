@@ -66,7 +66,6 @@ pub fn documents(world: &World) {
     harmless(browser);
     browser.click(".hit .hit-more", "Show all");
     harmless(browser);
-    browser.size(1280, 800);
 }
 
 pub fn model(world: &World) {
@@ -99,5 +98,4 @@ pub fn model(world: &World) {
         "const link = document.querySelector('.answer-text a[href^=https]'); return [link.rel, link.target, link.textContent]",
     );
     assert_eq!(link, json!(["noopener noreferrer nofollow", "_blank", "there"]));
-    browser.size(1280, 800);
 }

@@ -47,8 +47,8 @@ pub fn made_used_revoked(world: &World) {
 
     browser.open("/settings#keys");
     browser.click("button", "New key");
-    browser.type_into("dialog input[name=name]", "", "Reader");
-    browser.type_into("dialog input[name=groups]", "", "people, board");
+    browser.type_into("dialog input[name=name]", "Reader");
+    browser.type_into("dialog input[name=groups]", "people, board");
     browser.click("dialog button[type=submit]", "Make the key");
     browser.see("dialog", "will not be shown again");
     let secret = browser.js("return document.querySelector('dialog .secret').value");
@@ -98,7 +98,7 @@ pub fn settings(world: &World) {
     let browser = &world.browser;
     browser.open("/settings");
     browser.see(".tile", "Questions");
-    browser.until("document.querySelectorAll('.charts svg[role=img]').length === 6");
+    browser.counts(".charts svg[role=img]", 6);
     browser.until("[...document.querySelectorAll('.charts svg[role=img]')].every((svg) => svg.querySelector('title') && svg.querySelector('desc'))");
     browser.click(".chip", "24 h");
     browser.see(".chip[aria-pressed=true]", "24 h");
@@ -109,6 +109,6 @@ pub fn settings(world: &World) {
     browser.see(".facts", "root");
     browser.click("[role=tab]", "Configuration");
     browser.see("pre.configuration", "require_keys: true");
-    browser.type_into("input[type=search]", "", "require_keys");
+    browser.type_into("input[type=search]", "require_keys");
     browser.see("[role=status]", "1 line");
 }

@@ -21,8 +21,14 @@ mod house;
 mod keys;
 mod search;
 mod stubs;
+mod taken;
+#[path = "../e2e/tiny.rs"]
+#[allow(dead_code, reason = "a part of what other tests use")]
+mod tiny;
 mod training;
 mod world;
+mod written;
+mod yaml;
 
 use world::World;
 
@@ -37,10 +43,13 @@ fn people_ask_read_and_keep_documents() {
     world.go("a question, its answer and its source", ask::streams_cites_and_opens);
     world.go("a follow-up, feedback, again", ask::goes_on_and_judges);
     world.go("conversations", ask::conversations);
+    world.go("the clipboard, an export, an original", taken::copies_exports_and_opens);
     world.go("nothing found, filters", ask::finds_nothing_and_filters);
     world.go("stop, doubts", ask::stops_and_doubts);
     world.go("by keyboard alone", ask::by_keyboard);
     world.go("an upload answers", documents::uploads_and_asks);
+    world.go("a folder is dropped", documents::drops_a_folder);
+    world.go("uploads are cancelled", documents::cancels);
     world.go("a failed file", documents::fails_and_tries_again);
     world.go("versions, tags", documents::versions_and_tags);
     world.go("delete and undo", documents::deletes_and_undoes);
@@ -71,14 +80,18 @@ fn every_page_is_whole_and_nothing_foreign_runs() {
     world.end();
 }
 
-/// A server that asks for keys.
+/// A server that asks for keys, with a language model that writes.
 #[test]
 fn keys_let_people_in_and_out() {
-    let settings = "generator: none\nhttp: {require_keys: true}\n";
-    let Some(world) = World::new("keys_let_people_in_and_out", "keys", settings, corpus::company) else {
-        return;
+    let settings = "generator: {model: ./tiny-llama, kv_bytes: 67108864}\nanswer: {generate: {max_tokens: 4000}}\n\
+        http: {require_keys: true}\n";
+    let fill = |house: &house::House| {
+        corpus::company(house);
+        tiny::llama(&house.docs().join(".."));
     };
+    let Some(world) = World::new("keys_let_people_in_and_out", "keys", settings, fill) else { return };
     world.go("keys", keys::made_used_revoked);
+    world.go("a writing model", written::writes_until_it_is_stopped);
     world.go("settings", keys::settings);
     world.go("accessibility", accessible::sign_in);
     world.end();
@@ -90,6 +103,8 @@ fn a_training_becomes_a_release_and_goes_back() {
     let settings = "generator: {model: lore-nano, kv_bytes: 67108864}\ngate: {min_questions: 2}\n";
     let name = "a_training_becomes_a_release_and_goes_back";
     let Some(world) = World::new(name, "training", settings, corpus::school) else { return };
+    world.go("a pointing model", written::points);
+    world.go("the YAML and its form", yaml::reads_and_writes);
     world.go("training", training::to_release_and_back);
     world.go("accessibility", accessible::training);
     world.end();

@@ -1,7 +1,5 @@
 //! The page of the search.
 
-use fantoccini::key::Key;
-
 use crate::corpus::QUESTION;
 use crate::world::World;
 
@@ -9,7 +7,7 @@ pub fn side_by_side(world: &World) {
     let browser = &world.browser;
     browser.open("/search");
     browser.see(".empty", "Why is this a hit");
-    browser.type_into(".bench-query", "", &format!("{QUESTION}{}", Key::Enter));
+    browser.enter(".bench-query", QUESTION);
     browser.see(".hit", "Leave");
     for score in ["Dense", "Lexical", "Fused"] {
         browser.see(".hit .score", score);
@@ -26,7 +24,7 @@ pub fn side_by_side(world: &World) {
     browser.fill(".side-b .weight-number", "0");
     browser.see(".side-b .weights-yaml", "dense_weight: 0");
     browser.until("new URLSearchParams(location.search).get('b')?.includes('\"dense_weight\":0')");
-    browser.until("document.querySelectorAll('.bench-results.two .results').length === 2");
+    browser.counts(".bench-results.two .results", 2);
     let firsts = "[...document.querySelectorAll('.bench-results .results')].map((side) => [...side.querySelectorAll('.score.fused .num')].map((score) => score.textContent).join())";
     browser.until(&format!("(() => {{ const [a, b] = {firsts}; return a !== b; }})()"));
     browser.see(".moved", "");
@@ -45,7 +43,5 @@ pub fn side_by_side(world: &World) {
     browser.open("/search?q=machine%20311%20of%20the%20northern%20hall&mode=lexical");
     browser.click(".hit-name", "Machines");
     browser.see(".doc-open .chunk.found", "Machine 311");
-    let inside = "(() => { const [c, b] = ['.chunk.found', '.doc-content'].map((css) => document.querySelector(css).getBoundingClientRect());
-        return c.top >= b.top - 1 && c.top < b.bottom; })()";
-    browser.until(inside);
+    browser.in_sight(".chunk.found", ".doc-content");
 }

@@ -28,7 +28,7 @@ pub fn to_release_and_back(world: &World) {
     browser.fill(".yaml-text", CONFIG);
     browser.see(".problems", "The configuration is valid");
     browser.see(".dataset", "docs/questions/train.jsonl");
-    browser.until("[...document.querySelectorAll('.dataset input:checked')].length === 1");
+    browser.counts(".dataset input:checked", 1);
     let field = |key: &str| {
         let script = "const [key] = arguments;
             const code = [...document.querySelectorAll('.compose-form label code')].find((code) => code.textContent === key);
@@ -100,7 +100,7 @@ pub fn to_release_and_back(world: &World) {
     if browser.sees(".release-detail button", "Promote by force") {
         browser.click(".release-detail button", "Promote by force");
         browser.see("dialog", "without proof");
-        browser.type_into("dialog input", "", "a test of the page");
+        browser.type_into("dialog input", "a test of the page");
         browser.click("dialog button.primary", "Promote by force");
     } else {
         browser.click(".release-detail button", "Promote");

@@ -73,7 +73,7 @@ export function write(value) {
   if (value instanceof Raw) return value.text;
   if (value === null || value === undefined) return "null";
   if (Array.isArray(value)) return `[${value.map(inList).join(", ")}]`;
-  if (typeof value === "object") return `{${Object.entries(value).map(([k, v]) => `${k}: ${inList(v)}`).join(", ")}}`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([k, v]) => `${inList(k)}: ${inList(v)}`).join(", ")}}`;
   if (typeof value === "number") return digits(value);
   return typeof value === "string" ? word(value) : String(value);
 }
@@ -89,9 +89,12 @@ function digits(number) {
   return /^-?\d+e/.test(text) ? text.replace("e", ".0e") : text;
 }
 
+/** What YAML takes for a number and this does not. */
+const NUMBER = /^[-+]?(\d[\d_]*|0[xob][\da-f_]+|\.(inf|nan))$/i;
+
 function word(text) {
   const plain = /^[\w./~][\w./@ +()-]*$/u.test(text) && !/\s$|\s#|:\s/.test(text);
-  return plain && scalar(text) === text ? text : JSON.stringify(text);
+  return plain && scalar(text) === text && !NUMBER.test(text) ? text : JSON.stringify(text);
 }
 
 /** A line's value without its comment. */
@@ -101,6 +104,7 @@ function bare(text) {
     const c = text[at];
     if (quote) {
       if (c === "\\" && quote === '"') at += 1;
+      else if (c === quote && quote === "'" && text[at + 1] === "'") at += 1;
       else if (c === quote) quote = null;
     } else if ((c === '"' || c === "'") && /^[\s,[{:]*$/.test(text.slice(Math.max(0, at - 1), at))) quote = c;
     else if (c === "#" && (at === 0 || /\s/.test(text[at - 1]))) return text.slice(0, at).trim();
@@ -108,8 +112,8 @@ function bare(text) {
   return text.trim();
 }
 
-/** A line with what is quoted blotted out, so that a # in it is no comment. */
-const strip = (line) => line.replace(/"(?:[^"\\]|\\.)*"|'[^']*'/g, (text) => "x".repeat(text.length));
+/** A line with what is quoted blotted out, so that a # in it is no comment; a quote in the midst of a word is none. */
+const strip = (line) => line.replace(/(?<=^|[\s,[{:])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')/g, (text) => "x".repeat(text.length));
 
 /** Whether brackets are still open. */
 function open(text) {
@@ -121,8 +125,9 @@ function open(text) {
 /** What a plain or quoted word means. */
 function scalar(text) {
   if (/^(|~|null|Null|NULL)$/.test(text)) return null;
-  if (/^(true|True|TRUE)$/.test(text)) return true;
-  if (/^(false|False|FALSE)$/.test(text)) return false;
+  // The words of YAML 1.1, as the trainer reads them.
+  if (/^(true|yes|on|y)$/i.test(text)) return true;
+  if (/^(false|no|off|n)$/i.test(text)) return false;
   if (/^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/.test(text)) return Number(text);
   if (/^".*"$/s.test(text)) {
     try {
@@ -141,7 +146,7 @@ function flow(text) {
   const items = split(inner);
   if (text[0] === "[") return items.map((item) => (/^[[{]/.test(item) ? flow(item) : scalar(item)));
   return Object.fromEntries(items.map((item) => {
-    const colon = item.indexOf(":");
+    const colon = strip(item).search(/^["']/.test(item) ? /:/ : /:(?=\s|$)/);
     const [key, value] = colon < 0 ? [item, ""] : [item.slice(0, colon), item.slice(colon + 1).trim()];
     return [scalar(key.trim()), /^[[{]/.test(value) ? flow(value) : scalar(value)];
   }));
@@ -169,14 +174,17 @@ function split(text) {
 function block(inline, below) {
   const lines = below.map((line) => [line, bare(line)]).filter(([, text]) => text !== "");
   if (inline === "" && lines.length === 0) return null;
-  if (inline === "" && lines.every(([, text]) => /^-(\s|$)/.test(text))) {
+  // What lies deeper, and maps in a list, are no form's matter.
+  const level = new Set(lines.map(([line]) => line.search(/\S/))).size === 1;
+  const item = (text) => /^-(\s+[[{]|$)/.test(text) || (/^-\s+(?!-(\s|$))/.test(text) && !/:(\s|$)/.test(strip(text)));
+  if (inline === "" && level && lines.every(([, text]) => item(text))) {
     return lines.map(([, text]) => {
       const item = text.slice(1).trim();
       return /^[[{]/.test(item) ? flow(item) : scalar(item);
     });
   }
   const pairs = lines.map(([, text]) => /^([^\s:]+)\s*:\s*(.*)$/.exec(text));
-  if (inline === "" && pairs.every(Boolean)) {
+  if (inline === "" && level && pairs.every(Boolean)) {
     return Object.fromEntries(pairs.map(([, key, value]) => [key, /^[[{]/.test(value) ? flow(value) : scalar(value)]));
   }
   return new Raw([inline, ...below].join("\n"));
