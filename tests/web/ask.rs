@@ -131,6 +131,10 @@ pub fn goes_on_and_judges(world: &World) {
     // It can be learned from now.
     let (_, choices) = world.server.send("GET", "/v1/trainings/choices", None, None);
     assert!(choices["datasets"].as_array().unwrap().iter().any(|set| set["kind"] == "feedback"), "{choices}");
+    // A reload knows what was said.
+    browser.see(".conversation a[aria-current=page]", "");
+    browser.reload();
+    browser.see(".turn:last-child button[aria-pressed=true]", "Not helpful");
     browser.click(".turn:last-child button", "Not helpful");
     browser.see(".toast", "Taken back");
 
@@ -259,6 +263,40 @@ pub fn stops_and_doubts(world: &World) {
     browser.js("window.fetch = window.realFetch");
     browser.click(".turn[data-state=failed] button", "Try again");
     browser.see(".turn:last-child.not-found, .turn:last-child[data-state=done]", "");
+}
+
+pub fn goes_on_elsewhere(world: &World) {
+    let browser = &world.browser;
+    let begun = |question: &str| {
+        browser.open("/");
+        ask(browser, question);
+        browser.until("location.pathname.startsWith('/c/') && location.pathname").as_str().unwrap().to_owned()
+    };
+    let (other, mine) = (begun("When does the canteen open?"), begun(QUESTION));
+    let show = |path: &str| browser.click(&format!(".conversation a[href='{path}']"), "");
+    let mut events = vec![("sources", json!({"passages": []}))];
+    events.extend((0..60).map(|n| ("token", json!({"text": format!("word{n} ")}))));
+    let mut done = stubs::done("word0 and all others", &[]);
+    done["conversation"] = json!(mine.strip_prefix("/c/").unwrap());
+    events.push(("done", done));
+    stubs::answer(browser, &events, 80, true);
+    browser.enter(".composer-input", "A slow one?");
+    browser.see(".answer-text", "word3");
+    // Another conversation is looked at meanwhile, where questions can be asked.
+    show(&other);
+    browser.see(DONE, "noon");
+    browser.counts(".turn", 1);
+    browser.see("button", "Send");
+    // It is found again where it was asked, still growing.
+    show(&mine);
+    browser.see(".turn[data-state=writing]", "word9");
+    browser.counts(".turn", 2);
+    browser.see("button", "Stop the answer");
+    show(&other);
+    browser.see(".toast", "The answer to “A slow one?” is ready");
+    browser.click(".toast button", "Open");
+    browser.until(&format!("location.pathname === '{mine}'"));
+    browser.js("window.fetch = window.realFetch");
 }
 
 pub fn by_keyboard(world: &World) {

@@ -226,8 +226,8 @@ pub fn versions_and_tags(world: &World) {
     browser.see(".tab-panel .doc-tag", "site=north");
     entry(browser, "Parking", "Edit groups");
     browser.click("dialog button", "Add a tag");
-    browser.type_into(".tag-row:last-child .tag-key", "", "floor");
-    browser.type_into(".tag-row:last-child .tag-value", "", "two");
+    browser.type_into(".tag-row:last-child .tag-key", "floor");
+    browser.type_into(".tag-row:last-child .tag-value", "two");
     browser.click("dialog button", "Save");
     browser.see(".tab-panel .doc-tag", "floor=two");
     browser.click(".tab-panel .doc-tag", "site=north");

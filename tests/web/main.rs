@@ -46,6 +46,7 @@ fn people_ask_read_and_keep_documents() {
     world.go("the clipboard, an export, an original", taken::copies_exports_and_opens);
     world.go("nothing found, filters", ask::finds_nothing_and_filters);
     world.go("stop, doubts", ask::stops_and_doubts);
+    world.go("an answer goes on elsewhere", ask::goes_on_elsewhere);
     world.go("by keyboard alone", ask::by_keyboard);
     world.go("an upload answers", documents::uploads_and_asks);
     world.go("a folder is dropped", documents::drops_a_folder);
