@@ -256,6 +256,21 @@ pub fn stops_and_doubts(world: &World) {
     browser.see(".answer-remark", "1 statement has no source");
     browser.press(Key::Escape);
 
+    // An answer that nothing supports says so to its end; the nearest documents stand below it.
+    let text = "You get 45 days. The Leave policy adds five.\n\nThe documents do not support this answer. \
+        The nearest are: Leave; Canteen.";
+    let mut done = stubs::done(text, &[]);
+    done["answered"] = json!(false);
+    done["nearest"] = json!(["Leave", "Canteen"].map(
+        |title| json!({"document": "none", "name": title.to_lowercase(), "title": title, "score": 0.5})
+    ));
+    stubs::answer(browser, &[token(text), ("done", done)], 5, true);
+    browser.enter(".composer-input", "How many days do I get?");
+    browser.see(".turn:last-child.not-found .nearest", "Canteen");
+    browser.see(".turn:last-child .answer-text.prose", "adds five");
+    browser.see(".turn:last-child .answer-text.prose", "do not support this answer.");
+    assert!(!browser.sees(".turn:last-child .answer-text", "The nearest are"), "they are named twice");
+
     // A connection that breaks off is told, and the question is asked again.
     stubs::answer(browser, &[token("Half of ")], 5, true);
     browser.enter(".composer-input", "Half?");
@@ -279,6 +294,7 @@ pub fn goes_on_elsewhere(world: &World) {
     let mut done = stubs::done("word0 and all others", &[]);
     done["conversation"] = json!(mine.strip_prefix("/c/").unwrap());
     events.push(("done", done));
+    browser.js("window.held = true");
     stubs::answer(browser, &events, 80, true);
     browser.enter(".composer-input", "A slow one?");
     browser.see(".answer-text", "word3");
@@ -293,6 +309,7 @@ pub fn goes_on_elsewhere(world: &World) {
     browser.counts(".turn", 2);
     browser.see("button", "Stop the answer");
     show(&other);
+    browser.js("window.held = false");
     browser.see(".toast", "The answer to “A slow one?” is ready");
     browser.click(".toast button", "Open");
     browser.until(&format!("location.pathname === '{mine}'"));

@@ -84,7 +84,7 @@ fn every_page_is_whole_and_nothing_foreign_runs() {
 /// A server that asks for keys, with a language model that writes.
 #[test]
 fn keys_let_people_in_and_out() {
-    let settings = "generator: {model: ./tiny-llama, kv_bytes: 67108864}\nanswer: {generate: {max_tokens: 4000}}\n\
+    let settings = "generator: {model: ./tiny-llama, kv_bytes: 67108864}\nanswer: {generate: {max_tokens: 7000}}\n\
         http: {require_keys: true}\n";
     let fill = |house: &house::House| {
         corpus::company(house);

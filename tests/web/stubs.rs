@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 
-/// Events that come one after the other with `ms` milliseconds between them; without `end` the stream stays open.
+/// Events that come one after the other with `ms` milliseconds between them, the last not while `window.held` is true;
+/// without `end` the stream stays open.
 pub fn answer(browser: &Browser, events: &[(&str, Value)], ms: u64, end: bool) {
     let script = "const [events, ms, end] = arguments;
         window.realFetch ??= window.fetch;
@@ -16,6 +17,7 @@ pub fn answer(browser: &Browser, events: &[(&str, Value)], ms: u64, end: bool) {
               options.signal?.addEventListener('abort', () => controller.error(new DOMException('stopped', 'AbortError')));
               for (const [event, data] of events) {
                 if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+                while (event === 'done' && window.held) await new Promise((resolve) => setTimeout(resolve, 20));
                 if (options.signal?.aborted) return;
                 controller.enqueue(encoder.encode(`event: ${event}\\ndata: ${JSON.stringify(data)}\\n\\n`));
               }

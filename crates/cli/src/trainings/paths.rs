@@ -62,7 +62,7 @@ impl Roots {
             let folders: Vec<String> =
                 self.folders().iter().map(|folder| folder.display().to_string()).collect();
             Err(format!(
-                "{key} names {named}, which a training over HTTP may not read; name something in {}, none of it hidden",
+                "{key} names {named}, which a training over HTTP may not read; name something in {}, nothing hidden and no YAML",
                 folders.join(", ")
             ))
         };
@@ -75,7 +75,8 @@ impl Roots {
             return if first.is_some_and(|first| OF_DATA.contains(&first)) { Ok(()) } else { refuse() };
         }
         match whole.strip_prefix(&self.base) {
-            Ok(inner) if self.is_bounded() && !hidden(inner) => Ok(()),
+            // Settings hold secrets, and what a training reads is shown as examples.
+            Ok(inner) if self.is_bounded() && !hidden(inner) && !is_yaml(inner) => Ok(()),
             _ => refuse(),
         }
     }
@@ -131,6 +132,11 @@ fn hidden(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
 }
 
+fn is_yaml(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)))
+}
+
 /// Whether a name is written as a path.
 fn is_path(name: &str) -> bool {
     name.starts_with(['/', '.', '~']) || Path::new(name).components().any(|part| part == Component::ParentDir)
@@ -172,6 +178,8 @@ mod tests {
         }
         std::fs::write(place.path().join("secret"), "").unwrap();
         std::os::unix::fs::symlink(place.path().join("secret"), base.join("docs/link")).unwrap();
+        std::fs::write(base.join("lore.yaml"), "").unwrap();
+        std::os::unix::fs::symlink(base.join("lore.yaml"), base.join("docs/template.jinja")).unwrap();
         let roots = Roots::new(&base, &data);
         let allowed = |path: &str| roots.check("dataset", Path::new(path)).is_ok();
         for path in
@@ -183,6 +191,9 @@ mod tests {
             "/etc/passwd",
             "../secret",
             "docs/link",
+            "lore.yaml",
+            "docs/lore.YML",
+            "docs/template.jinja",
             "docs/none/../../../secret",
             ".ssh/id",
             "~/x",

@@ -49,7 +49,7 @@ export default {
   "core.error.fault": "Something went wrong in the server. Its log has the cause.",
   "core.error.disk_full": "The server's disk is full. Nothing was stored.",
   "core.error.busy": "The data is in use by another process. Try again in a moment.",
-  "core.error.overloaded": "Too much waits already:",
+  "core.error.overloaded": "This cannot be taken just now:",
   "core.error.unauthorized": "You are not signed in.",
   "core.error.forbidden": "You may not do this:",
   "core.error.not_found": "This is not there, or not any more:",

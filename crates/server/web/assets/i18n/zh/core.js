@@ -48,7 +48,7 @@ export default {
   "core.error.fault": "服务器内部出错，原因见服务器日志。",
   "core.error.disk_full": "服务器磁盘已满，未保存任何内容。",
   "core.error.busy": "数据正被另一进程占用，请稍后再试。",
-  "core.error.overloaded": "等待处理的请求过多：",
+  "core.error.overloaded": "暂时无法处理：",
   "core.error.unauthorized": "您尚未登录。",
   "core.error.forbidden": "您无权执行此操作：",
   "core.error.not_found": "内容不存在或已被移除：",

@@ -31,6 +31,8 @@ export class Turn {
     this.summary = null;
     this.sources = [];
     this.feedback = null;
+    /** The answer whose place it takes, and what was said of that. */
+    this.before = null;
     this.popovers = [];
     this.abort = new AbortController();
     this.status = h("p", { class: "answer-status" }, h("span", { class: "spinner", "aria-hidden": "true" }), h("span", {}, t("ask.status.searching")));
@@ -146,6 +148,8 @@ export class Turn {
   /** Shows a whole answer. */
   #end(summary) {
     this.summary = summary;
+    // What was said of the answer before holds for the same words.
+    if (this.before?.answer === summary.answer) this.feedback = this.before.feedback;
     this.numbered = numbered(summary.citations);
     this.doubts = doubts(summary);
     this.status.remove();
@@ -246,8 +250,10 @@ export class Turn {
   }
 }
 
-/** The answer as it is shown: the documents that came near stand below it as links, so that its text need not name them. */
+/** The answer as it is shown: the documents that came near stand below it as links, so that its end need not name them. */
 function shown({ answer, answered, nearest }) {
-  const at = answered || nearest.length === 0 ? -1 : answer.indexOf(nearest[0].title || nearest[0].name);
-  return at < 0 ? answer : answer.slice(0, at).replace(/[^.。]*$/, "").trimEnd() || answer;
+  if (answered || nearest.length === 0) return answer;
+  const titles = nearest.map((one) => one.title || one.name);
+  const end = ["; ", "；"].flatMap((between) => [".", "。"].map((dot) => titles.join(between) + dot)).find((end) => answer.endsWith(end));
+  return end ? answer.slice(0, -end.length).replace(/[^.。]*$/, "").trimEnd() || answer : answer;
 }

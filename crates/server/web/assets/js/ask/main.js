@@ -135,7 +135,7 @@ function again(turn, question) {
   if (open.running) return;
   const replaces = kept(turn) && turn === open.turns.at(-1);
   drop(turn);
-  ask(question, { replace: replaces });
+  ask(question, { replace: replaces, before: turn.summary && { answer: turn.summary.answer, feedback: turn.feedback } });
 }
 
 const retry = (turn) => again(turn, turn.question);
@@ -158,7 +158,7 @@ function edit(turn) {
   composer.fill(turn.question);
 }
 
-async function ask(question, { replace: replaces = false } = {}) {
+async function ask(question, { replace: replaces = false, before = null } = {}) {
   if (open.running) return;
   const edited = editing;
   setEditing(null);
@@ -168,7 +168,7 @@ async function ask(question, { replace: replaces = false } = {}) {
   }
   if (open.turns.length === 0) replace(thread);
   const turn = new Turn(question, page);
-  turn.replaces = replaces;
+  Object.assign(turn, { replaces, before });
   filters.toggle(false);
   const filter = filters.value();
   turn.filtered = filter !== null;
@@ -203,9 +203,15 @@ function away({ turn, conversation }) {
   turn.dispose();
   conversations.refresh();
   refreshMe();
-  const to = turn.keptIn ?? conversation;
-  const words = t(turn.kept ? "ask.elsewhere.ready" : "ask.elsewhere.failed", { question: shorten(turn.question, 80) });
-  toast(words, { kind: turn.kept ? "info" : "bad", action: to && { label: t("ask.elsewhere.open"), run: () => show(to) } });
+  const asked = { question: shorten(turn.question, 80) };
+  const back = async () => {
+    const to = turn.keptIn ?? conversation;
+    if (to) await show(to);
+    // Nothing of it was kept: the question is there to be asked again.
+    if (!turn.kept) composer.fill(turn.question);
+  };
+  if (turn.kept) toast(t("ask.elsewhere.ready", asked), { action: { label: t("ask.elsewhere.open"), run: back } });
+  else toast(t("ask.elsewhere.failed", asked), { kind: "bad", action: { label: t("ask.again"), run: back } });
 }
 
 async function read(turn, body, signal) {
@@ -243,11 +249,14 @@ function name(title) {
   document.title = `${title || t("core.title.ask")} · Lore`;
 }
 
-/** Takes the open conversation off the page. What is being answered goes on: the server keeps it. */
+/** Takes the open conversation off the page. What is being answered goes on for as long as the page is there. */
 function leave() {
   const { running } = open;
-  if (running && !running.abort.signal.aborted && elsewhere.size < ELSEWHERE) elsewhere.add(running);
-  else stop();
+  if (running && !running.abort.signal.aborted) {
+    elsewhere.add(running);
+    // The one that was left first makes room.
+    if (elsewhere.size > ELSEWHERE) [...elsewhere][0].abort.abort();
+  }
   open.running = null;
   composer.running(false);
   setEditing(null);
@@ -313,12 +322,17 @@ async function show(id, { push = true } = {}) {
   conversations.select(id);
   replace(thread, skeleton(6));
   let detail;
+  let before;
   try {
-    detail = await api.get(`/v1/conversations/${encodeURIComponent(id)}`);
+    // The answer that came back may be kept meanwhile: then it is among the others.
+    do {
+      before = back?.turn.kept;
+      detail = await api.get(`/v1/conversations/${encodeURIComponent(id)}`);
+    } while (back?.turn.kept !== before);
   } catch (error) {
     if (mine !== shows || open.id !== id) return undefined;
     if (open.turns.length > 0) {
-      replace(thread, open.turns.map((turn) => turn.element));
+      replace(thread, errorState(error, () => show(id, { push: false })), open.turns.map((turn) => turn.element));
       return undefined;
     }
     open.id = null;
@@ -336,8 +350,8 @@ async function show(id, { push = true } = {}) {
     turn.restore(kept);
     return turn;
   });
-  // The one that came back may have been kept meanwhile, or takes the place of the last.
-  if (back && earlier.length > 0 && (back.turn.kept ? earlier.at(-1).question === back.turn.question : back.turn.replaces)) earlier.pop().dispose();
+  if (back?.turn.kept) drop(back.turn);
+  else if (back?.turn.replaces) earlier.pop()?.dispose();
   // What was asked while they came stands behind them.
   open.turns = [...earlier, ...open.turns];
   replace(thread, open.turns.map((turn) => turn.element));

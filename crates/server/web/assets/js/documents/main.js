@@ -217,7 +217,7 @@ async function deleteDocument(document) {
 function edit(document) {
   editDialog(document, knownGroups(), (saved) => {
     store.replace(saved);
-    refreshFacets();
+    refreshFacets().then((news) => news && reload());
     if (open === saved.id) pane.refresh(view);
   });
 }

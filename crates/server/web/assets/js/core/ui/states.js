@@ -13,7 +13,8 @@ function wordsOf({ status, code, requestId: id }) {
 
 /** What failed, as children of a node: in the page's language, with the server's own words where ours end in a colon. */
 export function errorWords(error) {
-  if (!error?.code) return [error?.message || t("core.failed")];
+  // The browser's own errors have numbers for codes.
+  if (typeof error?.code !== "string") return [error?.message || t("core.failed")];
   const words = wordsOf(error);
   return /[:：]$/.test(words) ? [words, " ", h("span", { lang: "en" }, error.message)] : [words];
 }
