@@ -271,6 +271,20 @@ pub fn stops_and_doubts(world: &World) {
     browser.see(".turn:last-child .answer-text.prose", "do not support this answer.");
     assert!(!browser.sees(".turn:last-child .answer-text", "The nearest are"), "they are named twice");
 
+    // Rows of a table that are quoted alone are no table: dots stand between their cells, marks behind them.
+    let text = "| Kestrel sensors | 36 months | | Fjord gateways | 24 months |";
+    let rows = ["| Kestrel sensors | 36 months |", "| Fjord gateways | 24 months |"]
+        .map(|row| stubs::citation(text, row, row, "supported"));
+    let mut events = vec![token(text)];
+    events.extend(rows.iter().map(|citation| ("citation", json!({ "citation": citation }))));
+    events.push(("done", stubs::done(text, &rows)));
+    stubs::answer(browser, &events, 5, true);
+    browser.enter(".composer-input", "How long are the warranties?");
+    browser.see(".turn:last-child .answer-text.prose", "Kestrel sensors · 36 months");
+    browser.see(".turn:last-child .answer-text.prose", "Fjord gateways · 24 months");
+    assert!(!browser.sees(".turn:last-child .answer-text.prose", "|"));
+    browser.counts(".turn:last-child .answer-text button.cite", 2);
+
     // A connection that breaks off is told, and the question is asked again.
     stubs::answer(browser, &[token("Half of ")], 5, true);
     browser.enter(".composer-input", "Half?");

@@ -42,6 +42,20 @@ pub struct Wanted {
     pub rag: RagConfig,
 }
 
+/// How much is made, and who hears how far it is.
+#[derive(Clone, Copy)]
+pub struct Making<'a> {
+    /// Most questions of each file, spread over it; `None`: all of them.
+    pub most: Option<usize>,
+    /// Hears the questions done, and how many there are.
+    pub told: &'a (dyn Fn(u64, u64) + Send + Sync),
+}
+
+impl Making<'static> {
+    /// Everything, with nobody who hears.
+    pub const ALL: Self = Self { most: None, told: &|_, _| {} };
+}
+
 /// A handle to the tokenizer and the chat template of the model that learns; it writes nothing. An example has at most
 /// `cutoff_len` tokens.
 pub fn reader(text: &Arc<GeneratorText>, name: &str, cutoff_len: usize) -> Generator {
@@ -54,13 +68,25 @@ pub fn reader(text: &Arc<GeneratorText>, name: &str, cutoff_len: usize) -> Gener
 ///
 /// # Errors
 /// Fails where a file cannot be read, a question is held out, the documents cannot be had, or a search fails.
-pub async fn make(settings: &Settings, wanted: &Wanted, text: &Generator) -> anyhow::Result<RagSet> {
-    let questions = questions(wanted)?;
+pub async fn make(
+    settings: &Settings,
+    wanted: &Wanted,
+    text: &Generator,
+    making: &Making<'_>,
+) -> anyhow::Result<RagSet> {
+    let mut questions = questions(wanted)?;
+    if let Some(most) = making.most.filter(|most| *most < questions.len()) {
+        progress::say(&format!("note: examples were made of {most} of {} questions", questions.len()));
+        spread(&mut questions, most);
+    }
     let settings = without_generator(settings);
     let corpus = corpus(&settings, wanted, &questions).await?;
     let shown = Progress::new("making examples", Unit::Count("questions"));
     let total = questions.len() as u64;
-    let progress = |done: usize| shown.set(done as u64, total);
+    let progress = |done: usize| {
+        shown.set(done as u64, total);
+        (making.told)(done as u64, total);
+    };
     let set = training::build(&corpus.parts.answerer, text, &questions, &wanted.rag, &progress).await?;
     shown.finish("");
     corpus.close().await?;
@@ -74,6 +100,17 @@ pub async fn make(settings: &Settings, wanted: &Wanted, text: &Generator) -> any
         bail!("none of the {total} questions became an example");
     }
     Ok(set)
+}
+
+/// Keeps `most` of the items, spread evenly.
+fn spread<T>(items: &mut Vec<T>, most: usize) {
+    let all = items.len();
+    let mut at = 0;
+    items.retain(|_| {
+        at += 1;
+        // Those at which the share that is kept reaches the next whole number.
+        at * most / all > (at - 1) * most / all
+    });
 }
 
 /// Writes the examples as JSON lines; the file is there whole or not at all.
@@ -203,6 +240,18 @@ mod tests {
         );
         let twice = Wanted { questions: vec![train.clone(), other], ..wanted(&train, None) };
         assert!(refused(&twice).contains("two questions have the id a"));
+    }
+
+    #[test]
+    fn items_are_kept_from_all_over() {
+        let kept = |all: usize, most: usize| {
+            let mut items: Vec<usize> = (0..all).collect();
+            spread(&mut items, most);
+            items
+        };
+        assert_eq!(kept(10, 3), [3, 6, 9]);
+        assert_eq!(kept(7, 7), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(kept(1000, 16).len(), 16);
     }
 
     #[test]

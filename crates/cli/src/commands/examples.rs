@@ -11,7 +11,7 @@ use lore_models::text::TextOptions;
 use lore_query::training::{AnswerForm, RagConfig};
 
 use crate::asking::Writer;
-use crate::examples::{self, Wanted};
+use crate::examples::{self, Making, Wanted};
 use crate::settings::Settings;
 use crate::{open, print};
 
@@ -93,7 +93,7 @@ impl Examples {
                 seed: self.seed,
             },
         };
-        let set = examples::make(&settings, &wanted, &text).await?;
+        let set = examples::make(&settings, &wanted, &text, &Making::ALL).await?;
         examples::write(&self.out, &set)?;
         print::report(settings.json, &set.report)?;
         Ok(ExitCode::SUCCESS)

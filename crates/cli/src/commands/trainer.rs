@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use self::report::{Reporter, Shared};
 use crate::commands::releases::evaluate::{Proof, prove};
 use crate::commands::train::{self, Ready, release};
+use crate::examples::Making;
 use crate::settings::Settings;
 use crate::trainings::{Roots, config, feedback, folder};
 use crate::{open, print, signals};
@@ -167,7 +168,20 @@ async fn job(
     shared: &Shared,
     halt: &Arc<AtomicBool>,
 ) -> anyhow::Result<TrainingEnd> {
-    let ready = ready(settings, catalog, training).await?;
+    let told =
+        |done, total| shared.set(|progress| (progress.made, progress.to_make) = (Some(done), Some(total)));
+    let making = Making { told: &told, ..Making::ALL };
+    // Examples are made one by one, and nothing of them is kept where they are not all there.
+    let ready = tokio::select! {
+        ready = ready(settings, catalog, training, &making) => ready.map_err(Some),
+        () = told_to(halt) => Err(None),
+    };
+    shared.set(|progress| (progress.made, progress.to_make) = (None, None));
+    let ready = match ready {
+        Ok(ready) => ready,
+        Err(Some(error)) => return Err(error),
+        Err(None) => return Ok(TrainingEnd::ToldTo),
+    };
     shared.set(|progress| progress.notes.clone_from(&ready.notes));
     if halt.load(Ordering::Relaxed) {
         return Ok(TrainingEnd::ToldTo);
@@ -223,17 +237,12 @@ async fn job(
         shared.set(|progress| (progress.asked, progress.left) = (Some(done), Some((total - done) as f64)));
     };
     // The release is there, whatever comes of this; `lore releases evaluate` proves it later.
-    let told_to = async {
-        while !halt.load(Ordering::Relaxed) {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
     let said = tokio::select! {
         proven = prove(settings, &proof, &asked) => match proven {
             Ok(proven) => proven.verdict.reasons,
             Err(error) => vec![format!("the release could not be proven: {}", print::chain(&error))],
         },
-        () = told_to => vec!["the release was not proven, since the trainer was told to stop".to_owned()],
+        () = told_to(halt) => vec!["the release was not proven, since the trainer was told to stop".to_owned()],
     };
     shared.set(|progress| {
         progress.left = None;
@@ -242,8 +251,20 @@ async fn job(
     Ok(succeeded)
 }
 
+/// Ends when the training is told to.
+async fn told_to(halt: &AtomicBool) {
+    while !halt.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Reads configuration and examples; a run that has checkpoints goes on from the last.
-async fn ready(settings: &Settings, catalog: &Catalog, training: &Training) -> anyhow::Result<Ready> {
+async fn ready(
+    settings: &Settings,
+    catalog: &Catalog,
+    training: &Training,
+    making: &Making<'_>,
+) -> anyhow::Result<Ready> {
     let base = Path::new(&training.base);
     if std::env::current_dir().ok().as_deref() != Some(base) {
         std::env::set_current_dir(base).with_context(|| {
@@ -270,7 +291,7 @@ async fn ready(settings: &Settings, catalog: &Catalog, training: &Training) -> a
     }
     // What a try without a checkpoint left there is its own.
     loaded.config.run.overwrite |= !begun;
-    train::ready(settings, loaded, begun.then_some(run.as_path())).await
+    train::ready(settings, loaded, begun.then_some(run.as_path()), making).await
 }
 
 /// What this machine is called.

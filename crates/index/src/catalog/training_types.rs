@@ -112,6 +112,12 @@ pub struct TrainingProgress {
     /// Most tokens of a batch, where those are what limits it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_tokens: Option<u64>,
+    /// Questions that examples were made of, while they are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<u64>,
+    /// All questions of the data set that examples are made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_make: Option<u64>,
     /// Seconds that the other steps will take, about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<f64>,

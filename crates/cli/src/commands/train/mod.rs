@@ -26,7 +26,7 @@ use serde_json::json;
 use self::questions::Made;
 use self::watch::Watch;
 pub use self::watch::summary;
-use crate::examples::HELD_OUT;
+use crate::examples::{HELD_OUT, Making};
 use crate::settings::Settings;
 use crate::{open, print, proc, progress, signals};
 
@@ -45,7 +45,8 @@ pub struct Train {
     /// Only print what would be trained, how many steps and how much memory that takes
     #[arg(long, conflicts_with = "inspect")]
     dry_run: bool,
-    /// Only print the first N examples as the model sees them; what is not learned is grey
+    /// Only print the first N examples as the model sees them; what is not learned is grey. Of questions, only some are made
+    /// into examples for it
     #[arg(long, value_name = "N")]
     inspect: Option<usize>,
     /// Go on from the last checkpoint in the run's folder, if there is one
@@ -162,7 +163,9 @@ impl Train {
         if self.resume && loaded.config.run.resume == Resume::No {
             loaded.config.run.resume = Resume::Last;
         }
-        let ready = ready(settings, loaded, None).await?;
+        // Each question gives at least one example, where it gives any.
+        let most = self.inspect.map(|count| count.saturating_mul(2).saturating_add(8));
+        let ready = ready(settings, loaded, None, &Making { most, ..Making::ALL }).await?;
         for note in &ready.notes {
             progress::say(&format!("note: {note}"));
         }
@@ -178,12 +181,21 @@ pub async fn ready(
     settings: &Settings,
     loaded: config::Loaded,
     kept: Option<&Path>,
+    making: &Making<'_>,
 ) -> anyhow::Result<Ready> {
     let config::Loaded { mut config, mut notes } = loaded;
     notes.extend(config.take_adapter()?);
+    if making.most.is_some() {
+        // Of a part nothing is held out: it may be smaller than what is.
+        config.data.val_size = 0.0;
+        config.data.eval.clear();
+        if let Some(rag) = &mut config.rag {
+            rag.eval.clear();
+        }
+    }
     let path = open::training_base(settings, config.model.name()).await?;
     let text = Arc::new(text(&config, &path).await?);
-    let (data, made) = questions::made(settings, &config, &text, config.model.name(), kept).await?;
+    let (data, made) = questions::made(settings, &config, &text, config.model.name(), kept, making).await?;
     let (stage, reader) = (config.stage, text.clone());
     let loaded = open::blocking(move || data::load(&data, stage, &reader)).await?;
     notes.extend(told(&loaded));

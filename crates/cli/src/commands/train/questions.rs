@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use lore_core::Generator;
 use lore_models::GeneratorText;
 use lore_models::record::RUN;
 use lore_query::training::{AnswerForm, RagConfig};
@@ -15,7 +16,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::invented;
-use crate::examples::{self, Wanted};
+use crate::examples::{self, Making, Wanted};
 use crate::settings::Settings;
 use crate::{open, progress};
 
@@ -62,6 +63,7 @@ pub async fn made(
     text: &Arc<GeneratorText>,
     model: &str,
     kept: Option<&Path>,
+    making: &Making<'_>,
 ) -> anyhow::Result<(DataSettings, Option<Made>)> {
     let mut data = config.data.clone();
     if let Some(found) = kept.and_then(|run| again(config, run)) {
@@ -73,9 +75,11 @@ pub async fn made(
     let folder = tempfile::Builder::new().prefix("lore-train-").tempdir()?;
     let mut made = Made { folder, files: Vec::new(), learned: BTreeSet::new() };
     if let Some(rag) = &config.rag {
-        of_questions(settings, config, rag, (text, model), &mut data, &mut made).await?;
+        let reader = examples::reader(text, model, data.cutoff_len);
+        of_questions(settings, (rag, &reader), (&mut data, &mut made), making).await?;
     }
-    if let Some(invent) = config.invent.clone() {
+    if let Some(mut invent) = config.invent.clone() {
+        invent.config.count = making.most.unwrap_or(usize::MAX).min(invent.config.count);
         let file = made.folder.path().join(EXERCISES);
         let (limits, path) = (settings.config.limits.clone(), file.clone());
         open::blocking(move || invented::write(&invent, &limits, &path)).await?;
@@ -130,25 +134,22 @@ fn exercises(file: &Path) -> DatasetSpec {
 /// Puts files of examples in the place of those of questions.
 async fn of_questions(
     settings: &Settings,
-    config: &TrainConfig,
-    rag: &RagSettings,
-    (text, model): (&Arc<GeneratorText>, &str),
-    data: &mut DataSettings,
-    made: &mut Made,
+    (rag, reader): (&RagSettings, &Generator),
+    (data, made): (&mut DataSettings, &mut Made),
+    making: &Making<'_>,
 ) -> anyhow::Result<()> {
     let mut settings = settings.clone();
     if let Some(passages) = rag.passages {
         settings.config.answer.passages = passages;
     }
-    let reader = examples::reader(text, model, data.cutoff_len);
     let named = |sets: &[DatasetSpec], which: &[usize]| -> Vec<PathBuf> {
         which.iter().filter_map(|index| sets.get(*index)).map(|set| set.path.clone()).collect()
     };
     let all = [named(&data.train, &rag.train), named(&data.eval, &rag.eval)].concat();
     for (sets, which, prefix) in [(&mut data.train, &rag.train, ""), (&mut data.eval, &rag.eval, "eval-")] {
         for (index, set) in sets.iter_mut().enumerate().filter(|(index, _)| which.contains(index)) {
-            let wanted = wanted(rag, set, &all, config.data.seed)?;
-            let mut examples = examples::make(&settings, &wanted, &reader).await?;
+            let wanted = wanted(rag, set, &all, data.seed)?;
+            let mut examples = examples::make(&settings, &wanted, reader, making).await?;
             if prefix.is_empty() {
                 made.learned.append(&mut examples.learned);
             }

@@ -86,6 +86,7 @@ export default {
   "training.atStep": "step {n}",
   "training.theRelease": "Release",
   "training.seeRelease": "see its evaluation",
+  "training.making": "examples of {n} of {of} questions",
   "training.asked": "{n} questions answered by both.",
   "training.compare.text": "Up to {n} runs, the loss smoothed.",
   "training.compare.which": "Runs to compare",

@@ -86,6 +86,7 @@ export default {
   "training.atStep": "第 {n} 步",
   "training.theRelease": "模型版本",
   "training.seeRelease": "查看评测结果",
+  "training.making": "样本：{of} 个问题中的 {n} 个",
   "training.asked": "双方已回答 {n} 个问题。",
   "training.compare.text": "最多对比 {n} 个任务，损失曲线已平滑。",
   "training.compare.which": "要对比的任务",

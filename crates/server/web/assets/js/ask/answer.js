@@ -17,7 +17,7 @@ import { actions } from "./actions.js";
 import { adopt, citationMark, doubtCard, doubtMark, quoteCard } from "./marks.js";
 import { nearest, passages, sourceList } from "./sources.js";
 import { StreamText } from "./stream-text.js";
-import { doubts, numbered } from "./text.js";
+import { doubts, numbered, withoutBars } from "./text.js";
 
 /** Longest part of an answer that is read out when it is done, in characters. */
 const READ_CHARS = 1_500;
@@ -251,7 +251,9 @@ export class Turn {
 }
 
 /** The answer as it is shown: the documents that came near stand below it as links, so that its end need not name them. */
-function shown({ answer, answered, nearest }) {
+function shown(summary) {
+  const { answered, nearest } = summary;
+  const answer = withoutBars(summary);
   if (answered || nearest.length === 0) return answer;
   const titles = nearest.map((one) => one.title || one.name);
   const end = ["; ", "；"].flatMap((between) => [".", "。"].map((dot) => titles.join(between) + dot)).find((end) => answer.endsWith(end));

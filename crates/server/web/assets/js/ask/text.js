@@ -94,8 +94,27 @@ export function numbered(citations) {
 
 const flat = (text) => text.split(/\s+/).filter(Boolean).join(" ");
 
+/**
+ * An answer in which rows of tables that are quoted alone have dots between their cells. Every character keeps its place,
+ * so that spans hold. A table that is there whole stays one.
+ */
+export function withoutBars({ answer, citations }) {
+  if (!answer.includes("|") || /^\s*\|?\s*:?-{3,}/m.test(answer)) return answer;
+  const chars = [...answer];
+  for (const { answer_span: { start, end } } of citations) {
+    const row = chars.slice(start, end);
+    if (!/^\s*\|.*\|\s*$/.test(row.join(""))) continue;
+    const [first, last] = [row.indexOf("|"), row.lastIndexOf("|")];
+    row.forEach((char, at) => {
+      if (char === "|") chars[start + at] = at === first || at === last ? " " : "·";
+    });
+  }
+  return chars.join("");
+}
+
 /** An answer as Markdown, a footnote for each source. `words`: {page(n), noSource}. */
-export function withFootnotes(summary, words) {
+export function withFootnotes(whole, words) {
+  const summary = { ...whole, answer: withoutBars(whole) };
   const points = new CodePoints(summary.answer);
   const behind = (span) => endPlace(summary.answer, points.unit(span.end));
   const order = numbered(summary.citations);

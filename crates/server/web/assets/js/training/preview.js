@@ -1,34 +1,36 @@
 // The first examples as the model sees them.
 
 import { api } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { h, replace } from "../core/dom.js";
 import { number, percent, t } from "../core/i18n.js";
-import { busy, openDialog, report } from "../core/ui.js";
+import { errorState, openDialog, skeleton } from "../core/ui.js";
 import { button } from "./parts.js";
 
 /** A button that shows the first examples of the configuration that `text()` gives. */
-export function previewButton(text) {
-  const open = button(t("training.preview"), async () => {
+export const previewButton = (text) => button(t("training.preview"), () => show(text()), { name: "document" });
+
+/** The dialog is there at once, since making the examples takes a while; closing it ends that. */
+function show(config) {
+  const abort = new AbortController();
+  const body = h("div", {});
+  openDialog({ title: t("training.preview.title"), size: "wide", body, onClose: () => abort.abort() });
+  const load = async () => {
+    replace(body, h("p", { class: "dim" }, t("training.reading")), skeleton(8));
     try {
-      const found = await busy(open, api.post("/v1/trainings/preview", { config: text(), count: 5 }));
-      show(found);
+      const found = await api.post("/v1/trainings/preview", { config, count: 5 }, { signal: abort.signal });
+      replace(body, content(found));
     } catch (error) {
-      report(error);
+      if (error.name !== "AbortError") replace(body, errorState(error, load));
     }
-  }, { name: "document" });
-  return open;
+  };
+  load();
 }
 
-function show({ examples, notes }) {
-  openDialog({
-    title: t("training.preview.title"),
-    size: "wide",
-    body: h("div", {},
-      h("p", { class: "dim" }, t("training.preview.text"), " ", h("ins", { class: "learned" }, t("training.preview.learned"))),
-      notes.length > 0 && h("ul", { class: "small dim" }, notes.map((note) => h("li", {}, note))),
-      examples.map(example)),
-  });
-}
+const content = ({ examples, notes }) => [
+  h("p", { class: "dim" }, t("training.preview.text"), " ", h("ins", { class: "learned" }, t("training.preview.learned"))),
+  notes.length > 0 && h("ul", { class: "small dim" }, notes.map((note) => h("li", {}, note))),
+  examples.map(example),
+];
 
 function example({ id, documents, spans }) {
   const tokens = spans.reduce((sum, span) => sum + span.tokens, 0);

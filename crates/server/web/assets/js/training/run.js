@@ -96,8 +96,10 @@ function heading(training, reload) {
     training.error && h("p", { class: "notice bad pre" }, training.error),
     h("div", { class: "card" },
       h("div", { class: "run-progress" },
-        h("progress", { class: "progress", max: progress.steps || 1, value: progress.step, "aria-label": t("training.progress", { name: training.name }) }),
-        h("span", { class: "num" }, `${number(progress.step)} / ${progress.steps ? number(progress.steps) : "?"} ${t("training.stepsUnit")}`)),
+        h("progress", { class: "progress", ...bar(progress), "aria-label": t("training.progress", { name: training.name }) }),
+        h("span", { class: "num" }, progress.to_make
+          ? t("training.making", { n: number(progress.made), of: number(progress.to_make) })
+          : `${number(progress.step)} / ${progress.steps ? number(progress.steps) : "?"} ${t("training.stepsUnit")}`)),
       progress.asked !== undefined && h("p", {}, t("training.asked", { n: number(progress.asked) })),
       facts([
         [t("training.left"), state === "running" && progress.phase === "training" && progress.left !== undefined ? duration(progress.left) : null],
@@ -117,6 +119,9 @@ function heading(training, reload) {
       ]),
       progress.notes?.length > 0 && h("ul", { class: "small notes" }, progress.notes.map((note) => h("li", { class: "pre" }, note)))));
 }
+
+/** How far the examples are while they are made, else the steps. */
+const bar = ({ made, to_make: all, step, steps }) => (all ? { max: all, value: made } : { max: steps || 1, value: step });
 
 const configCard = (training) =>
   h("details", { class: "card" },
