@@ -67,15 +67,16 @@ export function composeView(choices) {
   });
   name.addEventListener("input", later);
   const whole = button(t("training.readExamples"), async () => {
-    told.reading();
+    const abort = new AbortController();
+    told.reading(() => abort.abort());
     const mine = ++asked;
-    const work = api.post("/v1/trainings/check", { config: text, whole: true });
+    const work = api.post("/v1/trainings/check", { config: text, whole: true }, { signal: abort.signal });
     try {
       const found = await busy(whole, work);
       // What was changed meanwhile has other figures, which come by themselves.
       if (mine === asked) shown(found);
     } catch (error) {
-      report(error);
+      if (error.name !== "AbortError") report(error);
       if (mine === asked) told.show(checked);
     }
   }, { name: "chart" });

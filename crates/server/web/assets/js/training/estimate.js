@@ -5,7 +5,7 @@ import { bytes, number, percent, t } from "../core/i18n.js";
 import { skeleton } from "../core/ui.js";
 import { facts } from "./parts.js";
 
-/** The estimate; `show(check)` shows what the server found, `reading()` that examples are being read. */
+/** The estimate; `show(check)` shows what the server found, `reading(cancel)` that examples are being read. */
 export function estimate() {
   const element = h("div", { class: "estimate" }, skeleton(2));
   const show = (found) => {
@@ -29,7 +29,8 @@ export function estimate() {
       plan ? [t("training.steps"), `${number(plan.steps)}${plan.warmup_steps ? `, ${t("training.warmup", { n: number(plan.warmup_steps) })}` : ""}`] : ["", null],
     ]));
   };
-  const reading = () => replace(element, h("p", {}, t("training.reading")), skeleton(3));
+  const reading = (cancel) => replace(element, h("p", {}, t("training.reading")), skeleton(3),
+    h("p", {}, h("button", { type: "button", class: "button small", onClick: cancel }, t("core.cancel"))));
   return { element, show, reading };
 }
 
