@@ -52,8 +52,11 @@ export function trainingForm(choices, text, change) {
     }
   };
   const fail = (problems) => {
-    for (const [key, { element }] of controls) {
-      element.fail(problems.find((p) => p.key === key)?.message ?? null);
+    const now = values(text());
+    for (const [key, { element, parameter }] of controls) {
+      // The server tells the first problem; what else is out of bounds is seen here.
+      const more = problems.length > 0 ? outside(parameter, now[key]) : null;
+      element.fail(problems.find((p) => p.key === key)?.message ?? more);
     }
     base.element.fail(problems.find((p) => p.key === "model_name_or_path")?.message ?? null);
     data.fail(problems.find((p) => ["dataset", "eval_dataset", "dataset_dir"].includes(p.key))?.message ?? null);
@@ -89,6 +92,9 @@ function parameterField(parameter, changed) {
 /** A number as a person reads it; a very small one by its power of ten. */
 const figure = (value) => (value !== 0 && Math.abs(value) < 0.001 ? value.toExponential() : number(value, { maximumSignificantDigits: 10 }));
 const range = ([low, high]) => ({ low: figure(low), high: figure(high) });
+
+/** What is wrong with a value that is not within its bounds. */
+const outside = ({ bounds }, value) => (bounds && typeof value === "number" && (value < bounds[0] || value > bounds[1]) ? t("training.outside", range(bounds)) : null);
 
 function hintOf({ key, bounds, default: standard }) {
   const told = [t(`training.h.${key}`)];
