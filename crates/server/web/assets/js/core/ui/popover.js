@@ -1,4 +1,4 @@
-// What shows beside something that is pointed at or has the focus: a quote behind its number, an explanation.
+// What shows beside something that is pointed at or has the keyboard's focus: a quote behind its number, an explanation.
 
 import { h, uid } from "../dom.js";
 import { layerOf, place } from "./place.js";
@@ -10,7 +10,7 @@ const HIDE_MS = 180;
 let open = null;
 
 /**
- * Shows `content` (a node, or a function that gives one at each showing) while `anchor` is pointed at or has the focus.
+ * Shows `content` (a node, or a function that gives one at each showing) while `anchor` is pointed at or has the keyboard's focus.
  * Returns what takes it away.
  */
 export function popover(anchor, content) {
@@ -56,9 +56,11 @@ export function popover(anchor, content) {
   };
   const later = () => {
     clearTimeout(timer);
-    if (document.activeElement !== anchor) timer = setTimeout(hide, HIDE_MS);
+    if (!anchor.matches(":focus-visible")) timer = setTimeout(hide, HIDE_MS);
   };
-  const listeners = { pointerenter: soon, pointerleave: later, focus: show, blur: hide };
+  // A focus that a click brought, or that came back after one, asks for nothing.
+  const focused = () => anchor.matches(":focus-visible") && show();
+  const listeners = { pointerenter: soon, pointerleave: later, focus: focused, blur: hide };
   for (const [name, listener] of Object.entries(listeners)) anchor.addEventListener(name, listener);
   return () => {
     hide();
