@@ -26,6 +26,7 @@ export default {
   "ask.stopped": "Stopped. This answer was not kept.",
   "ask.again": "Ask again",
   "ask.brokenOff": "The connection broke off before the answer was whole.",
+  "ask.conversationGone": "This conversation was deleted meanwhile. Asked again, the question begins a new one.",
   "ask.overloaded": "Too many questions wait already. Try again in a moment.",
   "ask.error.bad_question": "This question cannot be asked:",
   "ask.error.question_too_long": "The question is too long:",

@@ -25,6 +25,7 @@ export default {
   "ask.stopped": "已停止，本次回答未保存。",
   "ask.again": "重新提问",
   "ask.brokenOff": "回答尚未完成，连接就中断了。",
+  "ask.conversationGone": "此对话已被删除。重试将开始一个新对话。",
   "ask.overloaded": "排队的问题太多，请稍后再试。",
   "ask.error.bad_question": "无法提出这个问题：",
   "ask.error.question_too_long": "问题过长：",

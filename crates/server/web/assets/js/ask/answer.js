@@ -89,7 +89,7 @@ export class Turn {
     this.stream.flush();
     this.#state("failed");
     this.status.remove();
-    const own = { broken_off: "ask.brokenOff", overloaded: "ask.overloaded" }[error.code];
+    const own = { broken_off: "ask.brokenOff", overloaded: "ask.overloaded", conversation_gone: "ask.conversationGone" }[error.code];
     const box = this.#ended("notice bad", own ? t(own) : errorWords(error), t("core.retry"));
     box.setAttribute("role", "alert");
     replace(this.notes, box);
