@@ -11,6 +11,8 @@ export default {
   "ask.new.title": "New conversation (Alt+N)",
   "ask.split": "Width of the source",
   "ask.edit": "Edit the question and ask again",
+  "ask.question.all": "Show the whole question",
+  "ask.question.less": "Show less of the question",
   "ask.editing": "Takes the place of the last question",
   "ask.editing.cancel": "Ask a new question instead",
   "ask.welcome.title": "What do you want to know?",

@@ -89,6 +89,7 @@ export default {
   "documents.deleteForGood": "Delete “{name}” for good?",
   "documents.deleteForGood.text": "This server keeps nothing of deleted documents: this cannot be undone.",
   "documents.retrying": "“{name}” is read once more",
+  "documents.failedAgain": "“{name}” still cannot be read",
   "documents.retryAll": "Try all again",
   "documents.retryingAll": "All are read once more",
   "documents.retryingSome": "{n} of {all} are read once more",

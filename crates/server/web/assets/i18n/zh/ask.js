@@ -11,6 +11,8 @@ export default {
   "ask.new.title": "新对话（Alt+N）",
   "ask.split": "原文栏宽度",
   "ask.edit": "修改问题并重新提问",
+  "ask.question.all": "显示完整问题",
+  "ask.question.less": "收起问题",
   "ask.editing": "将替换上一个问题",
   "ask.editing.cancel": "改为提出新问题",
   "ask.welcome.title": "想了解什么？",

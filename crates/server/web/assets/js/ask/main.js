@@ -98,7 +98,7 @@ const ABOVE = 12;
 
 /** An answer is read from its beginning: it grows until its question is at the top, and further where the person went on. */
 function follow(turn) {
-  const top = scroller.scrollTop + turn.element.getBoundingClientRect().top - scroller.getBoundingClientRect().top - ABOVE;
+  const top = scroller.scrollTop + turn.heading.getBoundingClientRect().top - scroller.getBoundingClientRect().top - ABOVE;
   if (turn !== open.turns.at(-1) || scroller.scrollTop > top + 2) toEnd();
   else scroller.scrollTop = top;
 }
