@@ -92,6 +92,14 @@ pub fn made_used_revoked(world: &World) {
     browser.see("#key-error", "revoked");
     sign_in(browser, admin);
     browser.see(".composer-input", "");
+    // With the button that signs out, the narrow header has its two lines, and the box is all in the window.
+    browser.size(360, 640);
+    browser.see("#sign-out", "");
+    browser.until("document.querySelector('.state-words').textContent");
+    browser.until("document.querySelector('.header').getBoundingClientRect().height <= 88");
+    browser.until("document.querySelector('.composer-send').getBoundingClientRect().bottom <= innerHeight");
+    crate::frame::no_wider_than(browser, 360);
+    browser.size(1280, 800);
 }
 
 pub fn settings(world: &World) {
