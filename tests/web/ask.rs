@@ -102,6 +102,7 @@ pub fn streams_cites_and_opens(world: &World) {
     browser.press(Key::Escape);
     browser.gone(".source", "");
     browser.until("document.activeElement.matches('button.cite')");
+    assert!(!browser.sees(".popover", ""), "the quote stands over the answer again");
 
     // A long text is opened in its midst.
     browser.click("a", "New conversation");
@@ -127,6 +128,7 @@ pub fn goes_on_and_judges(world: &World) {
     browser.fill(".better-answer", "15 days, and three more after five years.");
     browser.click(".feedback-form button[type=submit]", "");
     browser.see(".toast", "This is kept");
+    browser.until("document.activeElement.getAttribute('aria-label') === 'Not helpful'");
     browser.see(".turn:last-child button[aria-pressed=true]", "Not helpful");
     // It can be learned from now.
     let (_, choices) = world.server.send("GET", "/v1/trainings/choices", None, None);

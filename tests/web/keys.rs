@@ -1,5 +1,7 @@
 //! Signing in, keys, and the settings.
 
+use fantoccini::key::Key;
+
 use crate::browser::Browser;
 use crate::world::World;
 
@@ -54,6 +56,9 @@ pub fn made_used_revoked(world: &World) {
     let secret = browser.js("return document.querySelector('dialog .secret').value");
     let secret = secret.as_str().unwrap();
     assert!(secret.starts_with("lore_"), "{secret}");
+    // A careless key does not throw it away.
+    browser.press(Key::Escape);
+    assert!(browser.sees("dialog", "will not be shown again"));
     browser.click("dialog button", "I have kept it");
     browser.see(".key", "Reader");
     browser.reload();

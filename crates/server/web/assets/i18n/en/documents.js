@@ -90,6 +90,8 @@ export default {
   "documents.deleteForGood.text": "This server keeps nothing of deleted documents: this cannot be undone.",
   "documents.retrying": "“{name}” is read once more",
   "documents.failedAgain": "“{name}” still cannot be read",
+  "documents.failedStill.one": "{n} file still cannot be read",
+  "documents.failedStill.other": "{n} files still cannot be read",
   "documents.retryAll": "Try all again",
   "documents.retryingAll": "All are read once more",
   "documents.retryingSome": "{n} of {all} are read once more",

@@ -87,6 +87,7 @@ export default {
   "documents.deleteForGood.text": "此服务器不保留已删除的文档，删除后无法恢复。",
   "documents.retrying": "正在重新读取“{name}”",
   "documents.failedAgain": "“{name}”仍然无法读取",
+  "documents.failedStill.other": "仍有 {n} 个文件无法读取",
   "documents.retryAll": "全部重试",
   "documents.retryingAll": "正在重新读取全部失败的文件",
   "documents.retryingSome": "正在重新读取 {all} 个失败文件中的 {n} 个",

@@ -11,6 +11,7 @@ import { day, percent, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
 import { documentPath, originalPath } from "../core/paths.js";
 import { emptyState, errorState } from "../core/ui.js";
+import { focusQuietly } from "../core/ui/popover.js";
 import { SourceText } from "./source-text.js";
 
 /** Parts of the slider. */
@@ -62,7 +63,7 @@ export class SourcePanel {
     replace(this.element);
     this.#modal();
     this.onClose();
-    if (origin?.isConnected) origin.focus();
+    if (origin?.isConnected) focusQuietly(origin);
   }
 
   #end() {

@@ -1,7 +1,7 @@
 // What can be done with a document: delete it with a time to undo that, bring it back, try again what failed.
 
 import { api } from "../core/api.js";
-import { number, t } from "../core/i18n.js";
+import { number, plural, t } from "../core/i18n.js";
 import { documentPath } from "../core/paths.js";
 import { confirmDialog, report, toast } from "../core/ui.js";
 
@@ -71,6 +71,16 @@ async function failsAgain(id) {
   return false;
 }
 
+/** Waits until no file waits to be read, for a while, and tells how many could not be. */
+async function stillFailed() {
+  for (let n = 0; n < LOOKS; n += 1) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const facets = await api.get("/v1/documents/facets", null, { quiet: true }).catch(() => null);
+    if (!(facets?.states.pending > 0)) return facets?.states.failed ?? 0;
+  }
+  return 0;
+}
+
 /** Has the server read a file once more. */
 export async function retry(document, onChange) {
   try {
@@ -100,4 +110,6 @@ export async function retryAll(documents, total, onChange) {
   if (failed) report(failed);
   else toast(total > documents.length ? t("documents.retryingSome", { n: number(documents.length), all: number(total) }) : t("documents.retryingAll"));
   onChange();
+  const left = await stillFailed();
+  if (left > 0) toast(plural("documents.failedStill", left), { kind: "bad" });
 }

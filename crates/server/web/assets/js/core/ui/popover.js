@@ -8,6 +8,14 @@ const SHOW_MS = 120;
 const HIDE_MS = 180;
 
 let open = null;
+let quiet = false;
+
+/** Gives the focus back to an anchor without what shows beside it: it was seen before, and would stand over the page. */
+export function focusQuietly(anchor) {
+  quiet = true;
+  anchor.focus();
+  quiet = false;
+}
 
 /**
  * Shows `content` (a node, or a function that gives one at each showing) while `anchor` is pointed at or has the keyboard's focus.
@@ -59,7 +67,7 @@ export function popover(anchor, content) {
     if (!anchor.matches(":focus-visible")) timer = setTimeout(hide, HIDE_MS);
   };
   // A focus that a click brought, or that came back after one, asks for nothing.
-  const focused = () => anchor.matches(":focus-visible") && show();
+  const focused = () => !quiet && anchor.matches(":focus-visible") && show();
   const listeners = { pointerenter: soon, pointerleave: later, focus: focused, blur: hide };
   for (const [name, listener] of Object.entries(listeners)) anchor.addEventListener(name, listener);
   return () => {
