@@ -102,6 +102,7 @@ pub fn streams_cites_and_opens(world: &World) {
     browser.press(Key::Escape);
     browser.gone(".source", "");
     browser.until("document.activeElement.matches('button.cite')");
+    assert!(!browser.sees(".popover", ""), "the quote stands over the answer again");
 
     // A long text is opened in its midst.
     browser.click("a", "New conversation");
@@ -127,6 +128,7 @@ pub fn goes_on_and_judges(world: &World) {
     browser.fill(".better-answer", "15 days, and three more after five years.");
     browser.click(".feedback-form button[type=submit]", "");
     browser.see(".toast", "This is kept");
+    browser.until("document.activeElement.getAttribute('aria-label') === 'Not helpful'");
     browser.see(".turn:last-child button[aria-pressed=true]", "Not helpful");
     // It can be learned from now.
     let (_, choices) = world.server.send("GET", "/v1/trainings/choices", None, None);
@@ -188,6 +190,18 @@ pub fn conversations(world: &World) {
     assert_eq!(browser.path(), "/");
     browser.open(&format!("/c/{id}"));
     browser.see(".empty", "There is no such conversation");
+
+    // One that was deleted elsewhere: asked again, the question begins another.
+    browser.open("/");
+    ask(browser, "When does the canteen open?");
+    let gone = browser.until("location.pathname.startsWith('/c/') && location.pathname");
+    let gone = gone.as_str().unwrap();
+    world.server.send("DELETE", &format!("/v1/conversations/{}", &gone[3..]), None, None);
+    browser.enter(".composer-input", QUESTION);
+    browser.see(".turn[data-state=failed]", "deleted meanwhile");
+    browser.click(".turn[data-state=failed] button", "Try again");
+    browser.see(DONE, "30 days");
+    browser.until(&format!("location.pathname.startsWith('/c/') && location.pathname !== '{gone}'"));
 }
 
 pub fn finds_nothing_and_filters(world: &World) {
@@ -327,7 +341,14 @@ pub fn goes_on_elsewhere(world: &World) {
     browser.see(".toast", "The answer to “A slow one?” is ready");
     browser.click(".toast button", "Open");
     browser.until(&format!("location.pathname === '{mine}'"));
-    browser.js("window.fetch = window.realFetch");
+
+    // A question whose answer goes with the page is in the box again.
+    stubs::answer(browser, &[("token", json!({"text": "It begins "}))], 5, false);
+    browser.enter(".composer-input", "Asked before a reload?");
+    browser.see(".answer-text", "It begins");
+    browser.reload();
+    browser.until("document.querySelector('.composer-input')?.value === 'Asked before a reload?'");
+    browser.fill(".composer-input", "");
 }
 
 pub fn by_keyboard(world: &World) {

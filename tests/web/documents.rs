@@ -187,6 +187,7 @@ pub fn fails_and_tries_again(world: &World) {
     browser.click(".doc-open .notice.bad button", "Try again");
     browser.see(".toast", "is read once more");
     // It is as broken as before.
+    browser.see(".toast", "still cannot be read");
     browser.see(".doc-open .notice.bad", "could not be read");
     browser.click(".doc-sum button", "Try all again");
     browser.see(".toast", "All are read once more");

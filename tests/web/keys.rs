@@ -1,5 +1,7 @@
 //! Signing in, keys, and the settings.
 
+use fantoccini::key::Key;
+
 use crate::browser::Browser;
 use crate::world::World;
 
@@ -54,6 +56,9 @@ pub fn made_used_revoked(world: &World) {
     let secret = browser.js("return document.querySelector('dialog .secret').value");
     let secret = secret.as_str().unwrap();
     assert!(secret.starts_with("lore_"), "{secret}");
+    // A careless key does not throw it away.
+    browser.press(Key::Escape);
+    assert!(browser.sees("dialog", "will not be shown again"));
     browser.click("dialog button", "I have kept it");
     browser.see(".key", "Reader");
     browser.reload();
@@ -92,6 +97,14 @@ pub fn made_used_revoked(world: &World) {
     browser.see("#key-error", "revoked");
     sign_in(browser, admin);
     browser.see(".composer-input", "");
+    // With the button that signs out, the narrow header has its two lines, and the box is all in the window.
+    browser.size(360, 640);
+    browser.see("#sign-out", "");
+    browser.until("document.querySelector('.state-words').textContent");
+    browser.until("document.querySelector('.header').getBoundingClientRect().height <= 88");
+    browser.until("document.querySelector('.composer-send').getBoundingClientRect().bottom <= innerHeight");
+    crate::frame::no_wider_than(browser, 360);
+    browser.size(1280, 800);
 }
 
 pub fn settings(world: &World) {

@@ -37,6 +37,14 @@ pub fn side_by_side(world: &World) {
     browser.click("button", "Compare two settings");
     browser.gone(".side-b", "");
 
+    // What is no tag is told, not left out.
+    browser.open("/search?q=vacation&tags=people");
+    browser.see(".field .error", "key=value");
+    assert!(!browser.sees(".hit", ""), "it searches without the filter");
+    browser.fill(".bench-fields input[aria-invalid=true]", "");
+    browser.see(".hit", "Leave");
+    browser.gone(".field .error", "");
+
     // A hit leads to its place in the document.
     browser.click(".hit-name", "Leave");
     browser.see(".doc-open .chunk.found", "30 days of vacation");

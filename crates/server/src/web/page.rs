@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, UndefinedBehavior, context};
@@ -59,8 +59,19 @@ pub async fn sign_in(parts: Parts) -> Response {
 /// The page that names every route of the API; it says nothing about this server's documents.
 pub async fn api(State(state): State<AppState>, parts: Parts) -> Response {
     let visitor = auth::visitor(&parts, &state).await.ok();
-    let routes = context! { routes => openapi::rows() };
-    answer(StatusCode::OK, "api", &parts.headers, visitor.as_ref(), routes)
+    let more = context! {
+        routes => openapi::rows(),
+        host => called(&parts.headers).unwrap_or("localhost:8787"),
+        keys => state.keys_required(),
+    };
+    answer(StatusCode::OK, "api", &parts.headers, visitor.as_ref(), more)
+}
+
+/// The host and port that were called, where they are plain enough to stand in a command.
+fn called(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".:[]-".contains(c);
+    (!host.is_empty() && !host.starts_with('-') && host.chars().all(plain)).then_some(host)
 }
 
 /// What is not there, as a page for browsers and as an error for programs.
@@ -167,5 +178,20 @@ mod tests {
         for (name, _) in TEMPLATES {
             assert!(TEMPLATING.get_template(name).is_ok(), "{name}");
         }
+    }
+
+    #[test]
+    fn only_a_plain_host_stands_in_a_command() {
+        let named = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            called(&headers).map(str::to_owned)
+        };
+        for host in ["lore.example:8787", "127.0.0.1", "[::1]:80"] {
+            assert_eq!(named(host).as_deref(), Some(host));
+        }
+        for host in ["", "-o/tmp/x", "a b", "a;b", "a'b", "$(id)"] {
+            assert_eq!(named(host), None, "{host}");
+        }
+        assert_eq!(called(&HeaderMap::new()), None);
     }
 }

@@ -12,6 +12,7 @@ export default {
   "search.filter": "Filter",
   "search.filter.tags": "Tags",
   "search.filter.tags.hint": "department=people, region=emea",
+  "search.filter.tags.wrong": "Tags are key=value, separated by commas.",
   "search.filter.language": "Languages",
   "search.filter.language.hint": "en, de, zh",
   "search.filter.from": "Dated from",

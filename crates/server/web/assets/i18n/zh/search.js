@@ -12,6 +12,7 @@ export default {
   "search.filter": "筛选",
   "search.filter.tags": "标签",
   "search.filter.tags.hint": "例如 department=people, region=emea",
+  "search.filter.tags.wrong": "标签的格式为 key=value，多个标签用逗号分隔。",
   "search.filter.language": "语言",
   "search.filter.language.hint": "例如 en, de, zh",
   "search.filter.from": "日期不早于",

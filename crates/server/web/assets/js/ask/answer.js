@@ -8,7 +8,7 @@
 
 import { api } from "../core/api.js";
 import { h, replace, trusted } from "../core/dom.js";
-import { shorten } from "../core/format.js";
+import { charLength, shorten } from "../core/format.js";
 import { plural, t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
 import { announce, errorWords } from "../core/ui.js";
@@ -21,6 +21,9 @@ import { doubts, numbered, withoutBars } from "./text.js";
 
 /** Longest part of an answer that is read out when it is done, in characters. */
 const READ_CHARS = 1_500;
+
+/** Questions of so many characters may take more than the six lines that are shown of them. */
+const LONG_CHARS = 120;
 
 /** A question and its answer. */
 export class Turn {
@@ -43,12 +46,29 @@ export class Turn {
     const edit = h("button", { type: "button", class: "button icon quiet small only-last", "aria-label": t("ask.edit"), title: t("ask.edit"), dataset: { action: "edit" } }, icon("edit", 16));
     this.element = h("article", { class: "turn", dataset: { state: this.state }, "aria-label": question },
       h("div", { class: "question-row" }, this.heading, edit),
+      charLength(question) > LONG_CHARS || question.includes("\n") ? this.#fold() : null,
       h("div", { class: "answer" }, this.status, this.text, this.notes, this.foot));
     this.stream = new StreamText(this.text, () => page.follow(this));
     /** The citations so far. */
     this.seen = [];
     /** Whether the marks are those of the whole answer. */
     this.whole = false;
+  }
+
+  /** Shows the first lines of a long question, and the button that shows the rest where there is more. */
+  #fold() {
+    const button = h("button", { type: "button", class: "question-all", hidden: true, "aria-expanded": "false", onClick: () => {
+      const all = !this.heading.classList.toggle("folded");
+      button.setAttribute("aria-expanded", String(all));
+      button.textContent = t(all ? "ask.question.less" : "ask.question.all");
+    } }, t("ask.question.all"));
+    this.heading.classList.add("folded");
+    this.sizes = new ResizeObserver(() => {
+      const { scrollHeight, clientHeight } = this.heading;
+      if (this.heading.classList.contains("folded") && clientHeight > 0) button.hidden = scrollHeight <= clientHeight + 2;
+    });
+    this.sizes.observe(this.heading);
+    return button;
   }
 
   /** One event of the stream; true for the last. */
@@ -89,7 +109,7 @@ export class Turn {
     this.stream.flush();
     this.#state("failed");
     this.status.remove();
-    const own = { broken_off: "ask.brokenOff", overloaded: "ask.overloaded" }[error.code];
+    const own = { broken_off: "ask.brokenOff", overloaded: "ask.overloaded", conversation_gone: "ask.conversationGone" }[error.code];
     const box = this.#ended("notice bad", own ? t(own) : errorWords(error), t("core.retry"));
     box.setAttribute("role", "alert");
     replace(this.notes, box);
@@ -98,6 +118,7 @@ export class Turn {
   /** Takes away what would outlive its element. */
   dispose() {
     this.abort.abort();
+    this.sizes?.disconnect();
     this.stream.stop();
     this.#dropPopovers();
   }

@@ -2,7 +2,7 @@
 //
 //   const composer = new Composer({onSend, onStop, filters})   .element
 //   composer.running(bool)   composer.fill(text)   composer.replacing(cancel or null)   composer.focus()
-//   composer.keep(key)   composer.recall(key): what is in the box, for this tab
+//   composer.keep(key, other)   composer.recall(key): what is in the box, for this tab
 
 import { h, replace } from "../core/dom.js";
 import { charLength, keep, kept } from "../core/format.js";
@@ -72,9 +72,9 @@ export class Composer {
     this.input.focus();
   }
 
-  /** Keeps what is in the box. */
-  keep(key) {
-    keep(key, this.input.value.trim() ? this.input.value : null, "sessionStorage");
+  /** Keeps what is in the box, or `other` where that is empty. */
+  keep(key, other = "") {
+    keep(key, this.input.value.trim() ? this.input.value : other || null, "sessionStorage");
   }
 
   /** Puts back what was kept. */

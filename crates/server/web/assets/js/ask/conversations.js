@@ -26,7 +26,7 @@ export class Conversations {
       this.query = words.trim();
       this.refresh();
     }, 250);
-    const field = h("input", { type: "search", class: "input", placeholder: t("ask.conversations.search"), "aria-label": t("ask.conversations.search"), onInput: (event) => search(event.target.value) });
+    const field = this.field = h("input", { type: "search", class: "input", placeholder: t("ask.conversations.search"), "aria-label": t("ask.conversations.search"), onInput: (event) => search(event.target.value) });
     this.list = h("ul", { class: "conversation-list" });
     this.more = h("button", { type: "button", class: "button quiet small conversation-more", hidden: true, onClick: () => this.#load(this.next) }, t("ask.conversations.more"));
     this.state = h("div", { role: "status" });
@@ -91,7 +91,7 @@ export class Conversations {
     const more = iconButton("more", t("ask.conversations.menu", { title }), { class: "small" });
     const item = h("li", { class: "conversation" },
       h("a", { href: `/c/${id}`, dataset: { id }, "aria-current": id === this.selected ? "page" : null },
-        h("span", { class: "conversation-title" }, title),
+        h("span", { class: "conversation-title", title }, title),
         h("time", { class: "conversation-time", datetime: at, title: date(at) }, ago(at))),
       more);
     item.detachMenu = menu(more, () => this.entries(conversation));
@@ -123,11 +123,14 @@ export class Conversations {
   async #remove({ id, title }) {
     const sure = await confirmDialog({ title: t("ask.conversations.deleteTitle"), text: t("ask.conversations.deleteText", { title }), confirm: t("ask.conversations.delete"), danger: true });
     if (!sure) return;
+    const at = [...this.list.querySelectorAll("a")].findIndex((link) => link.dataset.id === id);
     try {
       await api.del(`/v1/conversations/${id}`);
       toast(t("ask.conversations.deleted"), { kind: "good" });
       this.onDeleted(id);
       await this.refresh();
+      // The keyboard goes on where it was.
+      if (document.activeElement === document.body) ([...this.list.querySelectorAll("a")].slice(0, at + 1).at(-1) ?? this.field).focus();
     } catch (error) {
       report(error);
     }

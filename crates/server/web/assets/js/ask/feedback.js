@@ -60,7 +60,11 @@ export function feedbackButtons(turn, place) {
   }
 
   function show(rating, writing) {
-    const form = feedbackForm({ rating, writing, turn, close: () => replace(place), submit: async (change, element) => {
+    const close = () => {
+      replace(place);
+      thumbs[rating].focus({ preventScroll: true });
+    };
+    const form = feedbackForm({ rating, writing, turn, close, submit: async (change, element) => {
       try {
         await busy(element, send({ rating, ...change }));
       } catch (error) {
@@ -68,7 +72,7 @@ export function feedbackButtons(turn, place) {
         return;
       }
       press();
-      replace(place);
+      close();
       toast(t("ask.feedback.thanks"), { kind: "good" });
     } });
     replace(place, form);
@@ -81,12 +85,16 @@ export function feedbackButtons(turn, place) {
 
 function feedbackForm({ rating, writing, turn, close, submit }) {
   const [reasonId, betterId] = [uid("reason"), uid("better")];
-  const reason = h("input", { id: reasonId, type: "text", maxlength: REASON_CHARS, value: (turn.feedback?.rating === rating && turn.feedback.reason) || "", autocomplete: "off" });
-  const chips = REASONS[rating].map((name) =>
-    h("button", { type: "button", class: "chip", "aria-pressed": "false", dataset: { words: t(`ask.reason.${name}`) }, onClick: (event) => {
+  // What was said before: the words of a chip press it, the others are the person's own.
+  const said = ((turn.feedback?.rating === rating && turn.feedback.reason) || "").split("; ").filter(Boolean);
+  const words = REASONS[rating].map((name) => t(`ask.reason.${name}`));
+  const own = said.filter((one) => !words.includes(one)).join("; ");
+  const reason = h("input", { id: reasonId, type: "text", maxlength: REASON_CHARS, value: own, autocomplete: "off" });
+  const chips = words.map((one) =>
+    h("button", { type: "button", class: "chip", "aria-pressed": String(said.includes(one)), onClick: (event) => {
       const on = event.currentTarget.getAttribute("aria-pressed") !== "true";
       event.currentTarget.setAttribute("aria-pressed", String(on));
-    } }, t(`ask.reason.${name}`)));
+    } }, one));
   const better = h("textarea", { id: betterId, class: "better-answer", rows: 4, maxlength: ANSWER_CHARS, value: turn.feedback?.better_answer ?? "", "aria-describedby": `${betterId}-hint` });
   const fields = h("div", { class: "field", hidden: !writing },
     h("label", { for: betterId }, t("ask.feedback.betterLabel")),
@@ -105,7 +113,7 @@ function feedbackForm({ rating, writing, turn, close, submit }) {
   return h("form", { class: "feedback-form", "aria-label": t("ask.feedback.label"),
     onSubmit: (event) => {
       event.preventDefault();
-      const chosen = chips.filter((chip) => chip.getAttribute("aria-pressed") === "true").map((chip) => chip.dataset.words);
+      const chosen = chips.filter((chip) => chip.getAttribute("aria-pressed") === "true").map((chip) => chip.textContent);
       const change = { reason: [...chosen, reason.value.trim()].filter(Boolean).join("; ").slice(0, REASON_CHARS) };
       if (better.value.trim()) change.better_answer = better.value.trim();
       submit(change, go);

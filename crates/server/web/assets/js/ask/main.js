@@ -93,8 +93,18 @@ function toEnd() {
   scroller.scrollTop = scroller.scrollHeight;
 }
 
+/** Room above a question to whose top the thread is scrolled, in pixels. */
+const ABOVE = 12;
+
+/** An answer is read from its beginning: it grows until its question is at the top, and further where the person went on. */
+function follow(turn) {
+  const top = scroller.scrollTop + turn.heading.getBoundingClientRect().top - scroller.getBoundingClientRect().top - ABOVE;
+  if (turn !== open.turns.at(-1) || scroller.scrollTop > top + 2) toEnd();
+  else scroller.scrollTop = top;
+}
+
 const page = {
-  follow: (turn) => atEnd && open.turns.includes(turn) && toEnd(),
+  follow: (turn) => atEnd && open.turns.includes(turn) && follow(turn),
 };
 
 /** The turn that an element belongs to. */
@@ -145,10 +155,13 @@ let editing = null;
 
 function setEditing(turn) {
   editing = turn;
-  composer.replacing(turn && (() => {
-    setEditing(null);
-    composer.fill("");
-  }));
+  composer.replacing(turn && unedit);
+}
+
+/** The next question is a new one after all. */
+function unedit() {
+  setEditing(null);
+  composer.fill("");
 }
 
 /** The question goes back into the box; sending it takes the place of the turn. */
@@ -186,7 +199,7 @@ async function ask(question, { replace: replaces = false, before = null } = {}) 
     await read(turn, body, abort.signal);
   } catch (error) {
     if (abort.signal.aborted) turn.stopped();
-    else turn.failed(error);
+    else turn.failed(error.status === 404 && gone(running) ? { ...error, code: "conversation_gone" } : error);
     // The sign-in page comes; the question is there again afterwards.
     if (error.status === 401 && open.running === running) composer.fill(question);
   }
@@ -196,6 +209,18 @@ async function ask(question, { replace: replaces = false, before = null } = {}) 
     composer.running(false);
     refreshMe();
   }
+}
+
+/** Whether a question was asked in a conversation that is not there any more; the next one begins another. */
+function gone({ conversation }) {
+  if (conversation === null) return false;
+  if (open.id === conversation) {
+    open.id = null;
+    moreButton.hidden = true;
+    conversations.select(null);
+    conversations.refresh();
+  }
+  return true;
 }
 
 /** An answer is there, or has failed, in a conversation that is not looked at. */
@@ -381,6 +406,7 @@ shortcuts({
       drawer(false);
       drawerButton.focus();
     } else if (open.running) stop();
+    else if (editing) unedit();
     else if (source.isOpen) source.close();
   },
 });
@@ -392,7 +418,8 @@ addEventListener("popstate", () => {
   path = location.pathname;
   route();
 });
-addEventListener("pagehide", () => composer.keep(DRAFT));
+// A question whose answer was not whole yet is lost with the page: it comes back as a draft.
+addEventListener("pagehide", () => composer.keep(DRAFT, open.running && !open.running.turn.kept ? open.running.turn.question : ""));
 conversations.refresh();
 await route();
 const asked = new URLSearchParams(location.search);

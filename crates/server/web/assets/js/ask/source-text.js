@@ -192,8 +192,9 @@ export class SourceText {
     const piece = this.pieces.findLast(({ element }) => element.offsetTop <= middle) ?? this.pieces[0];
     const share = Math.min(1, Math.max(0, (middle - piece.element.offsetTop) / Math.max(1, piece.element.offsetHeight)));
     const at = piece.start + share * (piece.end - piece.start);
-    if (this.element.clientWidth === this.width) this.looked = { piece, share, atMark: this.#markSeen() };
-    this.onPosition?.({ at, total: this.total, page: piece.page });
+    const atMark = this.#markSeen();
+    if (this.element.clientWidth === this.width) this.looked = { piece, share, atMark };
+    this.onPosition?.({ at, total: this.total, page: piece.page, atMark });
   }
 }
 

@@ -11,6 +11,7 @@ import { day, percent, t } from "../core/i18n.js";
 import { icon, iconButton } from "../core/icons.js";
 import { documentPath, originalPath } from "../core/paths.js";
 import { emptyState, errorState } from "../core/ui.js";
+import { focusQuietly } from "../core/ui/popover.js";
 import { SourceText } from "./source-text.js";
 
 /** Parts of the slider. */
@@ -62,7 +63,7 @@ export class SourcePanel {
     replace(this.element);
     this.#modal();
     this.onClose();
-    if (origin?.isConnected) origin.focus();
+    if (origin?.isConnected) focusQuietly(origin);
   }
 
   #end() {
@@ -139,8 +140,10 @@ export class SourcePanel {
     this.#show(this.shown.span ?? null, Math.min(this.text.total - 1, Math.floor((step / STEPS) * this.text.total)));
   }
 
-  #position({ at, total, page }) {
+  #position({ at, total, page: begun, atMark }) {
     if (at === undefined || !this.shown) return;
+    // A piece is longer than a page: while the cited place is in sight, it is that one's page.
+    const page = (atMark && this.shown.page) || begun;
     const share = total > 0 ? at / total : 0;
     if (document.activeElement !== this.slider) this.slider.value = Math.round(share * STEPS);
     replace(this.where, [page ? t("ask.page", { n: page }) : null, percent(share)].filter(Boolean).join(" · "));

@@ -28,7 +28,9 @@ function draw(state, signedOut = false) {
   if (!line) return;
   const dot = line.querySelector(".state-dot");
   const words = line.querySelector(".state-words");
-  const kind = state === null ? "bad" : { ready: "good", starting: "warn", troubled: "warn" }[state.model.state] ?? "bad";
+  // Where sentences are quoted without a model, that is how it was set up: neither good nor bad.
+  const quotes = state?.model.state === "ready" && !state.model.release && state.model.name === "extractive";
+  const kind = state === null ? "bad" : quotes ? "" : { ready: "good", starting: "warn", troubled: "warn" }[state.model.state] ?? "bad";
   dot.className = `state-dot ${kind}`;
   if (state === null) {
     replace(words, signedOut ? h("a", { href: signInPath() }, t("core.state.signedOut")) : t("core.state.offline"));

@@ -101,10 +101,14 @@ export function ago(value) {
   return words.format(0, "second");
 }
 
-const unit = (n, name, digits) =>
-  number(n, { style: "unit", unit: name, unitDisplay: "narrow", maximumFractionDigits: digits });
+/** English signs of units, which stand behind a space; browsers have "41ms" or "41 ms", but "4.2s" or "4.2 sec". */
+const SIGNS = { millisecond: "ms", second: "s", minute: "min", hour: "h", day: "d" };
 
-/** A span of time: 320ms, 4.2s, 3m 5s, 2h 10m, 3d 4h. */
+const unit = (n, name, digits) => (lang === "en"
+  ? `${number(n, { maximumFractionDigits: digits })}\u00a0${SIGNS[name]}`
+  : number(n, { style: "unit", unit: name, unitDisplay: "narrow", maximumFractionDigits: digits }));
+
+/** A span of time: 320 ms, 4.2 s, 3 min 5 s, 2 h 10 min, 3 d 4 h. */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
   if (seconds < 1) return unit(Math.round(seconds * 1000), "millisecond", 0);

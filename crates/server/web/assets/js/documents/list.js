@@ -160,6 +160,17 @@ export function documentList({ store, href, onOpen, onSort, actions }) {
       return [Math.floor(scrollTop / ROW), Math.ceil((scrollTop + clientHeight) / ROW)];
     },
 
+    /** The place of a document among the rows that are drawn, or 0. */
+    placeOf(id) {
+      const link = $(`.doc-link[href="${CSS.escape(href(id))}"]`, body);
+      return Number(link?.closest(".doc-row").dataset.index ?? 0);
+    },
+
+    /** Gives the row in a place, or the last before it, the focus. */
+    focusRow(index) {
+      if (list && store.total > 0) focus(Math.min(index, store.total - 1));
+    },
+
     toTop() {
       if (list) list.element.scrollTop = 0;
     },

@@ -209,9 +209,17 @@ function showOpen(focus, at = null) {
 }
 
 async function deleteDocument(document) {
-  if (await remove(document, changed)) {
+  const at = list.placeOf(document.id);
+  if (await remove(document, () => changed().then(() => keepFocus(at)))) {
     if (open === document.id) closeDocument();
   }
+}
+
+/** What had the focus is gone: the keyboard goes on in the row that took its place, or in the search field. */
+function keepFocus(index) {
+  if (document.activeElement !== document.body) return;
+  if (store.total > 0) list.focusRow(index);
+  else filtersBar.focus();
 }
 
 function edit(document) {

@@ -3,6 +3,9 @@
 import { h } from "../core/dom.js";
 import { number, t } from "../core/i18n.js";
 
+/** Rows that are shown at once, without a box that scrolls. */
+const FEW = 12;
+
 /** The places of the hits by their chunks. */
 const places = (found) => new Map(found.hits.map((hit, n) => [hit.chunk, n + 1]));
 
@@ -21,11 +24,11 @@ export function comparison(a, b) {
     return { hit, from, to, weight };
   });
   const moved = rows.filter((row) => row.weight > 0).sort((x, y) => y.weight - x.weight);
-  const table = h("details", { class: "card moved", open: moved.length > 0 && moved.length <= 12 },
+  const table = h("details", { class: "card moved", open: moved.length > 0 && moved.length <= FEW },
     h("summary", {}, h("h2", {}, moved.length === 0 ? t("search.moved.none") : t("search.moved", {
       moved: number(moved.length), common: number(both.length), union: number(all.size),
     }))),
-    moved.length > 0 && h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": t("search.moved.table") },
+    moved.length > 0 && h("div", { class: ["scroll-x", moved.length > FEW && "long"], tabindex: "0", role: "region", "aria-label": t("search.moved.table") },
       h("table", { class: "table" },
         h("thead", {}, h("tr", {},
           h("th", { scope: "col" }, t("search.moved.hit")),

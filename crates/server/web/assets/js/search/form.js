@@ -3,9 +3,9 @@
 import { h, isAdmin, uid } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { icon } from "../core/icons.js";
-import { filterOf } from "./service.js";
+import { areTags, filterOf } from "./service.js";
 
-/** The form above the hits. */
+/** The form above the hits; `check()` says whether it can be searched with. */
 export function queryForm({ known, state, onSearch, onCompare }) {
   const id = uid("query");
   const query = h("input", {
@@ -24,6 +24,14 @@ export function queryForm({ known, state, onSearch, onCompare }) {
   const to = text("to", state.to, null, "date");
   const groups = isAdmin ? text("groups", state.groups ?? "", t("search.filter.groups.hint")) : null;
   const asGroup = isAdmin ? h("input", { type: "checkbox", id: uid("as"), checked: state.groups !== null }) : null;
+
+  /** Whether the fields can be searched with; says what is wrong where not. */
+  function check() {
+    const fine = areTags(state.tags);
+    tags.fail(fine ? null : t("search.filter.tags.wrong"));
+    if (!fine) more.open = true;
+    return fine;
+  }
 
   function go() {
     state.query = query.value;
@@ -73,13 +81,20 @@ export function queryForm({ known, state, onSearch, onCompare }) {
     compare),
   more);
   more.addEventListener("change", () => go());
-  return { element, focus: () => query.focus() };
+  return { element, check, focus: () => query.focus() };
 }
 
 function text(name, value, hint, type = "text") {
   const id = uid(name);
   const input = h("input", { id, class: "input", type, value, autocomplete: "off", "aria-describedby": hint ? `${id}-hint` : null });
   const words = hint && h("p", { class: "hint", id: `${id}-hint` }, hint);
-  const field = () => h("div", { class: "field" }, h("label", { for: id }, t(`search.filter.${name}`)), input, words);
-  return { input, hint: words, field: name === "groups" ? null : field() };
+  const error = h("p", { class: "error", role: "alert", hidden: true });
+  const field = () => h("div", { class: "field" }, h("label", { for: id }, t(`search.filter.${name}`)), input, words, error);
+  const fail = (message) => {
+    error.hidden = message === null;
+    error.textContent = message ?? "";
+    if (message === null) input.removeAttribute("aria-invalid");
+    else input.setAttribute("aria-invalid", "true");
+  };
+  return { input, hint: words, fail, field: name === "groups" ? null : field() };
 }

@@ -40,6 +40,12 @@ function bench(known) {
     running?.abort();
     // Not at each move of a slider: browsers bound how often an address may change.
     toAddress(state);
+    if (!form.check()) {
+      // Hits of another filter would say something else than the fields do.
+      output.removeAttribute("aria-busy");
+      replace(output);
+      return;
+    }
     if (!state.query.trim()) {
       replace(output, emptyState({ icon: "search", title: t("search.empty.title"), text: t("search.empty.text") }));
       return;

@@ -23,13 +23,22 @@ export function find(state, weights, signal) {
 /** UTF-8 as the bytes that fetch lets into a header. */
 const latin = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 
+/** What stands between the commas, as [key, value] where it is a tag. */
+const pairs = (tags) => tags.split(/[,，\n]/).filter((one) => one.trim()).map((one) => {
+  const [key, ...rest] = one.split(/[=＝]/);
+  const pair = [key.trim(), rest.join("=").trim()];
+  return pair.every(Boolean) ? pair : [one];
+});
+
+/** Whether all that is entered as tags are some. */
+export const areTags = (tags) => pairs(tags).every((pair) => pair.length === 2);
+
 /** The filter as the API has it. */
 export function filterOf({ tags, language, from, to }) {
   const filter = {};
-  const pairs = tags.split(/[,，\n]/).map((pair) => pair.split("=")).filter((pair) => pair.length === 2 && pair[0].trim());
-  for (const [key, value] of pairs) {
+  for (const [key, value] of pairs(tags).filter((pair) => pair.length === 2)) {
     filter.tags ??= {};
-    (filter.tags[key.trim()] ??= []).push(value.trim());
+    (filter.tags[key] ??= []).push(value);
   }
   const languages = language.split(/[,，\s]+/).filter(Boolean);
   if (languages.length > 0) filter.languages = languages;

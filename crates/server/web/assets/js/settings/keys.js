@@ -121,7 +121,14 @@ function newKey(groups, again) {
 
 function secret({ key, secret: text }) {
   const field = h("input", { class: "input mono secret", readonly: true, value: text, "aria-label": t("settings.keys.secret"), onFocus: () => field.select() });
-  const copy = copyButton(text, "primary", () => field.select());
+  // Until it was copied, or somebody says so, one careless key does not throw it away.
+  let kept = false;
+  const copy = copyButton(text, "primary", () => {
+    kept = false;
+    field.select();
+  });
+  copy.addEventListener("click", () => (kept = true));
+  field.addEventListener("copy", () => (kept = true));
   const dialog = openDialog({
     title: t("settings.keys.made.title", { name: key.name }),
     body: h("div", { class: "stack" },
@@ -131,5 +138,12 @@ function secret({ key, secret: text }) {
       h("pre", { class: "small", tabindex: "0" }, `Authorization: Bearer ${text}`)),
     actions: [h("button", { type: "button", class: "button", onClick: () => dialog.close("") }, t("settings.keys.kept"))],
   });
+  for (const name of ["keydown", "cancel"]) {
+    dialog.addEventListener(name, (event) => {
+      if (kept || (name === "keydown" && event.key !== "Escape")) return;
+      event.preventDefault();
+      copy.focus();
+    });
+  }
   copy.focus();
 }

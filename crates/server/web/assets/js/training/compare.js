@@ -88,7 +88,7 @@ function table(runs) {
   const rows = [
     [t("training.state"), runs.map(({ training }) => stateBadge(training))],
     [t("training.steps"), runs.map(({ training }) => figure(training.progress.step))],
-    [t("training.loss"), runs.map(({ figures }) => figure(smooth(figures.steps("loss")).at(-1)?.[1]))],
+    [t("training.loss.smooth"), runs.map(({ figures }) => figure(smooth(figures.steps("loss")).at(-1)?.[1]))],
     [t("training.loss.eval"), runs.map(({ training }) => figure(training.progress.eval_loss))],
     [t("training.loss.best"), runs.map(({ training }) => figure(training.progress.best_loss))],
     [t("training.time"), runs.map((run) => (elapsed(run) === undefined ? "–" : duration(elapsed(run))))],

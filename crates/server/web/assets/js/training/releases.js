@@ -83,7 +83,7 @@ function detailOf(release, learned, reload) {
         promotable && button(passed ? t("training.promote") : t("training.promote.force"), (event) => promote(event.currentTarget, release, reload), { kind: passed ? "primary" : "", name: "send" }),
         release.state === "live" && button(t("training.rollback"), (event) => rollback(event.currentTarget, release, reload), { name: "undo" }))),
     release.reason && h("p", { class: "notice bad" }, release.reason),
-    release.forced && h("p", { class: "notice warn" }, t("training.forced", { reason: release.forced })),
+    release.state === "live" && release.forced && h("p", { class: "notice warn" }, t("training.forced", { reason: release.forced })),
     forgotten(release).length > 0 && h("p", { class: "notice warn" }, t("training.remembers", { names: forgotten(release).slice(0, 10).map((one) => one.name).join(", ") })),
     h("section", { class: "card" },
       h("h3", {}, t("training.verdict")),
@@ -134,6 +134,7 @@ async function switched(control, work, reload) {
   try {
     const done = await busy(control, work);
     toast(t("training.switched", { model: modelName(done.model), before: modelName(done.before), seconds: number(done.seconds, { maximumFractionDigits: 1 }) }), { kind: "good" });
+    import("../core/frame.js").then((frame) => frame.refreshMe());
     await reload();
   } catch (error) {
     report(error);

@@ -1,4 +1,4 @@
-// What shows beside something that is pointed at or has the focus: a quote behind its number, an explanation.
+// What shows beside something that is pointed at or has the keyboard's focus: a quote behind its number, an explanation.
 
 import { h, uid } from "../dom.js";
 import { layerOf, place } from "./place.js";
@@ -8,9 +8,17 @@ const SHOW_MS = 120;
 const HIDE_MS = 180;
 
 let open = null;
+let quiet = false;
+
+/** Gives the focus back to an anchor without what shows beside it: it was seen before, and would stand over the page. */
+export function focusQuietly(anchor) {
+  quiet = true;
+  anchor.focus();
+  quiet = false;
+}
 
 /**
- * Shows `content` (a node, or a function that gives one at each showing) while `anchor` is pointed at or has the focus.
+ * Shows `content` (a node, or a function that gives one at each showing) while `anchor` is pointed at or has the keyboard's focus.
  * Returns what takes it away.
  */
 export function popover(anchor, content) {
@@ -56,9 +64,11 @@ export function popover(anchor, content) {
   };
   const later = () => {
     clearTimeout(timer);
-    if (document.activeElement !== anchor) timer = setTimeout(hide, HIDE_MS);
+    if (!anchor.matches(":focus-visible")) timer = setTimeout(hide, HIDE_MS);
   };
-  const listeners = { pointerenter: soon, pointerleave: later, focus: show, blur: hide };
+  // A focus that a click brought, or that came back after one, asks for nothing.
+  const focused = () => !quiet && anchor.matches(":focus-visible") && show();
+  const listeners = { pointerenter: soon, pointerleave: later, focus: focused, blur: hide };
   for (const [name, listener] of Object.entries(listeners)) anchor.addEventListener(name, listener);
   return () => {
     hide();
