@@ -173,15 +173,12 @@ async fn job(
     let making = Making { told: &told, ..Making::ALL };
     // Examples are made one by one, and nothing of them is kept where they are not all there.
     let ready = tokio::select! {
-        ready = ready(settings, catalog, training, &making) => ready.map_err(Some),
-        () = told_to(halt) => Err(None),
+        ready = ready(settings, catalog, training, &making) => Some(ready),
+        () = told_to(halt) => None,
     };
     shared.set(|progress| (progress.made, progress.to_make) = (None, None));
-    let ready = match ready {
-        Ok(ready) => ready,
-        Err(Some(error)) => return Err(error),
-        Err(None) => return Ok(TrainingEnd::ToldTo),
-    };
+    let Some(ready) = ready else { return Ok(TrainingEnd::ToldTo) };
+    let ready = ready?;
     shared.set(|progress| progress.notes.clone_from(&ready.notes));
     if halt.load(Ordering::Relaxed) {
         return Ok(TrainingEnd::ToldTo);

@@ -167,7 +167,7 @@ fn dataset(base: &Path, file: &Path) -> Option<DatasetChoice> {
     let format = if ["question", "answer", "sources"].iter().all(has) {
         json!("questions")
     } else {
-        json!(lore_train::data::of_line(&first)?)
+        json!(lore_train::data::format_of(&line)?)
     };
     let format = format.as_str()?;
     let parent = whole.parent()?;

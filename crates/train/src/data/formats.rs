@@ -68,9 +68,9 @@ fn fields(object: &Map<String, Value>) -> String {
     names.join(", ")
 }
 
-/// The format of a file by its first line; `None` where that is of no known format.
-pub fn of_line(line: &str) -> Option<Format> {
-    detect(&serde_json::from_str(line).ok()?, &DatasetSpec::file("", "")).ok()
+/// The format of a file by the first value in it; `None` where that is of no known format.
+pub fn format_of(first: &Value) -> Option<Format> {
+    detect(first.as_object()?, &DatasetSpec::file("", "")).ok()
 }
 
 /// The format of a file by its first object.

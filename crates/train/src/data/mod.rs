@@ -25,7 +25,7 @@ mod rng;
 mod show;
 
 pub use batches::{Batching, Order, assemble, batches, by_length, ids};
-pub use formats::of_line;
+pub use formats::format_of;
 pub use info::resolve;
 pub use load::{Loaded, load};
 pub use report::{LoadReport, Problem, Problems, SetReport, Totals};

@@ -34,6 +34,8 @@ export class Turn {
     this.summary = null;
     this.sources = [];
     this.feedback = null;
+    /** The conversation in which the server keeps it. */
+    this.keptIn = null;
     /** The answer whose place it takes, and what was said of that. */
     this.before = null;
     this.popovers = [];

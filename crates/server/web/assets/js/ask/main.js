@@ -139,7 +139,7 @@ function drop(turn) {
 }
 
 /** Whether the server keeps this turn, or the one whose place it was to take: asking again then takes its place. */
-const kept = (turn) => open.id !== null && (turn.kept || turn.replaces);
+const kept = (turn) => open.id !== null && (turn.keptIn || turn.replaces);
 
 function again(turn, question) {
   if (open.running) return;
@@ -233,18 +233,15 @@ function away({ turn, conversation }) {
     const to = turn.keptIn ?? conversation;
     if (to) await show(to);
     // Nothing of it was kept: the question is there to be asked again.
-    if (!turn.kept) composer.fill(turn.question);
+    if (!turn.keptIn) composer.fill(turn.question);
   };
-  if (turn.kept) toast(t("ask.elsewhere.ready", asked), { action: { label: t("ask.elsewhere.open"), run: back } });
+  if (turn.keptIn) toast(t("ask.elsewhere.ready", asked), { action: { label: t("ask.elsewhere.open"), run: back } });
   else toast(t("ask.elsewhere.failed", asked), { kind: "bad", action: { label: t("ask.again"), run: back } });
 }
 
 async function read(turn, body, signal) {
   for await (const { event, data } of stream("/v1/ask", body, { signal })) {
-    if (event === "done") {
-      turn.keptIn = data.conversation ?? null;
-      turn.kept = Boolean(data.conversation);
-    }
+    if (event === "done") turn.keptIn = data.conversation ?? null;
     if (!turn.event(event, data)) continue;
     if (event === "done" && data.conversation && open.turns.includes(turn)) settle(data.conversation, turn);
     return;
@@ -351,9 +348,9 @@ async function show(id, { push = true } = {}) {
   try {
     // The answer that came back may be kept meanwhile: then it is among the others.
     do {
-      before = back?.turn.kept;
+      before = back?.turn.keptIn;
       detail = await api.get(`/v1/conversations/${encodeURIComponent(id)}`);
-    } while (back?.turn.kept !== before);
+    } while (back?.turn.keptIn !== before);
   } catch (error) {
     if (mine !== shows || open.id !== id) return undefined;
     if (open.turns.length > 0) {
@@ -371,11 +368,11 @@ async function show(id, { push = true } = {}) {
   moreButton.hidden = false;
   const earlier = detail.history.map((kept) => {
     const turn = new Turn(kept.question, page);
-    turn.kept = true;
+    turn.keptIn = id;
     turn.restore(kept);
     return turn;
   });
-  if (back?.turn.kept) drop(back.turn);
+  if (back?.turn.keptIn) drop(back.turn);
   else if (back?.turn.replaces) earlier.pop()?.dispose();
   // What was asked while they came stands behind them.
   open.turns = [...earlier, ...open.turns];
@@ -419,7 +416,7 @@ addEventListener("popstate", () => {
   route();
 });
 // A question whose answer was not whole yet is lost with the page: it comes back as a draft.
-addEventListener("pagehide", () => composer.keep(DRAFT, open.running && !open.running.turn.kept ? open.running.turn.question : ""));
+addEventListener("pagehide", () => composer.keep(DRAFT, open.running && !open.running.turn.keptIn ? open.running.turn.question : ""));
 conversations.refresh();
 await route();
 const asked = new URLSearchParams(location.search);
